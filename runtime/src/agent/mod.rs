@@ -1,0 +1,1 @@
+//! The agent: every part wired together.

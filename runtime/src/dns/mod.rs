@@ -1,0 +1,1 @@
+//! From DNS answers to bindings; parsing and memory of names, without I/O.

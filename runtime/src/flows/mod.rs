@@ -1,0 +1,1 @@
+//! From kernel events to flow records.

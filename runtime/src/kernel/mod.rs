@@ -1,0 +1,1 @@
+//! Programs, maps, devices and namespaces of the kernel; the only module that knows aya.

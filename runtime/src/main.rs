@@ -1,0 +1,3 @@
+//! The `egret` program: see [`egret::cli`].
+
+fn main() {}

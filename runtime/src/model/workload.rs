@@ -1,0 +1,90 @@
+//! Workloads: who sends.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::IpAddr;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+/// Labels of a workload or a namespace.
+pub type Labels = BTreeMap<String, String>;
+
+/// Which workload: `namespace/name`.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct WorkloadId {
+    /// Its namespace.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
+}
+
+impl fmt::Display for WorkloadId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.namespace, self.name)
+    }
+}
+
+impl FromStr for WorkloadId {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.split_once('/') {
+            Some((namespace, name)) if !namespace.is_empty() && !name.is_empty() && !name.contains('/') => {
+                Ok(Self { namespace: namespace.to_owned(), name: name.to_owned() })
+            }
+            _ => Err(format!("`{text}` is not a workload; write it as namespace/name")),
+        }
+    }
+}
+
+/// A namespace and its labels.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Namespace {
+    /// Its name.
+    pub name: String,
+    /// Its labels.
+    #[serde(default)]
+    pub labels: Labels,
+}
+
+/// How a workload is found on this node.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Place {
+    /// Its network namespace: a name under `/run/netns`, or a path.
+    Netns(String),
+    /// The host side of its interface pair.
+    Interface(String),
+}
+
+/// A workload as the operator describes it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Workload {
+    /// Its namespace and name.
+    pub id: WorkloadId,
+    /// Its labels.
+    pub labels: Labels,
+    /// Its service account.
+    pub service_account: Option<String>,
+    /// How to find it.
+    pub place: Place,
+    /// Its own addresses; empty: read and followed in its namespace.
+    pub addresses: Vec<IpAddr>,
+    /// The resolvers it may learn from; `None`: the node's rule decides (see `workloads`).
+    pub resolvers: Option<Vec<IpAddr>>,
+}
+
+/// Whether every packet of a workload passes the hooks.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "state", rename_all = "kebab-case")]
+pub enum Coverage {
+    /// It does.
+    Covered,
+    /// It does not.
+    NotCovered {
+        /// Why not, and what to do about it.
+        reason: String,
+    },
+}

@@ -1,0 +1,97 @@
+//! What the policies of one workload come to, in the shape of the kernel's maps but with words for numbers.
+//!
+//! A ruleset is pure data: two workloads that the same policies select have equal rulesets, and share one in the
+//! kernel. In every table the longest match is final: an entry carries the merged verdict of all that covers it.
+
+use std::collections::BTreeMap;
+
+use ipnet::IpNet;
+
+use crate::model::{Action, Kind, OnDeny, Pattern, PolicyId, Protocol};
+
+/// A set of destinations that the rules of a ruleset treat alike.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Class {
+    /// Addresses bound to names that match this pattern. The same pattern is the same class in every ruleset.
+    Name(Pattern),
+    /// Addresses that the same rules of this ruleset name by `cidr`; numbered from 1 within the ruleset.
+    Cidrs(u32),
+}
+
+/// A rule as verdicts name it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RuleRef {
+    /// The policy.
+    pub policy: PolicyId,
+    /// The rule's name, or `allow[0]`.
+    pub rule: String,
+}
+
+/// What rules say: nothing, or an action and the rule that decided (deny first, then the first by policy and place).
+pub type Said = Option<(Action, RuleRef)>;
+
+/// Ports in the order of a longest-prefix match.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum PortKey {
+    /// Every IP protocol.
+    AnyProtocol,
+    /// All of one protocol.
+    AnyPort(Protocol),
+    /// The ports that share the first `bits` (1 to 16) bits of `port`; the others are zero.
+    Prefix {
+        /// The protocol.
+        protocol: Protocol,
+        /// The first port.
+        port: u16,
+        /// How many leading bits count.
+        bits: u8,
+    },
+}
+
+/// Key of [`Ruleset::rules`].
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RuleKey {
+    /// The destinations.
+    pub class: Class,
+    /// The ports.
+    pub ports: PortKey,
+}
+
+/// What a destination address is to this ruleset.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct DestEntry {
+    /// The class by address; `None`: only its kind is told.
+    pub class: Option<u32>,
+    /// Internet, cluster or node.
+    pub kind: Kind,
+}
+
+/// Whether the default denies, for each kind of destination.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Default3 {
+    /// Destinations on the internet.
+    pub internet: bool,
+    /// Destinations in the cluster.
+    pub cluster: bool,
+    /// Destinations on the node.
+    pub node: bool,
+}
+
+/// All that the kernel needs to judge the packets of the workloads that the same policies select.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Ruleset {
+    /// No policy selects these workloads; then all the rest is empty.
+    pub unmanaged: bool,
+    /// What the sender of a denied packet sees (of the Enforce policies; Drop beats Reject).
+    pub on_deny: OnDeny,
+    /// Where the default of the Enforce policies denies.
+    pub applied_default: Default3,
+    /// Where the default of all policies, as if in force, denies.
+    pub observed_default: Default3,
+    /// The patterns of all allow rules: sorted, each once.
+    pub names: Vec<Pattern>,
+    /// Address ranges; the longest match is final.
+    pub dest: BTreeMap<IpNet, DestEntry>,
+    /// Class and ports to what the rules say, applied then observed; the longest match is final.
+    pub rules: BTreeMap<RuleKey, (Said, Said)>,
+}

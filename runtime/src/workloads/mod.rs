@@ -1,0 +1,1 @@
+//! Who is on this node: the workloads file, resolvers, namespaces.
