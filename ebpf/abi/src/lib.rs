@@ -1,1 +1,92 @@
-//! x
+//! What crosses between the eBPF programs and user space: keys, values, events, and the numbers both agree on.
+//!
+//! Everything is `repr(C)` of integers and byte arrays, every gap is a named field, and zerocopy refuses a type that
+//! has padding. Ports and addresses are in network order, as they stand in a packet; all else is in host order.
+//! A change of anything here is a change of [`ABI_VERSION`], which names the folder where maps are pinned.
+#![no_std]
+
+mod event;
+mod flow;
+mod ids;
+mod rule;
+
+pub use event::{ANSWER_MAX, AnswerHead, Counter, Event, Held, Query, QueryKey};
+pub use flow::{Direction, Flow, Flow4Key, Flow6Key, action_reason};
+pub use ids::{Class, Epoch, Generation, RuleId, RulesetId, Tick, WorkloadIndex};
+pub use rule::{Address, Binding, Dest, DestKey, Kind, OwnKey, RuleKey, RuleValue, Ruleset, Said, Slot};
+
+/// Version of every layout in this crate.
+pub const ABI_VERSION: u32 = 1;
+
+/// Workloads that one node can hold; index 0 is never used.
+pub const WORKLOADS_MAX: u32 = 4096;
+/// Interface indexes that the IFACES array covers; greater ones are in IFACES_FAR.
+pub const IFACES_MAX: u32 = 65_536;
+/// Rulesets in force or on their way out at one time; 0 is never used.
+pub const RULESETS_MAX: u32 = 8192;
+/// Entries of one workload's FLOWS map, each family, when it is not sized otherwise.
+pub const FLOWS_PER_WORKLOAD: u32 = 4096;
+/// Entries of one workload's QUERIES map: look-ups on their way at one time.
+pub const QUERIES_PER_WORKLOAD: u32 = 1024;
+/// Names and addresses bound on the node at one time.
+pub const BINDINGS_MAX: u32 = 1_048_576;
+/// Own addresses, and trusted resolvers, of all workloads together.
+pub const OWN_MAX: u32 = 65_536;
+/// Address ranges of all rulesets together.
+pub const DEST_MAX: u32 = 1_048_576;
+/// Rule entries of all rulesets together.
+pub const RULES_MAX: u32 = 1_048_576;
+/// Packets on hold at one time.
+pub const HELD_MAX: u32 = 16_384;
+
+/// What the agent tells all programs.
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    Default,
+    PartialEq,
+    Eq,
+    zerocopy::IntoBytes,
+    zerocopy::FromBytes,
+    zerocopy::Immutable,
+    zerocopy::KnownLayout,
+)]
+#[repr(C)]
+pub struct Config {
+    /// The random mark that a released packet carries until its hook has seen it; never 0.
+    pub mark: u32,
+    /// How long after its expiry a binding still serves a connection that is under way.
+    pub flow_grace: Tick,
+    /// How long a flow of a protocol without connections lives without a packet.
+    pub idle: Tick,
+    /// ICMP errors that one workload may be sent per second.
+    pub refusals: u32,
+    /// Events of first packets that one workload may cause per second.
+    pub events: u32,
+}
+
+/// Token buckets of one workload; filled by time, emptied by use.
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    Default,
+    PartialEq,
+    Eq,
+    zerocopy::IntoBytes,
+    zerocopy::FromBytes,
+    zerocopy::Immutable,
+    zerocopy::KnownLayout,
+)]
+#[repr(C)]
+pub struct Budget {
+    /// When the refusals were last filled.
+    pub refusals_at: Tick,
+    /// Refusals left.
+    pub refusals: u32,
+    /// When the events were last filled.
+    pub events_at: Tick,
+    /// Events left.
+    pub events: u32,
+}

@@ -1,1 +1,23 @@
-//! x
+//! Egret's packet logic without a kernel: header bytes → key → verdict.
+//!
+//! The eBPF programs call these functions with kernel maps behind [`Tables`] and packet memory behind [`Packet`];
+//! unit tests call them with plain tables and byte slices. In: what a workload sends ([`egress::from_pod`]) or is
+//! sent ([`ingress::to_pod`]). Out: what to do with it. Nothing here allocates, loops without a bound, or is unsafe.
+#![no_std]
+#![forbid(unsafe_code)]
+
+pub mod budget;
+pub mod egress;
+pub mod ingress;
+pub mod parse;
+pub mod question;
+pub mod refuse;
+pub mod tables;
+
+pub use egress::{Egress, from_pod};
+pub use ingress::{Ingress, to_pod};
+pub use parse::{FlowKey, Packet};
+pub use tables::Tables;
+
+#[cfg(test)]
+mod tests;

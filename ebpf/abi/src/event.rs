@@ -1,0 +1,155 @@
+//! What the kernel tells user space.
+
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
+
+use crate::{Address, Class, Generation, Said, WorkloadIndex};
+
+/// A first packet was judged.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, IntoBytes, FromBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct Event {
+    /// Monotonic time in nanoseconds.
+    pub time: u64,
+    /// Epoch and ruleset that it was judged by.
+    pub generation: Generation,
+    /// Who sent it.
+    pub workload: WorkloadIndex,
+    /// Its length in bytes, link header included.
+    pub length: u32,
+    /// What the Enforce policies said.
+    pub applied: Said,
+    /// What all policies said.
+    pub observed: Said,
+    /// The class of the deciding rule.
+    pub class: Class,
+    /// The source port, or 0.
+    pub local_port: [u8; 2],
+    /// The port dialled, or 0.
+    pub remote_port: [u8; 2],
+    /// The source.
+    pub local: Address,
+    /// The destination.
+    pub remote: Address,
+    /// The IP protocol.
+    pub protocol: u8,
+    /// Applied [`crate::action_reason`].
+    pub applied_why: u8,
+    /// Observed [`crate::action_reason`].
+    pub observed_why: u8,
+    /// Zero.
+    pub zero: [u8; 5],
+}
+
+/// Key of a workload's QUERIES: a look-up on its way.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, IntoBytes, FromBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct QueryKey {
+    /// The resolver asked.
+    pub resolver: Address,
+    /// The workload's own address.
+    pub local: Address,
+    /// The workload's own port.
+    pub local_port: [u8; 2],
+    /// The message's id.
+    pub id: [u8; 2],
+}
+
+/// Value of QUERIES.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, IntoBytes, FromBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct Query {
+    /// Hash of the question: name in lower case, type, class.
+    pub question: u64,
+}
+
+/// Value of HELD: where a packet on hold goes on, by its one-time ticket.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, IntoBytes, FromBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct Held {
+    /// Whose it is.
+    pub workload: WorkloadIndex,
+    /// Interface whose peer gets it.
+    pub ifindex: u32,
+    /// The source address of its link header, which the ticket stood in for.
+    pub source: [u8; 6],
+    /// Zero.
+    pub zero: [u8; 2],
+}
+
+/// Longest DNS answer, link header included, that is held; a longer one passes unlearned.
+pub const ANSWER_MAX: usize = 4608;
+
+/// Head of a record in ANSWERS; `length` bytes of frame follow.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, IntoBytes, FromBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct AnswerHead {
+    /// The ticket that releases it.
+    pub ticket: u32,
+    /// Whose answer it is.
+    pub workload: WorkloadIndex,
+    /// Bytes of frame.
+    pub length: u32,
+    /// Zero.
+    pub zero: u32,
+}
+
+macro_rules! counters {
+    ($($(#[$doc:meta])* $name:ident = $number:literal, $word:literal;)*) => {
+        /// What is counted on each CPU.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        #[repr(u32)]
+        pub enum Counter {
+            $($(#[$doc])* $name = $number,)*
+        }
+
+        impl Counter {
+            /// All of them, in order.
+            pub const ALL: &'static [Self] = &[$(Self::$name,)*];
+
+            /// Its name in metrics and status.
+            #[must_use]
+            pub const fn word(self) -> &'static str {
+                match self { $(Self::$name => $word,)* }
+            }
+        }
+    };
+}
+
+counters! {
+    /// First packets allowed.
+    Allowed = 0, "first_packets_allowed";
+    /// Packets denied.
+    Denied = 1, "packets_denied";
+    /// Packets with a source that is not the sender's own.
+    Spoofed = 2, "spoofed_source";
+    /// Packets that could not be read and were denied.
+    Unparsed = 3, "unparsed";
+    /// TCP resets sent to workloads.
+    Resets = 4, "refused_tcp";
+    /// ICMP errors sent to workloads.
+    Icmp = 5, "refused_icmp";
+    /// Denied packets dropped because the refusals of the workload were used up.
+    RefusalsOver = 6, "refusals_over_budget";
+    /// Events not sent because those of the workload were used up.
+    EventsOver = 7, "events_over_budget";
+    /// Events not sent because the ring was full.
+    EventsLost = 8, "events_lost";
+    /// DNS queries to trusted resolvers.
+    Queries = 9, "dns_queries";
+    /// DNS answers held until they were learned.
+    AnswersHeld = 10, "dns_answers_held";
+    /// DNS answers released after they were learned.
+    AnswersReleased = 11, "dns_answers_released";
+    /// DNS answers from a trusted resolver that nobody asked for; passed, not learned.
+    AnswersUnasked = 12, "dns_answers_unasked";
+    /// DNS answers that passed unlearned: too long, in fragments, or no agent to learn them.
+    AnswersUnlearned = 13, "dns_answers_unlearned";
+    /// Frames on the gate that carry no valid ticket.
+    BadTickets = 14, "bad_tickets";
+    /// Flows that could not be remembered.
+    FlowsFull = 15, "map_full_flows";
+    /// Queries that could not be remembered.
+    QueriesFull = 16, "map_full_queries";
+    /// DNS answers that passed unlearned because the ring or the table of held packets was full.
+    AnswersFull = 17, "map_full_answers";
+}

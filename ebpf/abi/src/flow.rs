@@ -1,0 +1,113 @@
+//! The flow cache of a workload.
+
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
+
+use crate::{Class, Epoch, Said, Tick};
+
+/// An IPv4 flow as its workload sends it. Kept at 16 bytes: the hash of the hot path runs over it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, IntoBytes, FromBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct Flow4Key {
+    /// The workload's own address.
+    pub local: [u8; 4],
+    /// The destination.
+    pub remote: [u8; 4],
+    /// The workload's own port, or the identifier of an echo; else 0.
+    pub local_port: [u8; 2],
+    /// The port dialled, or 0.
+    pub remote_port: [u8; 2],
+    /// The IP protocol.
+    pub protocol: u8,
+    /// Zero.
+    pub zero: [u8; 3],
+}
+
+/// An IPv6 flow as its workload sends it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, IntoBytes, FromBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct Flow6Key {
+    /// The workload's own address.
+    pub local: [u8; 16],
+    /// The destination.
+    pub remote: [u8; 16],
+    /// The workload's own port, or the identifier of an echo; else 0.
+    pub local_port: [u8; 2],
+    /// The port dialled, or 0.
+    pub remote_port: [u8; 2],
+    /// The IP protocol; ICMPv6 as 58.
+    pub protocol: u8,
+    /// Zero.
+    pub zero: [u8; 3],
+}
+
+/// What is remembered of a flow that was let pass.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, IntoBytes, FromBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct Flow {
+    /// The workload's epoch when the flow was judged.
+    pub epoch: Epoch,
+    /// When the flow must be judged again.
+    pub until: Tick,
+    /// What the Enforce policies said.
+    pub applied: Said,
+    /// What all policies said.
+    pub observed: Said,
+    /// The class that the admitting rule allows; [`Class::NONE`] where the default or an address class did.
+    pub class: Class,
+    /// Who began it: a [`Direction`].
+    pub direction: u8,
+    /// Applied [`action_reason`].
+    pub applied_why: u8,
+    /// Observed [`action_reason`].
+    pub observed_why: u8,
+    /// Zero.
+    pub zero: u8,
+    /// Packets the workload sent.
+    pub packets: u64,
+    /// Bytes the workload sent, link header included.
+    pub bytes: u64,
+}
+
+/// Who began a flow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Direction {
+    /// The workload.
+    Out = 0,
+    /// Somebody else; then what the workload sends is a reply, and no egress policy may break it.
+    In = 1,
+}
+
+/// Action and reason in one byte, the same on both sides. The numbers are part of the ABI.
+pub mod action_reason {
+    /// Set: deny.
+    pub const DENY: u8 = 0x80;
+    /// A flow that was allowed before.
+    pub const ESTABLISHED: u8 = 1;
+    /// An answer to a connection from outside.
+    pub const REPLY: u8 = 2;
+    /// A rule.
+    pub const RULE: u8 = 3;
+    /// A policy module.
+    pub const MODULE: u8 = 4;
+    /// No rule, and the default is deny.
+    pub const DEFAULT_DENY: u8 = 5;
+    /// No policy in force covers the destination.
+    pub const NOT_ENFORCED: u8 = 6;
+    /// No policy selects the workload.
+    pub const UNMANAGED: u8 = 7;
+    /// The name was allowed, its address has expired.
+    pub const EXPIRED_NAME: u8 = 8;
+    /// The source is not the workload's own.
+    pub const SPOOFED_SOURCE: u8 = 9;
+    /// A DNS answer from where no trusted resolver is.
+    pub const FORGED_ANSWER: u8 = 10;
+    /// It cannot be read.
+    pub const UNPARSED: u8 = 11;
+    /// Its verdict did not come in time.
+    pub const HELD_TIMEOUT: u8 = 12;
+    /// Over a quota.
+    pub const OVER_QUOTA: u8 = 13;
+    /// A map is full.
+    pub const MAP_FULL: u8 = 14;
+}

@@ -1,0 +1,216 @@
+//! What a destination is, and what rules say of it.
+
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
+
+use crate::{Class, RuleId, RulesetId, Tick, WorkloadIndex};
+
+/// An IPv6 address, or an IPv4 one as `::ffff:a.b.c.d`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, IntoBytes, FromBytes, Immutable, KnownLayout)]
+#[repr(transparent)]
+pub struct Address(pub [u8; 16]);
+
+impl Address {
+    /// The mapped form of an IPv4 address.
+    #[must_use]
+    #[inline(always)]
+    pub const fn v4(a: [u8; 4]) -> Self {
+        Self([0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, a[0], a[1], a[2], a[3]])
+    }
+
+    /// The IPv4 address, where it is one.
+    #[must_use]
+    pub const fn as_v4(&self) -> Option<[u8; 4]> {
+        match self.0 {
+            [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, a, b, c, d] => Some([a, b, c, d]),
+            _ => None,
+        }
+    }
+}
+
+/// A workload and an address: key of ADDRESSES, RESOLVERS and BINDINGS.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, IntoBytes, FromBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct OwnKey {
+    /// The workload.
+    pub workload: WorkloadIndex,
+    /// The address.
+    pub address: Address,
+}
+
+/// A class that an address belongs to for a while.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, IntoBytes, FromBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct Slot {
+    /// The class; none: the slot is free.
+    pub class: Class,
+    /// Until when; at that tick it is over.
+    pub until: Tick,
+}
+
+/// The names of an address, as one workload looked them up.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, IntoBytes, FromBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct Binding {
+    /// Used and free slots, in no order.
+    pub slots: [Slot; 8],
+}
+
+/// Key of DEST, behind its prefix length: ruleset and family first, so that each ruleset has a tree of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, IntoBytes, FromBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct DestKey {
+    /// Ruleset times two, plus one for IPv6; in network order.
+    pub tree: [u8; 4],
+    /// IPv6, or IPv4 followed by zeros.
+    pub address: [u8; 16],
+}
+
+impl DestKey {
+    /// Prefix bits before the address.
+    pub const FIXED_BITS: u32 = 32;
+
+    /// Key of an IPv4 address.
+    #[must_use]
+    #[inline(always)]
+    pub const fn v4(ruleset: RulesetId, a: [u8; 4]) -> Self {
+        Self {
+            tree: (ruleset.0 << 1).to_be_bytes(),
+            address: [a[0], a[1], a[2], a[3], 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0],
+        }
+    }
+
+    /// Key of an IPv6 address.
+    #[must_use]
+    #[inline(always)]
+    pub const fn v6(ruleset: RulesetId, address: [u8; 16]) -> Self {
+        Self { tree: (ruleset.0 << 1 | 1).to_be_bytes(), address }
+    }
+}
+
+/// Where a destination is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub enum Kind {
+    /// Neither of the cluster nor of the node.
+    Internet = 0,
+    /// In the cluster's ranges.
+    Cluster = 1,
+    /// In the node's ranges.
+    Node = 2,
+}
+
+/// Value of DEST.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, IntoBytes, FromBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct Dest {
+    /// The class by address, or none.
+    pub class: Class,
+    /// A [`Kind`].
+    pub kind: u32,
+}
+
+/// Key of RULES, behind its prefix length: 64 bits for every IP protocol, 80 for one, 80 + n for a port prefix.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, IntoBytes, FromBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct RuleKey {
+    /// The ruleset, in network order.
+    pub ruleset: [u8; 4],
+    /// The class, in network order.
+    pub class: [u8; 4],
+    /// The IP protocol; echo of both families as 1.
+    pub protocol: u8,
+    /// Zero.
+    pub zero: u8,
+    /// The port dialled.
+    pub port: [u8; 2],
+}
+
+impl RuleKey {
+    /// Prefix bits of an entry for every IP protocol.
+    pub const ANY_PROTOCOL_BITS: u32 = 64;
+    /// Prefix bits of an entry for one protocol; a port prefix adds its own.
+    pub const PROTOCOL_BITS: u32 = 80;
+    /// Prefix bits of a look-up.
+    pub const ALL_BITS: u32 = 96;
+
+    /// The key of `protocol` and `port` for `class` in `ruleset`.
+    #[must_use]
+    #[inline(always)]
+    pub const fn new(ruleset: RulesetId, class: Class, protocol: u8, port: [u8; 2]) -> Self {
+        Self { ruleset: ruleset.0.to_be_bytes(), class: class.0.to_be_bytes(), protocol, zero: 0, port }
+    }
+}
+
+/// What the rules of some policies say: nothing (0), or an action and the rule.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, IntoBytes, FromBytes, Immutable, KnownLayout)]
+#[repr(transparent)]
+pub struct Said(pub u32);
+
+impl Said {
+    /// No rule speaks of it.
+    pub const NOTHING: Self = Self(0);
+    const DENY: u32 = 1 << 31;
+
+    /// `rule` allows.
+    #[must_use]
+    pub const fn allow(rule: RuleId) -> Self {
+        Self(rule.0)
+    }
+
+    /// `rule` denies.
+    #[must_use]
+    pub const fn deny(rule: RuleId) -> Self {
+        Self(rule.0 | Self::DENY)
+    }
+
+    /// Whether a rule allows.
+    #[must_use]
+    #[inline(always)]
+    pub const fn allows(self) -> bool {
+        self.0 != 0 && self.0 & Self::DENY == 0
+    }
+
+    /// Whether a rule denies.
+    #[must_use]
+    #[inline(always)]
+    pub const fn denies(self) -> bool {
+        self.0 & Self::DENY != 0
+    }
+
+    /// The rule; [`RuleId::NONE`] where none speaks.
+    #[must_use]
+    pub const fn rule(self) -> RuleId {
+        RuleId(self.0 & !Self::DENY)
+    }
+
+    /// This and what the rules of another class of the same destination say: deny first, then what came first.
+    #[must_use]
+    #[inline(always)]
+    pub const fn and(self, other: Self) -> Self {
+        if self.denies() || (other.0 == 0) || (self.allows() && !other.denies()) { self } else { other }
+    }
+}
+
+/// Value of RULES.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, IntoBytes, FromBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct RuleValue {
+    /// The Enforce policies.
+    pub applied: Said,
+    /// All policies.
+    pub observed: Said,
+}
+
+/// Value of RULESETS: what happens where no rule speaks. Arrays are by [`Kind`]; 1 is deny.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, IntoBytes, FromBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct Ruleset {
+    /// Default of the Enforce policies.
+    pub applied_default: [u8; 3],
+    /// 1: no policy selects these workloads.
+    pub unmanaged: u8,
+    /// Default of all policies.
+    pub observed_default: [u8; 3],
+    /// 1: a denied packet is dropped in silence.
+    pub silent: u8,
+}

@@ -1,0 +1,296 @@
+//! Headers to keys.
+
+use egret_abi::{Address, DestKey, Flow, Flow4Key, Flow6Key, RulesetId, WorkloadIndex};
+
+use crate::Tables;
+
+/// Length of the Ethernet header; a VLAN tag, where there is one, is not in the bytes but beside them.
+pub const LINK: usize = 14;
+/// Ethertype of IPv4.
+pub const IPV4: u16 = 0x0800;
+/// Ethertype of ARP.
+pub const ARP: u16 = 0x0806;
+/// Ethertype of IPv6.
+pub const IPV6: u16 = 0x86dd;
+
+/// ICMP.
+pub const ICMP: u8 = 1;
+/// TCP.
+pub const TCP: u8 = 6;
+/// UDP.
+pub const UDP: u8 = 17;
+/// ICMPv6.
+pub const ICMP6: u8 = 58;
+/// SCTP.
+pub const SCTP: u8 = 132;
+/// The port of DNS, in network order.
+pub const DNS: [u8; 2] = 53u16.to_be_bytes();
+
+const FIN_SYN_RST_ACK: u8 = 0x17;
+const SYN: u8 = 0x02;
+const RST: u8 = 0x04;
+
+/// Where bytes come from: packet memory in the kernel, a slice on the host.
+pub trait Packet {
+    /// The `N` bytes at `at` from the start of the link header.
+    fn read<const N: usize>(&self, at: usize) -> Option<[u8; N]>;
+    /// Bytes in all, link header included.
+    fn length(&self) -> u32;
+}
+
+/// The keys of both families, for code that does not care which.
+pub trait FlowKey: Copy {
+    /// Whether this is the IPv6 one.
+    const V6: bool;
+    /// Address of the workload.
+    fn local(&self) -> Address;
+    /// Address of the other end.
+    fn remote(&self) -> Address;
+    /// Port of the workload.
+    fn local_port(&self) -> [u8; 2];
+    /// Port of the other end.
+    fn remote_port(&self) -> [u8; 2];
+    /// The IP protocol as it stands in the packet.
+    fn protocol(&self) -> u8;
+    /// Key of the other end in DEST.
+    fn dest(&self, ruleset: RulesetId) -> DestKey;
+    /// This flow as the other end sees it.
+    fn reversed(&self) -> Self;
+    /// Runs `f` on the flow, where it is remembered.
+    fn with_flow<T: Tables, R>(
+        &self,
+        tables: &T,
+        workload: WorkloadIndex,
+        f: impl FnOnce(&mut Flow) -> R,
+    ) -> Option<R>;
+    /// Remembers the flow; false when that is not possible.
+    fn remember<T: Tables>(&self, tables: &T, workload: WorkloadIndex, flow: &Flow) -> bool;
+
+    /// The protocol as rules name it: echo is ICMP in both families.
+    #[inline(always)]
+    fn rule_protocol(&self) -> u8 {
+        if self.protocol() == ICMP6 { ICMP } else { self.protocol() }
+    }
+}
+
+macro_rules! flow_key {
+    ($key:ty, $v6:literal, $address:expr, $dest:path, $with:ident, $remember:ident) => {
+        impl FlowKey for $key {
+            const V6: bool = $v6;
+            #[inline(always)]
+            fn local(&self) -> Address {
+                $address(self.local)
+            }
+            #[inline(always)]
+            fn remote(&self) -> Address {
+                $address(self.remote)
+            }
+            #[inline(always)]
+            fn local_port(&self) -> [u8; 2] {
+                self.local_port
+            }
+            #[inline(always)]
+            fn remote_port(&self) -> [u8; 2] {
+                self.remote_port
+            }
+            #[inline(always)]
+            fn protocol(&self) -> u8 {
+                self.protocol
+            }
+            #[inline(always)]
+            fn dest(&self, ruleset: RulesetId) -> DestKey {
+                $dest(ruleset, self.remote)
+            }
+            #[inline(always)]
+            fn reversed(&self) -> Self {
+                let (local_port, remote_port) = match self.protocol {
+                    ICMP | ICMP6 => (self.local_port, self.remote_port),
+                    _ => (self.remote_port, self.local_port),
+                };
+                Self { local: self.remote, remote: self.local, local_port, remote_port, ..*self }
+            }
+            #[inline(always)]
+            fn with_flow<T: Tables, R>(
+                &self,
+                tables: &T,
+                workload: WorkloadIndex,
+                f: impl FnOnce(&mut Flow) -> R,
+            ) -> Option<R> {
+                tables.$with(workload, self, f)
+            }
+            #[inline(always)]
+            fn remember<T: Tables>(&self, tables: &T, workload: WorkloadIndex, flow: &Flow) -> bool {
+                tables.$remember(workload, self, flow)
+            }
+        }
+    };
+}
+flow_key!(Flow4Key, false, Address::v4, DestKey::v4, with_flow4, remember_flow4);
+flow_key!(Flow6Key, true, Address, DestKey::v6, with_flow6, remember_flow6);
+
+/// A packet that could be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Headers<K> {
+    /// Its flow, as its sender sees it.
+    pub key: K,
+    /// Where the transport header starts.
+    pub transport: usize,
+    /// TCP's flags; 0 for every other protocol.
+    pub flags: u8,
+    /// For echo: the request, not the reply. True for every other protocol.
+    pub request: bool,
+}
+
+impl<K: FlowKey> Headers<K> {
+    /// A packet that begins a TCP connection.
+    #[inline(always)]
+    pub fn begins_connection(&self) -> bool {
+        self.flags & FIN_SYN_RST_ACK == SYN
+    }
+
+    /// A TCP reset.
+    #[inline(always)]
+    pub fn is_reset(&self) -> bool {
+        self.flags & RST != 0
+    }
+
+    /// A UDP datagram to port 53.
+    #[inline(always)]
+    pub fn is_query(&self) -> bool {
+        self.key.remote_port() == DNS && self.key.protocol() == UDP
+    }
+}
+
+/// What a packet is, once read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Parsed<K> {
+    /// Part of a flow.
+    Flow(Headers<K>),
+    /// What keeps the link itself alive, and is never judged: neighbour discovery, multicast listening, DHCP.
+    Link,
+    /// It cannot be read; what is there of its addresses.
+    Unreadable(K),
+}
+
+const BROADCAST: [u8; 4] = [255; 4];
+const DHCP4: ([u8; 2], [u8; 2]) = (68u16.to_be_bytes(), 67u16.to_be_bytes());
+const DHCP6: ([u8; 2], [u8; 2]) = (546u16.to_be_bytes(), 547u16.to_be_bytes());
+/// All DHCP relays and servers of the link: ff02::1:2.
+const DHCP6_SERVERS: [u8; 16] = [0xff, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 2];
+
+/// Reads an IPv4 packet.
+#[inline(always)]
+pub fn ipv4<P: Packet>(packet: &P) -> Parsed<Flow4Key> {
+    let mut key = Flow4Key::default();
+    let Some(h) = packet.read::<20>(LINK) else { return Parsed::Unreadable(key) };
+    key.local = [h[12], h[13], h[14], h[15]];
+    key.remote = [h[16], h[17], h[18], h[19]];
+    key.protocol = h[9];
+    // The reserved bit, and every fragment but the first, which alone carries ports.
+    let later_fragment = u16::from_be_bytes([h[6], h[7]]) & 0x9fff != 0;
+    let words = h[0] & 15;
+    if h[0] >> 4 != 4 || words < 5 || later_fragment {
+        return Parsed::Unreadable(key);
+    }
+    // The constant offset of a header without options keeps the hot path free of arithmetic on packet pointers.
+    let transport = if words == 5 { LINK + 20 } else { LINK + words as usize * 4 };
+    let Some(t) = transport_header(packet, h[9], transport) else { return Parsed::Unreadable(key) };
+    key.local_port = t.source;
+    key.remote_port = t.destination;
+    if h[9] == UDP && (t.source, t.destination) == DHCP4 && key.remote == BROADCAST {
+        return Parsed::Link;
+    }
+    Parsed::Flow(Headers { key, transport, flags: t.flags, request: t.request })
+}
+
+/// Reads an IPv6 packet.
+#[inline(always)]
+pub fn ipv6<P: Packet>(packet: &P) -> Parsed<Flow6Key> {
+    let mut key = Flow6Key::default();
+    let Some(h) = packet.read::<40>(LINK) else { return Parsed::Unreadable(key) };
+    key.local.copy_from_slice(&h[8..24]);
+    key.remote.copy_from_slice(&h[24..40]);
+    key.protocol = h[6];
+    if h[0] >> 4 != 6 {
+        return Parsed::Unreadable(key);
+    }
+    let Some((protocol, transport)) = skip_extensions(packet, h[6]) else { return Parsed::Unreadable(key) };
+    key.protocol = protocol;
+    if protocol == ICMP6 && keeps_link(packet, transport, h[7], &key.remote) {
+        return Parsed::Link;
+    }
+    let Some(t) = transport_header(packet, protocol, transport) else { return Parsed::Unreadable(key) };
+    key.local_port = t.source;
+    key.remote_port = t.destination;
+    if protocol == UDP && (t.source, t.destination) == DHCP6 && key.remote == DHCP6_SERVERS {
+        return Parsed::Link;
+    }
+    Parsed::Flow(Headers { key, transport, flags: t.flags, request: t.request })
+}
+
+/// Steps over hop-by-hop, routing and destination options, at most six of them; to the protocol and where it starts.
+#[inline(always)]
+fn skip_extensions<P: Packet>(packet: &P, first: u8) -> Option<(u8, usize)> {
+    let (mut next, mut at) = (first, LINK + 40);
+    if !is_extension(next) {
+        return Some((next, at));
+    }
+    for _ in 0..6 {
+        if !is_extension(next) {
+            return Some((next, at));
+        }
+        let [following, eights] = packet.read::<2>(at)?;
+        next = following;
+        at += (eights as usize + 1) * 8;
+    }
+    if is_extension(next) { None } else { Some((next, at)) }
+}
+
+#[inline(always)]
+fn is_extension(protocol: u8) -> bool {
+    matches!(protocol, 0 | 43 | 60)
+}
+
+/// Neighbour discovery (133 to 137) and multicast listening (130 to 132, 143), which never leave the link: the first
+/// carry hop limit 255, which no router passes on; the second go to link-scope groups with hop limit 1.
+#[inline(always)]
+fn keeps_link<P: Packet>(packet: &P, transport: usize, hop_limit: u8, remote: &[u8; 16]) -> bool {
+    match packet.read::<1>(transport) {
+        Some([133..=137]) => hop_limit == 255,
+        Some([130..=132 | 143]) => hop_limit == 1 && remote[0] == 0xff && remote[1] & 15 <= 2,
+        _ => false,
+    }
+}
+
+struct Transport {
+    source: [u8; 2],
+    destination: [u8; 2],
+    flags: u8,
+    request: bool,
+}
+
+#[inline(always)]
+fn transport_header<P: Packet>(packet: &P, protocol: u8, at: usize) -> Option<Transport> {
+    match protocol {
+        TCP => {
+            let h = packet.read::<14>(at)?;
+            Some(Transport { source: [h[0], h[1]], destination: [h[2], h[3]], flags: h[13], request: true })
+        }
+        UDP | SCTP => {
+            let h = packet.read::<4>(at)?;
+            Some(Transport { source: [h[0], h[1]], destination: [h[2], h[3]], flags: 0, request: true })
+        }
+        ICMP | ICMP6 => {
+            let h = packet.read::<6>(at)?;
+            let request = match (protocol, h[0]) {
+                (ICMP, 8) | (ICMP6, 128) => true,
+                (ICMP, 0) | (ICMP6, 129) => false,
+                _ => return None,
+            };
+            Some(Transport { source: [h[4], h[5]], destination: [0; 2], flags: 0, request })
+        }
+        // No ports to read; a fragment header or anything that hides the transport is no protocol that a rule names.
+        44 | 50 | 51 | 135 | 139 | 140 => None,
+        _ => Some(Transport { source: [0; 2], destination: [0; 2], flags: 0, request: true }),
+    }
+}

@@ -1,0 +1,58 @@
+//! The maps, as the logic sees them.
+
+use egret_abi::{
+    Binding, Budget, Config, Counter, Dest, DestKey, Event, Flow, Flow4Key, Flow6Key, Generation, OwnKey,
+    Query, QueryKey, RuleKey, RuleValue, Ruleset, RulesetId, Tick, WorkloadIndex,
+};
+
+/// What the logic asks of the maps. Each look-up is one kernel helper call at most; two for maps of maps.
+pub trait Tables {
+    /// Coarse monotonic time.
+    fn now(&self) -> Tick;
+    /// The same in nanoseconds, finer where it costs nothing.
+    fn nanoseconds(&self) -> u64;
+    /// What the agent told all programs.
+    fn config(&self) -> Config;
+    /// The workload's epoch and ruleset.
+    fn generation(&self, workload: WorkloadIndex) -> Option<Generation>;
+    /// The ruleset's defaults.
+    fn ruleset(&self, ruleset: RulesetId) -> Option<Ruleset>;
+    /// Whether the address is the workload's own.
+    fn owns(&self, key: &OwnKey) -> bool;
+    /// Whether the workload trusts the resolver at the address.
+    fn trusts(&self, key: &OwnKey) -> bool;
+    /// Names bound to the address for the workload.
+    fn binding(&self, key: &OwnKey) -> Option<&Binding>;
+    /// Longest match of an address.
+    fn dest(&self, key: &DestKey) -> Option<Dest>;
+    /// Longest match of a port.
+    fn rule(&self, key: &RuleKey) -> Option<RuleValue>;
+    /// Runs `f` on an IPv4 flow.
+    fn with_flow4<R>(
+        &self,
+        workload: WorkloadIndex,
+        key: &Flow4Key,
+        f: impl FnOnce(&mut Flow) -> R,
+    ) -> Option<R>;
+    /// Runs `f` on an IPv6 flow.
+    fn with_flow6<R>(
+        &self,
+        workload: WorkloadIndex,
+        key: &Flow6Key,
+        f: impl FnOnce(&mut Flow) -> R,
+    ) -> Option<R>;
+    /// Remembers an IPv4 flow.
+    fn remember_flow4(&self, workload: WorkloadIndex, key: &Flow4Key, flow: &Flow) -> bool;
+    /// Remembers an IPv6 flow.
+    fn remember_flow6(&self, workload: WorkloadIndex, key: &Flow6Key, flow: &Flow) -> bool;
+    /// Remembers a DNS query on its way.
+    fn remember_query(&self, workload: WorkloadIndex, key: &QueryKey, query: &Query) -> bool;
+    /// Takes a DNS query out.
+    fn take_query(&self, workload: WorkloadIndex, key: &QueryKey) -> Option<Query>;
+    /// Runs `f` on the workload's token buckets.
+    fn with_budget<R>(&self, workload: WorkloadIndex, f: impl FnOnce(&mut Budget) -> R) -> Option<R>;
+    /// Counts one up.
+    fn count(&self, counter: Counter);
+    /// Sends an event; `make` writes it where it will lie.
+    fn report(&self, make: impl FnOnce() -> Event);
+}

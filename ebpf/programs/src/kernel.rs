@@ -1,0 +1,131 @@
+//! [`Tables`] over the maps.
+
+use aya_ebpf::{
+    btf_maps::lpm_trie::Key,
+    helpers::{bpf_ktime_get_coarse_ns, bpf_ktime_get_ns},
+};
+use egret_abi::{
+    Binding, Budget, Config, Counter, Dest, DestKey, Event, Flow, Flow4Key, Flow6Key, Generation, OwnKey,
+    Query, QueryKey, RuleKey, RuleValue, Ruleset, RulesetId, Tick, WorkloadIndex,
+};
+use egret_decide::Tables;
+
+use crate::maps;
+
+/// The maps of this object.
+pub struct Kernel;
+
+macro_rules! flows {
+    ($map:ident, $key:ty, $with:ident, $remember:ident) => {
+        #[inline(always)]
+        fn $with<R>(&self, workload: WorkloadIndex, key: &$key, f: impl FnOnce(&mut Flow) -> R) -> Option<R> {
+            let flow = maps::$map.get_value_ptr_mut(workload.0, key)?;
+            // SAFETY: a map value of this type; other CPUs may write it too, and a lost count is all that can happen.
+            Some(f(unsafe { &mut *flow }))
+        }
+
+        #[inline(always)]
+        fn $remember(&self, workload: WorkloadIndex, key: &$key, flow: &Flow) -> bool {
+            maps::$map.get(workload.0).is_some_and(|flows| flows.insert(key, flow, 0).is_ok())
+        }
+    };
+}
+
+impl Tables for Kernel {
+    #[inline(always)]
+    fn now(&self) -> Tick {
+        // SAFETY: a helper without arguments.
+        Tick::from_nanoseconds(unsafe { bpf_ktime_get_coarse_ns() })
+    }
+
+    #[inline(always)]
+    fn nanoseconds(&self) -> u64 {
+        // SAFETY: a helper without arguments.
+        unsafe { bpf_ktime_get_ns() }
+    }
+
+    #[inline(always)]
+    fn config(&self) -> Config {
+        maps::CONFIG.get(0).copied().unwrap_or_default()
+    }
+
+    #[inline(always)]
+    fn generation(&self, workload: WorkloadIndex) -> Option<Generation> {
+        let generation = *maps::WORKLOADS.get(workload.0)?;
+        (generation.ruleset() != RulesetId(0)).then_some(generation)
+    }
+
+    #[inline(always)]
+    fn ruleset(&self, ruleset: RulesetId) -> Option<Ruleset> {
+        maps::RULESETS.get(ruleset.0).copied()
+    }
+
+    #[inline(always)]
+    fn owns(&self, key: &OwnKey) -> bool {
+        maps::ADDRESSES.get_ptr(key).is_some()
+    }
+
+    #[inline(always)]
+    fn trusts(&self, key: &OwnKey) -> bool {
+        maps::RESOLVERS.get_ptr(key).is_some()
+    }
+
+    #[inline(always)]
+    fn binding(&self, key: &OwnKey) -> Option<&Binding> {
+        // SAFETY: only the agent writes bindings, and it replaces them whole; this one is freed after the program ends.
+        unsafe { maps::BINDINGS.get(key) }
+    }
+
+    #[inline(always)]
+    fn dest(&self, key: &DestKey) -> Option<Dest> {
+        maps::DEST.get(&Key::new(160, *key)).copied()
+    }
+
+    #[inline(always)]
+    fn rule(&self, key: &RuleKey) -> Option<RuleValue> {
+        maps::RULES.get(&Key::new(RuleKey::ALL_BITS, *key)).copied()
+    }
+
+    flows!(FLOWS4, Flow4Key, with_flow4, remember_flow4);
+    flows!(FLOWS6, Flow6Key, with_flow6, remember_flow6);
+
+    #[inline(always)]
+    fn remember_query(&self, workload: WorkloadIndex, key: &QueryKey, query: &Query) -> bool {
+        maps::QUERIES.get(workload.0).is_some_and(|queries| queries.insert(key, query, 0).is_ok())
+    }
+
+    #[inline(always)]
+    fn take_query(&self, workload: WorkloadIndex, key: &QueryKey) -> Option<Query> {
+        let queries = maps::QUERIES.get(workload.0)?;
+        // SAFETY: copied out before anything else can touch the entry.
+        let query = unsafe { queries.get(key) }.copied()?;
+        let _ = queries.remove(key);
+        Some(query)
+    }
+
+    #[inline(always)]
+    fn with_budget<R>(&self, workload: WorkloadIndex, f: impl FnOnce(&mut Budget) -> R) -> Option<R> {
+        let budget = maps::BUDGETS.get_ptr_mut(workload.0)?;
+        // SAFETY: a map value of this type; see `decide::budget` on other CPUs.
+        Some(f(unsafe { &mut *budget }))
+    }
+
+    #[inline(always)]
+    fn count(&self, counter: Counter) {
+        if let Some(count) = maps::COUNTERS.get_ptr_mut(counter as u32) {
+            // SAFETY: this CPU's own value.
+            unsafe { *count += 1 };
+        }
+    }
+
+    #[inline(always)]
+    fn report(&self, make: impl FnOnce() -> Event) {
+        match maps::EVENTS.reserve(0) {
+            Some(mut entry) => {
+                entry.write(make());
+                entry.submit(0);
+            }
+            None => self.count(Counter::EventsLost),
+        }
+    }
+}

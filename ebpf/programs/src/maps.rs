@@ -1,0 +1,86 @@
+//! Every map: key, value, capacity, who writes it, and what happens when it is full. All are pinned but HOLD.
+
+use aya_ebpf::{
+    btf_maps::{Array, ArrayOfMaps, HashMap, LpmTrie, LruHashMap, PerCpuArray, ProgramArray, RingBuf},
+    macros::btf_map,
+};
+use egret_abi::{
+    BINDINGS_MAX, Binding, Budget, Config, Counter, DEST_MAX, Dest, DestKey, Event, FLOWS_PER_WORKLOAD, Flow,
+    Flow4Key, Flow6Key, Generation, HELD_MAX, Held, IFACES_MAX, OWN_MAX, OwnKey, QUERIES_PER_WORKLOAD, Query,
+    QueryKey, RULES_MAX, RULESETS_MAX, RuleKey, RuleValue, Ruleset, WORKLOADS_MAX,
+};
+
+/// `BPF_F_NO_PREALLOC`: memory by use, not by capacity.
+const BY_USE: usize = 1;
+/// Bytes of a ring; a power of two and of pages.
+const RING: usize = 1 << 22;
+
+type Flows<K> = LruHashMap<K, Flow, { FLOWS_PER_WORKLOAD as usize }>;
+type Queries = LruHashMap<QueryKey, Query, { QUERIES_PER_WORKLOAD as usize }>;
+
+/// Interface index to workload. Agent. Indexes beyond it are in IFACES_FAR.
+#[btf_map]
+pub static IFACES: Array<u32, { IFACES_MAX as usize }> = Array::new();
+/// Interface index to workload where the index is beyond IFACES. Agent; full: the workload is not covered.
+#[btf_map]
+pub static IFACES_FAR: HashMap<u32, u32, { WORKLOADS_MAX as usize }, BY_USE> = HashMap::new();
+/// Workload to epoch and ruleset. Agent.
+#[btf_map]
+pub static WORKLOADS: Array<Generation, { WORKLOADS_MAX as usize }> = Array::new();
+/// Workload to its interface on the host side. Agent.
+#[btf_map]
+pub static LINKS: Array<u32, { WORKLOADS_MAX as usize }> = Array::new();
+/// Ruleset to its defaults. Agent.
+#[btf_map]
+pub static RULESETS: Array<Ruleset, { RULESETS_MAX as usize }> = Array::new();
+/// Own addresses. Agent; full: the address is refused, and told.
+#[btf_map]
+pub static ADDRESSES: HashMap<OwnKey, u32, { OWN_MAX as usize }, BY_USE> = HashMap::new();
+/// Trusted resolvers. Agent; full: the resolver is not trusted, and told.
+#[btf_map]
+pub static RESOLVERS: HashMap<OwnKey, u32, { OWN_MAX as usize }, BY_USE> = HashMap::new();
+/// Workload and address to names. Agent; full: the name stays denied, and told.
+#[btf_map]
+pub static BINDINGS: HashMap<OwnKey, Binding, { BINDINGS_MAX as usize }, BY_USE> = HashMap::new();
+/// Ruleset and address to class and kind, longest match. Agent; full: the policy is not put in force.
+#[btf_map]
+pub static DEST: LpmTrie<DestKey, Dest, { DEST_MAX as usize }, BY_USE> = LpmTrie::new();
+/// Ruleset, class, protocol and port to what rules say, longest match. Agent; full: the policy is not put in force.
+#[btf_map]
+pub static RULES: LpmTrie<RuleKey, RuleValue, { RULES_MAX as usize }, BY_USE> = LpmTrie::new();
+/// Flows of one workload, IPv4. Programs; full: its least recently used flow goes.
+#[btf_map]
+pub static FLOWS4: ArrayOfMaps<Flows<Flow4Key>, { WORKLOADS_MAX as usize }> = ArrayOfMaps::new();
+/// Flows of one workload, IPv6.
+#[btf_map]
+pub static FLOWS6: ArrayOfMaps<Flows<Flow6Key>, { WORKLOADS_MAX as usize }> = ArrayOfMaps::new();
+/// Look-ups of one workload on their way. Programs; full: its oldest goes, and that answer passes unlearned.
+#[btf_map]
+pub static QUERIES: ArrayOfMaps<Queries, { WORKLOADS_MAX as usize }> = ArrayOfMaps::new();
+/// Ticket to where a held packet goes on. Programs; full: the oldest goes, and its packet is lost.
+#[btf_map]
+pub static HELD: LruHashMap<u32, Held, { HELD_MAX as usize }> = LruHashMap::new();
+/// One entry. Agent.
+#[btf_map]
+pub static CONFIG: Array<Config, 1> = Array::new();
+/// Token buckets of each workload. Programs.
+#[btf_map]
+pub static BUDGETS: Array<Budget, { WORKLOADS_MAX as usize }> = Array::new();
+/// One value per [`Counter`]. Programs.
+#[btf_map]
+pub static COUNTERS: PerCpuArray<u64, { Counter::ALL.len() }> = PerCpuArray::new();
+/// First packets, told to the agent. Programs; full: counted.
+#[btf_map]
+pub static EVENTS: RingBuf<Event, RING> = RingBuf::new();
+/// DNS answers on hold, copied whole. Programs; full: the answer passes unlearned, counted.
+#[btf_map]
+pub static ANSWERS: RingBuf<u8, RING> = RingBuf::new();
+/// The shared half of `to_pod`, called by each door.
+#[btf_map]
+pub static TO_POD: ProgramArray<1> = ProgramArray::new();
+/// The refusals, by [`crate::refuse::Refusal`]: programs of their own, each with a stack of its own.
+#[btf_map]
+pub static REFUSE: ProgramArray<2> = ProgramArray::new();
+/// The hold: not pinned, so that the agent's death empties it and packets go the kernel's way.
+#[btf_map]
+pub static HOLD: ProgramArray<1> = ProgramArray::new();

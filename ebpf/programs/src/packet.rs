@@ -1,0 +1,34 @@
+//! Packet memory: direct access where the bytes are in the linear part, a helper where they are not.
+
+use aya_ebpf::{EbpfContext, helpers::bpf_skb_load_bytes, programs::TcContext};
+use egret_decide::Packet;
+
+/// Offsets beyond this are not read: no header is that far, and the verifier wants a bound.
+const FAR: usize = 0x3fff;
+
+/// The packet of a classifier.
+pub struct Frame<'a>(pub &'a TcContext);
+
+impl Packet for Frame<'_> {
+    #[inline(always)]
+    fn read<const N: usize>(&self, at: usize) -> Option<[u8; N]> {
+        if at > FAR {
+            return None;
+        }
+        let start = self.0.data() + at;
+        if start + N <= self.0.data_end() {
+            // SAFETY: the bounds check above, as the verifier sees it too.
+            return Some(unsafe { core::ptr::read_unaligned(start as *const [u8; N]) });
+        }
+        let mut bytes = [0; N];
+        // SAFETY: the helper writes N bytes to a buffer of N, or fails.
+        let failed =
+            unsafe { bpf_skb_load_bytes(self.0.as_ptr(), at as u32, bytes.as_mut_ptr().cast(), N as u32) };
+        (failed == 0).then_some(bytes)
+    }
+
+    #[inline(always)]
+    fn length(&self) -> u32 {
+        self.0.len()
+    }
+}
