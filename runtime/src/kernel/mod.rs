@@ -1,1 +1,65 @@
-//! Programs, maps, devices and namespaces of the kernel; the only module that knows aya.
+//! The kernel's side of things: programs, maps, the gate device, network namespaces, the clock.
+//!
+//! In: what the agent wants loaded, attached, read. Out: typed handles that speak `egret_abi`. The only module that
+//! knows aya and netlink. Who may write maps is settled by who holds a [`maps::Writer`]: `enforce` alone.
+
+pub mod clock;
+pub mod gate;
+pub mod maps;
+pub mod netns;
+pub mod object;
+pub mod pins;
+pub mod preflight;
+pub mod rings;
+
+mod plain;
+
+pub use gate::Gate;
+pub use object::{Hook, Object};
+pub use pins::Pins;
+
+/// What the kernel refused, worded for the operator.
+#[derive(Debug, thiserror::Error)]
+pub enum KernelError {
+    /// A privilege or a feature is missing; nothing Egret can do will help.
+    #[error("{what}\n  fix: {fix}")]
+    Missing {
+        /// What is not there.
+        what: String,
+        /// What to do.
+        fix: String,
+    },
+    /// An operation failed.
+    #[error("{doing}: {error}")]
+    Failed {
+        /// What was being done.
+        doing: String,
+        /// What the kernel or the loader said.
+        error: String,
+    },
+}
+
+impl KernelError {
+    /// An operation that failed, with the whole chain of causes.
+    pub fn failed(doing: impl Into<String>, error: impl Into<anyhow::Error>) -> Self {
+        Self::Failed { doing: doing.into(), error: format!("{:#}", error.into()) }
+    }
+
+    /// Whether a privilege or kernel feature is missing.
+    #[must_use]
+    pub fn is_missing(&self) -> bool {
+        matches!(self, Self::Missing { .. })
+    }
+}
+
+/// Adds what was being done to an error.
+pub(crate) trait Doing<T> {
+    /// Names the operation.
+    fn doing(self, doing: impl FnOnce() -> String) -> Result<T, KernelError>;
+}
+
+impl<T, E: Into<anyhow::Error>> Doing<T> for Result<T, E> {
+    fn doing(self, doing: impl FnOnce() -> String) -> Result<T, KernelError> {
+        self.map_err(|error| KernelError::failed(doing(), error))
+    }
+}

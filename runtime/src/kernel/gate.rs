@@ -1,0 +1,93 @@
+//! The gate: a TAP device through which the agent puts held packets back.
+#![allow(unsafe_code, reason = "TUNSETIFF has no safe wrapper")]
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, IoSlice, Write};
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+
+use super::{Doing, KernelError, Object};
+
+/// Name of the device, in the agent's network namespace.
+pub const DEVICE: &str = "egret0";
+/// Length of `struct virtio_net_hdr`, all zero for a packet that needs no help.
+const OFFLOAD_HEADER: usize = 10;
+/// Link address of a held packet: a ticket of an answer toward a workload.
+const TICKET: [u8; 2] = [0x02, 0x02];
+
+/// The agent's end of the gate.
+pub struct Gate {
+    file: File,
+}
+
+impl Gate {
+    /// Makes the device and puts the gate's programs on it.
+    ///
+    /// # Errors
+    /// Where the device is in use by another agent, or TUN is missing.
+    pub fn open(object: &mut Object) -> Result<Self, KernelError> {
+        let file = OpenOptions::new().read(true).write(true).open("/dev/net/tun").map_err(|error| {
+            KernelError::Missing {
+                what: format!("/dev/net/tun cannot be opened: {error}"),
+                fix: "load the kernel module `tun`, and run as root".to_owned(),
+            }
+        })?;
+        name_device(&file).map_err(|error| match error.raw_os_error() {
+            Some(libc::EBUSY) => KernelError::Missing {
+                what: format!("the device {DEVICE} is in use: another agent runs in this network namespace"),
+                fix: "stop it first: one agent serves one node".to_owned(),
+            },
+            _ => KernelError::failed(format!("make the device {DEVICE}"), error),
+        })?;
+        // Before it is up: the device must never send anything of its own.
+        let _ = fs::write(format!("/proc/sys/net/ipv6/conf/{DEVICE}/disable_ipv6"), "1");
+        object.attach_gate(DEVICE)?;
+        bring_up().doing(|| format!("bring the device {DEVICE} up"))?;
+        Ok(Self { file })
+    }
+
+    /// Puts a held answer back: `frame` as it was copied, its checksum complete.
+    ///
+    /// # Errors
+    /// Where the device refuses it; the packet is lost then.
+    pub fn release(&self, ticket: u32, frame: &mut [u8]) -> io::Result<()> {
+        if let Some(source) = frame.get_mut(6..12) {
+            source[..2].copy_from_slice(&TICKET);
+            source[2..].copy_from_slice(&ticket.to_be_bytes());
+        }
+        let header = [0; OFFLOAD_HEADER];
+        (&self.file).write_vectored(&[IoSlice::new(&header), IoSlice::new(frame)]).map(|_| ())
+    }
+}
+
+fn request() -> libc::ifreq {
+    // SAFETY: a C struct of integers and byte arrays; all zero is one of its values.
+    let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
+    for (to, from) in request.ifr_name.iter_mut().zip(DEVICE.bytes()) {
+        *to = from.cast_signed();
+    }
+    request
+}
+
+fn name_device(file: &File) -> io::Result<()> {
+    let mut request = request();
+    let flags = libc::IFF_TAP | libc::IFF_NO_PI | libc::IFF_VNET_HDR;
+    request.ifr_ifru.ifru_flags = i16::try_from(flags).map_err(io::Error::other)?;
+    // SAFETY: TUNSETIFF reads and writes an ifreq.
+    check(unsafe { libc::ioctl(file.as_raw_fd(), libc::TUNSETIFF as _, &raw mut request) })
+}
+
+fn bring_up() -> io::Result<()> {
+    // SAFETY: a plain system call; the descriptor is owned at once.
+    let socket = unsafe { libc::socket(libc::AF_INET, libc::SOCK_DGRAM | libc::SOCK_CLOEXEC, 0) };
+    check(socket)?;
+    // SAFETY: just made, and owned by nobody else.
+    let socket = unsafe { OwnedFd::from_raw_fd(socket) };
+    let mut request = request();
+    request.ifr_ifru.ifru_flags = i16::try_from(libc::IFF_UP).map_err(io::Error::other)?;
+    // SAFETY: SIOCSIFFLAGS reads an ifreq.
+    check(unsafe { libc::ioctl(socket.as_raw_fd(), libc::SIOCSIFFLAGS, &raw mut request) })
+}
+
+fn check(result: libc::c_int) -> io::Result<()> {
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}

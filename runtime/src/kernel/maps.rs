@@ -1,0 +1,374 @@
+//! The maps, typed: a [`Writer`] for `enforce` alone, a [`Reader`] for all who ask.
+
+use std::net::IpAddr;
+
+use aya::maps::lpm_trie::Key;
+use aya::maps::{Array, ArrayOfMaps, HashMap, LpmTrie, Map, MapData, MapError, PerCpuArray};
+use egret_abi::{
+    Address, Binding, Config, Counter, Dest, DestKey, Flow, Flow4Key, Flow6Key, Generation, IFACES_MAX,
+    OwnKey, Query, QueryKey, RuleKey, RuleValue, Ruleset, RulesetId, WorkloadIndex,
+};
+
+use super::plain::Plain;
+use super::{Doing, KernelError, Pins};
+
+const BPF_MAP_TYPE_LRU_HASH: u32 = 9;
+
+type Own = HashMap<MapData, Plain<OwnKey>, u32>;
+type Inner = ArrayOfMaps<MapData, MapData>;
+
+fn open<T: TryFrom<Map, Error = MapError>>(pins: &Pins, name: &str) -> Result<T, KernelError> {
+    let doing = || format!("open the map {name}");
+    let data = MapData::from_pin(pins.map(name)).doing(doing)?;
+    Map::from_map_data(data).and_then(TryInto::try_into).doing(doing)
+}
+
+/// How many entries the maps of one workload have.
+#[derive(Clone, Copy, Debug)]
+pub struct Room {
+    /// Flows, each family.
+    pub flows: u32,
+    /// DNS queries on their way.
+    pub queries: u32,
+}
+
+/// The hand that writes. Every method is one or two system calls; a full map is an error that says which.
+pub struct Writer {
+    ifaces: Array<MapData, u32>,
+    ifaces_far: HashMap<MapData, u32, u32>,
+    workloads: Array<MapData, Plain<Generation>>,
+    links: Array<MapData, u32>,
+    rulesets: Array<MapData, Plain<Ruleset>>,
+    addresses: Own,
+    resolvers: Own,
+    bindings: HashMap<MapData, Plain<OwnKey>, Plain<Binding>>,
+    dest: LpmTrie<MapData, Plain<DestKey>, Plain<Dest>>,
+    rules: LpmTrie<MapData, Plain<RuleKey>, Plain<RuleValue>>,
+    flows4: Inner,
+    flows6: Inner,
+    queries: Inner,
+    config: Array<MapData, Plain<Config>>,
+}
+
+impl Writer {
+    /// Opens the pinned maps.
+    ///
+    /// # Errors
+    /// Where one is not there.
+    pub fn open(pins: &Pins) -> Result<Self, KernelError> {
+        Ok(Self {
+            ifaces: open(pins, "IFACES")?,
+            ifaces_far: open(pins, "IFACES_FAR")?,
+            workloads: open(pins, "WORKLOADS")?,
+            links: open(pins, "LINKS")?,
+            rulesets: open(pins, "RULESETS")?,
+            addresses: open(pins, "ADDRESSES")?,
+            resolvers: open(pins, "RESOLVERS")?,
+            bindings: open(pins, "BINDINGS")?,
+            dest: open(pins, "DEST")?,
+            rules: open(pins, "RULES")?,
+            flows4: open(pins, "FLOWS4")?,
+            flows6: open(pins, "FLOWS6")?,
+            queries: open(pins, "QUERIES")?,
+            config: open(pins, "CONFIG")?,
+        })
+    }
+
+    /// Tells the programs what all share.
+    ///
+    /// # Errors
+    /// What the kernel said; the same for all that follow.
+    pub fn set_config(&mut self, config: Config) -> Result<(), KernelError> {
+        self.config.set(0, Plain(config), 0).doing(|| "write CONFIG".to_owned())
+    }
+
+    /// Says whose packets come in at an interface; index 0: nobody's.
+    pub fn set_interface(&mut self, ifindex: u32, workload: WorkloadIndex) -> Result<(), KernelError> {
+        if ifindex < IFACES_MAX {
+            return self.ifaces.set(ifindex, workload.0, 0).doing(|| "write IFACES".to_owned());
+        }
+        if workload == WorkloadIndex(0) {
+            return absent_is_fine(self.ifaces_far.remove(&ifindex)).doing(|| "write IFACES_FAR".to_owned());
+        }
+        self.ifaces_far.insert(ifindex, workload.0, 0).doing(|| "write IFACES_FAR".to_owned())
+    }
+
+    /// Says at which interface of the node a workload's answers are released.
+    pub fn set_link(&mut self, workload: WorkloadIndex, ifindex: u32) -> Result<(), KernelError> {
+        self.links.set(workload.0, ifindex, 0).doing(|| "write LINKS".to_owned())
+    }
+
+    /// Puts an epoch and a ruleset in force for a workload: the one write that every change ends with.
+    pub fn set_generation(
+        &mut self,
+        workload: WorkloadIndex,
+        generation: Generation,
+    ) -> Result<(), KernelError> {
+        self.workloads.set(workload.0, Plain(generation), 0).doing(|| "write WORKLOADS".to_owned())
+    }
+
+    /// Writes a ruleset's defaults.
+    pub fn set_ruleset(&mut self, id: RulesetId, ruleset: Ruleset) -> Result<(), KernelError> {
+        self.rulesets.set(id.0, Plain(ruleset), 0).doing(|| "write RULESETS".to_owned())
+    }
+
+    /// Makes an address a workload's own.
+    pub fn add_address(&mut self, key: OwnKey) -> Result<(), KernelError> {
+        self.addresses.insert(Plain(key), 1, 0).doing(|| "write ADDRESSES".to_owned())
+    }
+
+    /// Takes an address away.
+    pub fn remove_address(&mut self, key: OwnKey) -> Result<(), KernelError> {
+        absent_is_fine(self.addresses.remove(&Plain(key))).doing(|| "write ADDRESSES".to_owned())
+    }
+
+    /// Makes a resolver trusted.
+    pub fn add_resolver(&mut self, key: OwnKey) -> Result<(), KernelError> {
+        self.resolvers.insert(Plain(key), 1, 0).doing(|| "write RESOLVERS".to_owned())
+    }
+
+    /// Takes the trust away.
+    pub fn remove_resolver(&mut self, key: OwnKey) -> Result<(), KernelError> {
+        absent_is_fine(self.resolvers.remove(&Plain(key))).doing(|| "write RESOLVERS".to_owned())
+    }
+
+    /// What is bound to an address now.
+    #[must_use]
+    pub fn binding(&self, key: OwnKey) -> Option<Binding> {
+        self.bindings.get(&Plain(key), 0).ok().map(|binding| binding.0)
+    }
+
+    /// Binds an address to names.
+    pub fn set_binding(&mut self, key: OwnKey, binding: Binding) -> Result<(), KernelError> {
+        self.bindings.insert(Plain(key), Plain(binding), 0).doing(|| "write BINDINGS".to_owned())
+    }
+
+    /// Forgets an address.
+    pub fn remove_binding(&mut self, key: OwnKey) -> Result<(), KernelError> {
+        absent_is_fine(self.bindings.remove(&Plain(key))).doing(|| "write BINDINGS".to_owned())
+    }
+
+    /// Every binding, with its key.
+    pub fn bindings(&self) -> impl Iterator<Item = (OwnKey, Binding)> + '_ {
+        self.bindings.iter().filter_map(|entry| entry.ok().map(|(key, binding)| (key.0, binding.0)))
+    }
+
+    /// Every own address that is written.
+    pub fn addresses(&self) -> Vec<OwnKey> {
+        self.addresses.keys().filter_map(|key| key.ok().map(|key| key.0)).collect()
+    }
+
+    /// Every trusted resolver that is written.
+    pub fn resolvers(&self) -> Vec<OwnKey> {
+        self.resolvers.keys().filter_map(|key| key.ok().map(|key| key.0)).collect()
+    }
+
+    /// Writes an address range; `bits` of the key count.
+    pub fn set_dest(&mut self, bits: u32, key: DestKey, dest: Dest) -> Result<(), KernelError> {
+        self.dest.insert(&Key::new(bits, Plain(key)), Plain(dest), 0).doing(|| "write DEST".to_owned())
+    }
+
+    /// Removes an address range.
+    pub fn remove_dest(&mut self, bits: u32, key: DestKey) -> Result<(), KernelError> {
+        absent_is_fine(self.dest.remove(&Key::new(bits, Plain(key)))).doing(|| "write DEST".to_owned())
+    }
+
+    /// Writes what rules say; `bits` of the key count.
+    pub fn set_rule(&mut self, bits: u32, key: RuleKey, value: RuleValue) -> Result<(), KernelError> {
+        self.rules.insert(&Key::new(bits, Plain(key)), Plain(value), 0).doing(|| "write RULES".to_owned())
+    }
+
+    /// Removes what rules say.
+    pub fn remove_rule(&mut self, bits: u32, key: RuleKey) -> Result<(), KernelError> {
+        absent_is_fine(self.rules.remove(&Key::new(bits, Plain(key)))).doing(|| "write RULES".to_owned())
+    }
+
+    /// Every rule and range that an earlier agent left: their prefix lengths and keys.
+    #[must_use]
+    pub fn leftovers(&self) -> (Vec<(u32, DestKey)>, Vec<(u32, RuleKey)>) {
+        let dest = self.dest.keys().filter_map(|key| key.ok().map(|key| (key.prefix_len(), key.data().0)));
+        let rules = self.rules.keys().filter_map(|key| key.ok().map(|key| (key.prefix_len(), key.data().0)));
+        (dest.collect(), rules.collect())
+    }
+
+    /// Gives a workload its flow and query maps, where it has none yet.
+    pub fn make_room(&mut self, workload: WorkloadIndex, room: Room) -> Result<(), KernelError> {
+        give::<Flow4Key, Flow>(&mut self.flows4, "FLOWS4", workload, room.flows)?;
+        give::<Flow6Key, Flow>(&mut self.flows6, "FLOWS6", workload, room.flows)?;
+        give::<QueryKey, Query>(&mut self.queries, "QUERIES", workload, room.queries)
+    }
+
+    /// Gives a workload new, empty flow and query maps.
+    pub fn empty_room(&mut self, workload: WorkloadIndex, room: Room) -> Result<(), KernelError> {
+        replace::<Flow4Key, Flow>(&mut self.flows4, "FLOWS4", workload, room.flows)?;
+        replace::<Flow6Key, Flow>(&mut self.flows6, "FLOWS6", workload, room.flows)?;
+        replace::<QueryKey, Query>(&mut self.queries, "QUERIES", workload, room.queries)
+    }
+
+    /// Forgets the flows of an address that is no longer the workload's own.
+    pub fn forget_flows_from(&mut self, workload: WorkloadIndex, address: IpAddr) {
+        match address {
+            IpAddr::V4(address) => {
+                forget::<Flow4Key>(&self.flows4, workload, |key| key.local == address.octets())
+            }
+            IpAddr::V6(address) => {
+                forget::<Flow6Key>(&self.flows6, workload, |key| key.local == address.octets())
+            }
+        }
+    }
+}
+
+fn absent_is_fine(result: Result<(), MapError>) -> Result<(), MapError> {
+    match result {
+        Err(MapError::KeyNotFound) => Ok(()),
+        Err(MapError::SyscallError(error)) if error.io_error.raw_os_error() == Some(libc::ENOENT) => Ok(()),
+        other => other,
+    }
+}
+
+fn give<K, V>(
+    outer: &mut Inner,
+    name: &str,
+    workload: WorkloadIndex,
+    entries: u32,
+) -> Result<(), KernelError> {
+    if outer.get(&workload.0, 0).is_ok() { Ok(()) } else { replace::<K, V>(outer, name, workload, entries) }
+}
+
+fn replace<K, V>(
+    outer: &mut Inner,
+    name: &str,
+    workload: WorkloadIndex,
+    entries: u32,
+) -> Result<(), KernelError> {
+    let doing = || format!("make a map of {entries} entries for {name}");
+    let size = |bytes: usize| u32::try_from(bytes).doing(doing);
+    let definition = aya_obj::Map::new_from_params(
+        BPF_MAP_TYPE_LRU_HASH,
+        size(size_of::<K>())?,
+        size(size_of::<V>())?,
+        entries,
+        0,
+    );
+    let inner = MapData::create(definition, name, None).doing(doing)?;
+    outer.set(workload.0, &inner, 0).doing(|| format!("write {name}"))
+}
+
+fn forget<K>(outer: &Inner, workload: WorkloadIndex, is_gone: impl Fn(&K) -> bool)
+where
+    K: Copy + zerocopy::FromBytes + zerocopy::IntoBytes + zerocopy::Immutable + 'static,
+{
+    let Some(mut flows) = inner_flows::<K>(outer, workload) else { return };
+    let gone: Vec<_> = flows.keys().filter_map(Result::ok).filter(|key| is_gone(&key.0)).collect();
+    for key in gone {
+        let _ = flows.remove(&key);
+    }
+}
+
+fn inner_flows<K>(outer: &Inner, workload: WorkloadIndex) -> Option<HashMap<MapData, Plain<K>, Plain<Flow>>>
+where
+    K: Copy + zerocopy::FromBytes + zerocopy::IntoBytes + zerocopy::Immutable + 'static,
+{
+    Map::LruHashMap(outer.get(&workload.0, 0).ok()?).try_into().ok()
+}
+
+/// A flow as its workload sends it, of either family.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct FlowTuple {
+    /// The workload's own address.
+    pub local: Address,
+    /// The destination.
+    pub remote: Address,
+    /// The workload's own port.
+    pub local_port: u16,
+    /// The port dialled.
+    pub remote_port: u16,
+    /// The IP protocol.
+    pub protocol: u8,
+}
+
+/// The eye that reads: counters, flows, generations.
+pub struct Reader {
+    counters: PerCpuArray<MapData, u64>,
+    workloads: Array<MapData, Plain<Generation>>,
+    flows4: Inner,
+    flows6: Inner,
+}
+
+impl Reader {
+    /// Opens the pinned maps.
+    ///
+    /// # Errors
+    /// Where one is not there.
+    pub fn open(pins: &Pins) -> Result<Self, KernelError> {
+        Ok(Self {
+            counters: open(pins, "COUNTERS")?,
+            workloads: open(pins, "WORKLOADS")?,
+            flows4: open(pins, "FLOWS4")?,
+            flows6: open(pins, "FLOWS6")?,
+        })
+    }
+
+    /// A counter, over all CPUs.
+    #[must_use]
+    pub fn counter(&self, counter: Counter) -> u64 {
+        self.counters.get(&(counter as u32), 0).map_or(0, |values| values.iter().sum())
+    }
+
+    /// What is in force for a workload.
+    #[must_use]
+    pub fn generation(&self, workload: WorkloadIndex) -> Generation {
+        self.workloads.get(&workload.0, 0).map_or(Generation::default(), |generation| generation.0)
+    }
+
+    /// A workload's flows.
+    #[must_use]
+    pub fn flows(&self, workload: WorkloadIndex) -> Vec<(FlowTuple, Flow)> {
+        let mut flows = Vec::new();
+        if let Some(map) = inner_flows::<Flow4Key>(&self.flows4, workload) {
+            flows.extend(map.iter().filter_map(Result::ok).map(|(key, flow)| (tuple4(&key.0), flow.0)));
+        }
+        if let Some(map) = inner_flows::<Flow6Key>(&self.flows6, workload) {
+            flows.extend(map.iter().filter_map(Result::ok).map(|(key, flow)| (tuple6(&key.0), flow.0)));
+        }
+        flows
+    }
+}
+
+fn tuple4(key: &Flow4Key) -> FlowTuple {
+    FlowTuple {
+        local: Address::v4(key.local),
+        remote: Address::v4(key.remote),
+        local_port: u16::from_be_bytes(key.local_port),
+        remote_port: u16::from_be_bytes(key.remote_port),
+        protocol: key.protocol,
+    }
+}
+
+fn tuple6(key: &Flow6Key) -> FlowTuple {
+    FlowTuple {
+        local: Address(key.local),
+        remote: Address(key.remote),
+        local_port: u16::from_be_bytes(key.local_port),
+        remote_port: u16::from_be_bytes(key.remote_port),
+        protocol: key.protocol,
+    }
+}
+
+/// An address as the maps write it.
+#[must_use]
+pub fn address(address: IpAddr) -> Address {
+    match address {
+        IpAddr::V4(address) => Address::v4(address.octets()),
+        IpAddr::V6(address) => Address(address.octets()),
+    }
+}
+
+/// An address as people write it.
+#[must_use]
+pub fn ip(address: Address) -> IpAddr {
+    match address.as_v4() {
+        Some(octets) => IpAddr::from(octets),
+        None => IpAddr::from(address.0),
+    }
+}

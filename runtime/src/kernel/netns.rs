@@ -1,0 +1,201 @@
+//! Network namespaces: how to find, enter and read them.
+
+use std::collections::HashSet;
+use std::fs::{self, File};
+use std::io;
+use std::net::IpAddr;
+use std::os::fd::AsFd;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use futures_util::TryStreamExt;
+use rtnetlink::packet_route::address::AddressAttribute;
+use rtnetlink::packet_route::link::{InfoKind, LinkAttribute, LinkFlags, LinkInfo, LinkMessage};
+use rtnetlink::packet_route::{AddressFamily, link::LinkLayerType};
+use rtnetlink::{Handle, MulticastGroup};
+use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
+
+use super::{Doing, KernelError};
+
+/// A network namespace, held open.
+#[derive(Debug)]
+pub struct NetNs {
+    file: File,
+    /// What tells it from all others that are open: the inode of its file.
+    pub inode: u64,
+    /// For messages.
+    pub path: PathBuf,
+}
+
+impl NetNs {
+    /// Opens the namespace that a file stands for.
+    ///
+    /// # Errors
+    /// Where there is none.
+    pub fn open(path: &Path) -> io::Result<Self> {
+        let file = File::open(path)?;
+        let inode = file.metadata()?.ino();
+        Ok(Self { file, inode, path: path.to_owned() })
+    }
+
+    /// The namespace of this thread.
+    ///
+    /// # Errors
+    /// Where /proc is not there.
+    pub fn own() -> io::Result<Self> {
+        Self::open(Path::new("/proc/thread-self/ns/net"))
+    }
+}
+
+/// Runs `f` on a thread of its own inside `netns`.
+///
+/// # Errors
+/// Where the namespace cannot be entered.
+pub fn inside<T: Send>(netns: &NetNs, f: impl FnOnce() -> T + Send) -> Result<T, KernelError> {
+    let runtime = tokio::runtime::Handle::try_current().ok();
+    let run = || {
+        let _entered = runtime.as_ref().map(tokio::runtime::Handle::enter);
+        let entered = move_into_link_name_space(netns.file.as_fd(), Some(LinkNameSpaceType::Network));
+        entered.map(|()| f())
+    };
+    std::thread::scope(|scope| scope.spawn(run).join())
+        .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        .doing(|| format!("enter the network namespace {}", netns.path.display()))
+}
+
+/// A device of a namespace.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Device {
+    /// Its index.
+    pub index: u32,
+    /// Its name.
+    pub name: String,
+    /// Its kind, such as `Veth`; `None` for a hardware device.
+    pub kind: Option<InfoKind>,
+    /// The index of its other end or lower device.
+    pub link: Option<u32>,
+    /// Whether it is up.
+    pub up: bool,
+    /// Whether it is the loopback device.
+    pub loopback: bool,
+}
+
+impl Device {
+    /// Whether it is one end of a pair.
+    #[must_use]
+    pub fn is_pair(&self) -> bool {
+        self.kind == Some(InfoKind::Veth)
+    }
+
+    fn of(message: &LinkMessage) -> Self {
+        let mut device = Self {
+            index: message.header.index,
+            name: String::new(),
+            kind: None,
+            link: None,
+            up: message.header.flags.contains(LinkFlags::Up),
+            loopback: message.header.link_layer_type == LinkLayerType::Loopback,
+        };
+        for attribute in &message.attributes {
+            match attribute {
+                LinkAttribute::IfName(name) => device.name.clone_from(name),
+                LinkAttribute::Link(index) => device.link = Some(*index),
+                LinkAttribute::LinkInfo(infos) => {
+                    device.kind = infos.iter().find_map(|info| match info {
+                        LinkInfo::Kind(kind) => Some(kind.clone()),
+                        _ => None,
+                    });
+                }
+                _ => {}
+            }
+        }
+        device
+    }
+}
+
+/// What a namespace holds.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Survey {
+    /// Its devices.
+    pub devices: Vec<Device>,
+    /// Its addresses but loopback's, each with the index of its device.
+    pub addresses: Vec<(u32, IpAddr)>,
+}
+
+/// A view of one namespace that can be read again, and tells when to.
+pub struct Watch {
+    handle: Handle,
+    changes: futures_util::stream::BoxStream<'static, ()>,
+}
+
+impl Watch {
+    /// Opens a view of `netns`; inside a tokio runtime.
+    ///
+    /// # Errors
+    /// Where the namespace cannot be entered, or gives no netlink socket.
+    pub fn open(netns: &NetNs) -> Result<Self, KernelError> {
+        use futures_util::StreamExt;
+        let groups = [MulticastGroup::Link, MulticastGroup::Ipv4Ifaddr, MulticastGroup::Ipv6Ifaddr];
+        let (connection, handle, messages) = inside(netns, || rtnetlink::new_multicast_connection(&groups))?
+            .doing(|| format!("open a netlink socket in {}", netns.path.display()))?;
+        tokio::spawn(connection);
+        Ok(Self { handle, changes: messages.map(|_| ()).boxed() })
+    }
+
+    /// Waits until something may have changed; false when there is nothing left to watch.
+    pub async fn changed(&mut self) -> bool {
+        use futures_util::StreamExt;
+        self.changes.next().await.is_some()
+    }
+
+    /// Reads devices and addresses.
+    ///
+    /// # Errors
+    /// What netlink said.
+    pub async fn survey(&self) -> Result<Survey, KernelError> {
+        let mut survey = Survey::default();
+        let mut links = self.handle.link().get().execute();
+        while let Some(message) = links.try_next().await.doing(|| "list the devices".to_owned())? {
+            survey.devices.push(Device::of(&message));
+        }
+        let mut addresses = self.handle.address().get().execute();
+        while let Some(message) = addresses.try_next().await.doing(|| "list the addresses".to_owned())? {
+            let known = matches!(message.header.family, AddressFamily::Inet | AddressFamily::Inet6);
+            let address = message.attributes.iter().find_map(own_address);
+            if let (true, Some(address)) = (known, address)
+                && !address.is_loopback()
+            {
+                survey.addresses.push((message.header.index, address));
+            }
+        }
+        survey.addresses.sort_unstable();
+        survey.addresses.dedup();
+        Ok(survey)
+    }
+}
+
+/// The address itself: on a point-to-point device IFA_ADDRESS is the other end's, and IFA_LOCAL its own.
+fn own_address(attribute: &AddressAttribute) -> Option<IpAddr> {
+    match attribute {
+        AddressAttribute::Local(address) => Some(*address),
+        AddressAttribute::Address(address) if address.is_ipv6() => Some(*address),
+        _ => None,
+    }
+}
+
+/// Every namespace that has a name or a process, once each, but for `except`.
+#[must_use]
+pub fn all(except: &NetNs) -> Vec<NetNs> {
+    let named = fs::read_dir("/run/netns").into_iter().flatten().filter_map(|entry| Some(entry.ok()?.path()));
+    let processes = fs::read_dir("/proc").into_iter().flatten().filter_map(|entry| {
+        let entry = entry.ok()?;
+        entry.file_name().to_str()?.parse::<u32>().ok()?;
+        Some(entry.path().join("ns/net"))
+    });
+    let mut seen = HashSet::from([except.inode]);
+    named
+        .chain(processes)
+        .filter_map(|path| NetNs::open(&path).ok())
+        .filter(|netns| seen.insert(netns.inode))
+        .collect()
+}

@@ -1,0 +1,221 @@
+//! The eBPF objects: loaded, their maps adopted where they are pinned already, their programs put on links.
+
+use aya::maps::{MapData, ProgramArray};
+use aya::programs::links::{FdLink, PinnedLink};
+use aya::programs::tc::{SchedClassifierLink, TcAttachOptions};
+use aya::programs::{LinkOrder, SchedClassifier, TcAttachType};
+use aya::{Ebpf, EbpfLoader, include_bytes_aligned};
+use egret_abi::WorkloadIndex;
+
+use super::netns::{self, NetNs};
+use super::{Doing, KernelError, Pins};
+
+static HOOKS: &[u8] = include_bytes_aligned!(concat!(env!("OUT_DIR"), "/egret.bpf.o"));
+static DOOR: &[u8] = include_bytes_aligned!(concat!(env!("OUT_DIR"), "/door.bpf.o"));
+
+/// Every map but HOLD, which must die with the agent.
+const PINNED: &[&str] = &[
+    "IFACES",
+    "IFACES_FAR",
+    "WORKLOADS",
+    "LINKS",
+    "RULESETS",
+    "ADDRESSES",
+    "RESOLVERS",
+    "BINDINGS",
+    "DEST",
+    "RULES",
+    "FLOWS4",
+    "FLOWS6",
+    "QUERIES",
+    "HELD",
+    "CONFIG",
+    "BUDGETS",
+    "COUNTERS",
+    "EVENTS",
+    "ANSWERS",
+    "TO_POD",
+    "REFUSE",
+];
+const PROGRAMS: &[&str] =
+    &["from_pod", "to_pod", "hold_answer", "refuse_reset", "refuse_unreachable", "gate_in", "gate_out"];
+
+/// Where a program of a workload sits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Hook {
+    /// tcx ingress on the host side of the interface pair.
+    FromPod,
+    /// tcx ingress on the workload's own device.
+    ToPod,
+}
+
+impl Hook {
+    /// The hooks that make a workload covered.
+    pub const OF_WORKLOAD: [Self; 2] = [Self::FromPod, Self::ToPod];
+
+    /// Its name in pins and messages.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::FromPod => "from_pod",
+            Self::ToPod => "to_pod",
+        }
+    }
+}
+
+/// The programs that all workloads share.
+pub struct Object {
+    ebpf: Ebpf,
+    pins: Pins,
+    /// The one user-space handle of the hold: dropped with the agent, and then answers go the kernel's way.
+    hold: ProgramArray<MapData>,
+}
+
+impl Object {
+    /// Loads the programs; maps that are pinned are adopted with what they hold.
+    ///
+    /// # Errors
+    /// What the verifier or the loader said.
+    pub fn load(pins: &Pins) -> Result<Self, KernelError> {
+        let mut loader = EbpfLoader::new();
+        for name in PINNED {
+            loader.map_pin_path(name, pins.map(name));
+        }
+        let mut ebpf = loader.load(HOOKS).doing(|| "load the eBPF object".to_owned())?;
+        for name in PROGRAMS {
+            classifier(&mut ebpf, name)?.load().doing(|| format!("load the eBPF program {name}"))?;
+        }
+        let hold = take_programs(&mut ebpf, "HOLD")?;
+        let mut object = Self { ebpf, pins: pins.clone(), hold };
+        object.fill("REFUSE", &["refuse_reset", "refuse_unreachable"])?;
+        Ok(object)
+    }
+
+    /// Opens the hold, then puts this agent's `to_pod` behind all doors. In this order no answer goes unlearned.
+    ///
+    /// # Errors
+    /// What the kernel said.
+    pub fn take_over_answers(&mut self) -> Result<(), KernelError> {
+        let program = classifier(&mut self.ebpf, "hold_answer")?;
+        let fd = program.fd().doing(|| "open the program hold_answer".to_owned())?;
+        self.hold.set(0, fd, 0).doing(|| "open the hold".to_owned())?;
+        self.fill("TO_POD", &["to_pod"])
+    }
+
+    /// Closes the hold: from now on answers pass unlearned, and none is lost in a ring that nobody reads.
+    ///
+    /// # Errors
+    /// What the kernel said.
+    pub fn close_hold(&mut self) -> Result<(), KernelError> {
+        self.hold.clear_index(&0).doing(|| "close the hold".to_owned())
+    }
+
+    fn fill(&mut self, map: &str, programs: &[&str]) -> Result<(), KernelError> {
+        let data = MapData::from_pin(self.pins.map(map)).doing(|| format!("open the map {map}"))?;
+        let mut array = program_array(map, data)?;
+        for (slot, name) in (0..).zip(programs) {
+            let fd = classifier(&mut self.ebpf, name)?.fd().doing(|| format!("open the program {name}"))?;
+            array.set(slot, fd, 0).doing(|| format!("put {name} into {map}"))?;
+        }
+        Ok(())
+    }
+
+    /// Puts `from_pod` first on the host side of the workload's interface pair.
+    ///
+    /// # Errors
+    /// What the kernel said.
+    pub fn attach_from_pod(&mut self, workload: WorkloadIndex, interface: &str) -> Result<(), KernelError> {
+        let pin = self.pins.link(workload, Hook::FromPod);
+        attach(classifier(&mut self.ebpf, "from_pod")?, interface, &pin)
+    }
+
+    /// Puts the workload's door first on its own device, inside its namespace.
+    ///
+    /// # Errors
+    /// What the kernel said.
+    pub fn attach_to_pod(
+        &self,
+        workload: WorkloadIndex,
+        netns: &NetNs,
+        interface: &str,
+    ) -> Result<(), KernelError> {
+        let pin = self.pins.link(workload, Hook::ToPod);
+        let mut door = EbpfLoader::new()
+            .override_global("WORKLOAD", &workload.0, true)
+            .map_pin_path("TO_POD", self.pins.map("TO_POD"))
+            .load(DOOR)
+            .doing(|| "load the eBPF object of the door".to_owned())?;
+        let program = classifier(&mut door, "door")?;
+        program.load().doing(|| "load the eBPF program door".to_owned())?;
+        netns::inside(netns, || attach(program, interface, &pin))?
+    }
+
+    /// Puts the gate's programs on the TAP device `interface`; they go with it.
+    ///
+    /// # Errors
+    /// What the kernel said.
+    pub fn attach_gate(&mut self, interface: &str) -> Result<(), KernelError> {
+        for (name, direction) in [("gate_out", TcAttachType::Egress), ("gate_in", TcAttachType::Ingress)] {
+            let first = TcAttachOptions::TcxOrder(LinkOrder::first());
+            classifier(&mut self.ebpf, name)?
+                .attach_with_options(interface, direction, first)
+                .doing(|| format!("attach {name} to {interface}"))?;
+        }
+        Ok(())
+    }
+}
+
+fn classifier<'a>(ebpf: &'a mut Ebpf, name: &str) -> Result<&'a mut SchedClassifier, KernelError> {
+    ebpf.program_mut(name)
+        .ok_or_else(|| {
+            KernelError::failed(name.to_owned(), anyhow::anyhow!("the object has no such program"))
+        })?
+        .try_into()
+        .doing(|| format!("the program {name}"))
+}
+
+fn take_programs(ebpf: &mut Ebpf, name: &str) -> Result<ProgramArray<MapData>, KernelError> {
+    ebpf.take_map(name)
+        .ok_or_else(|| KernelError::failed(name.to_owned(), anyhow::anyhow!("the object has no such map")))?
+        .try_into()
+        .doing(|| format!("the map {name}"))
+}
+
+fn program_array(name: &str, data: MapData) -> Result<ProgramArray<MapData>, KernelError> {
+    aya::maps::Map::ProgramArray(data).try_into().doing(|| format!("the map {name}"))
+}
+
+/// Takes over the pinned link where it is alive, else makes a new one in the first place and pins it.
+fn attach(program: &mut SchedClassifier, interface: &str, pin: &std::path::Path) -> Result<(), KernelError> {
+    if pin.exists() && take_over(program, pin).is_ok() {
+        return Ok(());
+    }
+    let _ = std::fs::remove_file(pin);
+    let first = TcAttachOptions::TcxOrder(LinkOrder::first());
+    let link = program
+        .attach_with_options(interface, TcAttachType::Ingress, first)
+        .doing(|| format!("attach to {interface}"))?;
+    let link = program.take_link(link).doing(|| format!("the link on {interface}"))?;
+    let link: FdLink = link.try_into().doing(|| format!("the link on {interface}"))?;
+    link.pin(pin).doing(|| format!("pin the link on {interface}"))?;
+    Ok(())
+}
+
+/// Fails where the interface of the link is gone.
+fn take_over(program: &mut SchedClassifier, pin: &std::path::Path) -> anyhow::Result<()> {
+    let link: SchedClassifierLink = FdLink::from(PinnedLink::from_pin(pin)?).try_into()?;
+    let id = program.attach_to_link(link)?;
+    // The program must not keep it: the pin does.
+    drop(program.take_link(id)?);
+    Ok(())
+}
+
+/// The order of tcx programs on `interface`, by name, of this network namespace.
+///
+/// # Errors
+/// What the kernel said.
+pub fn order(interface: &str) -> Result<Vec<String>, KernelError> {
+    let (_, programs) = SchedClassifier::query_tcx(interface, TcAttachType::Ingress)
+        .doing(|| format!("read the programs on {interface}"))?;
+    Ok(programs.iter().map(|program| program.name_as_str().unwrap_or_default().to_owned()).collect())
+}

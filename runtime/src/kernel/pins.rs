@@ -1,0 +1,95 @@
+//! Where maps and links are pinned: one folder per version of the layouts, so that two versions never share a map.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use egret_abi::{ABI_VERSION, WorkloadIndex};
+
+use super::object::Hook;
+use super::{Doing, KernelError};
+
+/// A folder on a BPF file system.
+#[derive(Clone, Debug)]
+pub struct Pins {
+    root: PathBuf,
+}
+
+impl Pins {
+    /// Makes the folders below `root`, which must be on a BPF file system.
+    ///
+    /// # Errors
+    /// Where a folder cannot be made.
+    pub fn open(root: &Path) -> Result<Self, KernelError> {
+        let pins = Self { root: root.to_owned() };
+        for folder in [pins.maps(), pins.links()] {
+            fs::create_dir_all(&folder).doing(|| format!("make the folder {}", folder.display()))?;
+        }
+        Ok(pins)
+    }
+
+    fn version(&self) -> PathBuf {
+        self.root.join(format!("v{ABI_VERSION}"))
+    }
+
+    fn maps(&self) -> PathBuf {
+        self.version().join("maps")
+    }
+
+    fn links(&self) -> PathBuf {
+        self.version().join("links")
+    }
+
+    /// Where the map called `name` is pinned.
+    #[must_use]
+    pub fn map(&self, name: &str) -> PathBuf {
+        self.maps().join(name)
+    }
+
+    /// Where the link of a workload's hook is pinned.
+    #[must_use]
+    pub fn link(&self, workload: WorkloadIndex, hook: Hook) -> PathBuf {
+        self.links().join(format!("{}-{}", workload.0, hook.word()))
+    }
+
+    /// The workloads that have a link pinned.
+    #[must_use]
+    pub fn linked(&self) -> Vec<WorkloadIndex> {
+        let Ok(entries) = fs::read_dir(self.links()) else { return Vec::new() };
+        let mut found: Vec<_> = entries
+            .filter_map(|entry| {
+                entry.ok()?.file_name().to_str()?.split_once('-')?.0.parse().ok().map(WorkloadIndex)
+            })
+            .collect();
+        found.sort_unstable();
+        found.dedup();
+        found
+    }
+
+    /// Whether a map of an earlier agent is there.
+    #[must_use]
+    pub fn have_maps(&self) -> bool {
+        self.map("WORKLOADS").exists()
+    }
+
+    /// Takes away a workload's links: its packets pass unjudged from then on.
+    pub fn unlink(&self, workload: WorkloadIndex) {
+        for hook in Hook::OF_WORKLOAD {
+            let _ = fs::remove_file(self.link(workload, hook));
+        }
+    }
+
+    /// Takes away everything: links first, so that no program runs on maps that are gone.
+    ///
+    /// # Errors
+    /// Where a pin cannot be removed.
+    pub fn remove_all(&self) -> Result<(), KernelError> {
+        for workload in self.linked() {
+            self.unlink(workload);
+        }
+        if self.root.exists() {
+            fs::remove_dir_all(&self.root)
+                .doing(|| format!("remove the pins below {}", self.root.display()))?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,95 @@
+//! What must be there before anything is loaded: each check says what is missing and what to do.
+
+use std::fs;
+use std::path::Path;
+
+use rustix::fs::statfs;
+use rustix::mount::{MountFlags, mount};
+use rustix::process::geteuid;
+
+use super::KernelError;
+
+const BPF_FS_MAGIC: i64 = 0xcafe_4a11;
+/// tcx came with this kernel.
+const OLDEST: (u32, u32) = (6, 6);
+
+/// Checks privilege, kernel and BTF, and mounts the BPF file system where `bpffs` needs it.
+///
+/// # Errors
+/// [`KernelError::Missing`] with what to do.
+pub fn check(bpffs: &Path) -> Result<(), KernelError> {
+    if !geteuid().is_root() {
+        return Err(missing(
+            "egret agent needs root: it loads eBPF programs and enters network namespaces",
+            "run it with sudo",
+        ));
+    }
+    let release = release();
+    if version(&release).is_none_or(|version| version < OLDEST) {
+        let what = format!("this kernel is {release}; Egret needs {}.{} or later (tcx)", OLDEST.0, OLDEST.1);
+        return Err(missing(&what, "run a newer kernel"));
+    }
+    if !Path::new("/sys/kernel/btf/vmlinux").exists() {
+        return Err(missing(
+            "the kernel has no BTF (/sys/kernel/btf/vmlinux)",
+            "run a kernel built with CONFIG_DEBUG_INFO_BTF=y",
+        ));
+    }
+    mount_bpffs(bpffs)
+}
+
+fn missing(what: &str, fix: &str) -> KernelError {
+    KernelError::Missing { what: what.to_owned(), fix: fix.to_owned() }
+}
+
+/// The kernel's release, such as `6.6.0`.
+#[must_use]
+pub fn release() -> String {
+    rustix::system::uname().release().to_string_lossy().into_owned()
+}
+
+fn version(release: &str) -> Option<(u32, u32)> {
+    let mut parts = release.split(|c: char| !c.is_ascii_digit());
+    Some((parts.next()?.parse().ok()?, parts.next()?.parse().ok()?))
+}
+
+/// Below /sys/fs/bpf a file system is mounted where none is; any other folder must be on one already.
+fn mount_bpffs(bpffs: &Path) -> Result<(), KernelError> {
+    let usual = Path::new("/sys/fs/bpf");
+    let folder = bpffs.ancestors().find(|folder| folder.exists()).unwrap_or(usual);
+    if statfs(folder).is_ok_and(|fs| fs.f_type == BPF_FS_MAGIC) {
+        return Ok(());
+    }
+    if !bpffs.starts_with(usual) {
+        let what = format!("{} is not on a BPF file system", bpffs.display());
+        return Err(missing(
+            &what,
+            "choose a folder below /sys/fs/bpf for --bpffs, or mount one: mount -t bpf bpf FOLDER",
+        ));
+    }
+    fs::create_dir_all(usual)
+        .and_then(|()| mount("bpf", usual, "bpf", MountFlags::empty(), None).map_err(Into::into))
+        .map_err(|error| {
+            missing(
+                &format!("/sys/fs/bpf cannot be mounted: {error}"),
+                "mount it: mount -t bpf bpf /sys/fs/bpf",
+            )
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_release_gives_its_version() {
+        for (release, expected) in [
+            ("6.18.44-cloud", Some((6, 18))),
+            ("6.6", Some((6, 6))),
+            ("6.1.0-31-amd64", Some((6, 1))),
+            ("linux", None),
+        ] {
+            assert_eq!(version(release), expected, "{release}");
+        }
+    }
+}

@@ -1,0 +1,83 @@
+//! The two rings from the kernel: answers on hold, and events of first packets.
+
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
+use std::time::Duration;
+
+use aya::maps::{MapData, RingBuf};
+use egret_abi::{AnswerHead, Event};
+use rustix::event::{EventfdFlags, PollFd, PollFlags, eventfd, poll};
+use zerocopy::FromBytes;
+
+use super::{Doing, KernelError, Pins};
+
+/// Ends the readers that hold a clone of it.
+#[derive(Clone, Debug)]
+pub struct Stop(Arc<OwnedFd>);
+
+impl Stop {
+    /// A stop that was not called yet.
+    ///
+    /// # Errors
+    /// Where the kernel gives no eventfd.
+    pub fn new() -> Result<Self, KernelError> {
+        let fd = eventfd(0, EventfdFlags::CLOEXEC).doing(|| "make an eventfd".to_owned())?;
+        Ok(Self(Arc::new(fd)))
+    }
+
+    /// Ends the readers.
+    pub fn call(&self) {
+        let _ = rustix::io::write(&*self.0, &1u64.to_ne_bytes());
+    }
+}
+
+/// A ring of the object.
+pub struct Ring {
+    ring: RingBuf<MapData>,
+}
+
+impl Ring {
+    /// Opens the ring called `name`.
+    ///
+    /// # Errors
+    /// Where it is not pinned.
+    pub fn open(pins: &Pins, name: &str) -> Result<Self, KernelError> {
+        let data = MapData::from_pin(pins.map(name)).doing(|| format!("open the ring {name}"))?;
+        let ring = aya::maps::Map::RingBuf(data).try_into().doing(|| format!("open the ring {name}"))?;
+        Ok(Self { ring })
+    }
+
+    /// Hands every record to `each` until `stop` is called. After each wake-up it waits for `gather` first: at a high
+    /// rate one wake-up then serves many records.
+    pub fn read_until(&mut self, stop: &Stop, gather: Duration, mut each: impl FnMut(&[u8])) {
+        loop {
+            while let Some(record) = self.ring.next() {
+                each(&record);
+            }
+            let mut fds = [
+                PollFd::new(&self.ring, PollFlags::IN),
+                PollFd::from_borrowed_fd(stop.0.as_fd(), PollFlags::IN),
+            ];
+            if poll(&mut fds, None).is_ok() && !fds[1].revents().is_empty() {
+                return;
+            }
+            if !gather.is_zero() {
+                std::thread::sleep(gather);
+            }
+        }
+    }
+}
+
+/// A record of ANSWERS: its head, and the frame.
+#[must_use]
+pub fn answer(record: &[u8]) -> Option<(AnswerHead, &[u8])> {
+    let (head, rest) = AnswerHead::read_from_prefix(record).ok()?;
+    let length = usize::try_from(head.length).ok()?;
+    Some((head, rest.get(..length)?))
+}
+
+/// A record of EVENTS.
+#[must_use]
+pub fn event(record: &[u8]) -> Option<Event> {
+    Event::read_from_prefix(record).ok().map(|(event, _)| event)
+}
