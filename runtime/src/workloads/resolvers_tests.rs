@@ -49,7 +49,8 @@ fn what_is_nearest_to_the_workload_decides() {
 fn a_file_is_read_only_if_nobody_but_its_owner_can_say_what_is_in_it() {
     let me = rustix::process::geteuid().as_raw();
     type Change = fn(&Path);
-    let cases: [(&str, u32, Change, Result<Option<&str>, &str>); 8] = [
+    type Expected = Result<Option<&'static str>, &'static str>;
+    let cases: [(&str, u32, Change, Expected); 8] = [
         ("as it should be", me, |_| {}, Ok(Some("nameserver 10.0.0.1\n"))),
         ("another owner", me + 1, |_| {}, Err("it is not root's")),
         (
