@@ -57,6 +57,16 @@ fn addresses_are_learned_for_the_question_when_the_chain_of_owners_leads_to_them
             &["192.0.2.1 20", "192.0.2.2 10"],
         ),
         (
+            "also when it stands at the first of several aliases",
+            "www.example.com.",
+            &[
+                "www.example.com. CNAME a.cdn.net. 10",
+                "a.cdn.net. CNAME b.cdn.net. 20",
+                "b.cdn.net. A 192.0.2.1 60",
+            ],
+            &["192.0.2.1 10"],
+        ),
+        (
             "records in the reverse order",
             "www.example.com.",
             &[

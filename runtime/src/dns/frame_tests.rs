@@ -116,6 +116,30 @@ fn a_partial_checksum_is_completed_and_every_other_one_is_left_as_it_is() {
 }
 
 #[test]
+fn frames_that_a_kernel_left_partial_are_completed() {
+    // Taken from `lo` of Linux 6.18 through a packet socket; the whole checksums were computed by another program.
+    let header = |kind: &str| format!("{}{kind}", "00".repeat(12));
+    let payload = "6f6464206c656e67746821";
+    for (network, ports_and_length, partial, whole) in [
+        ("08004500002744db40004011f7e87f0000017f000001", "a1e3a50a0013", "fe26", [0x77, 0x1d]),
+        (
+            "86dd6009eaf1001311400000000000000000000000000000000100000000000000000000000000000001",
+            "ad369bbf0013",
+            "0026",
+            [0x73, 0x16],
+        ),
+    ] {
+        let hex = format!("{}{ports_and_length}{partial}{payload}", header(network));
+        let mut frame: Vec<u8> =
+            (0..hex.len()).step_by(2).map(|at| u8::from_str_radix(&hex[at..at + 2], 16).unwrap()).collect();
+        assert_eq!(complete_checksum(&mut frame), Ok(Checksum::Completed));
+        let at = frame.len() - 11 - 2;
+        assert_eq!(frame[at..at + 2], whole);
+        assert_eq!(UdpFrame::parse(&frame).unwrap().payload, b"odd length!");
+    }
+}
+
+#[test]
 fn a_checksum_that_comes_out_as_zero_is_sent_as_its_other_spelling() {
     let network = ipv4_header(2, &[]);
     let pseudo = pseudo_of(&network);
