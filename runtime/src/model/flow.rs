@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::{Labels, Name, Protocol, Verdict, WorkloadId};
 
 /// A workload in a record.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct WorkloadRef {
     /// Its namespace.
     pub namespace: String,
