@@ -236,4 +236,15 @@ mod tests {
             assert!(error.contains(reason), "{text}: {error}");
         }
     }
+
+    proptest::proptest! {
+        #[test]
+        fn any_text_is_read_or_refused_and_what_is_read_means_itself_again(
+            text in r"[\[\]a-z0-9.:/%*\PC]{0,40}"
+        ) {
+            if let Ok(dest) = text.parse::<Dest>() {
+                assert_eq!(dest.to_string().parse(), Ok(dest));
+            }
+        }
+    }
 }

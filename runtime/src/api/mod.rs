@@ -10,7 +10,6 @@
 //! refused, so that a web page cannot reach the API through a name that it re-points at 127.0.0.1.
 
 mod dest;
-mod failure;
 mod follow;
 mod host;
 mod listen;
@@ -19,13 +18,14 @@ mod routes;
 mod serve;
 mod source;
 mod status;
+mod trouble;
 mod workloads;
 
 pub use dest::{Dest, DestError, Host};
-pub use failure::Trouble;
 pub use listen::{ListenError, LoopbackAddr};
 pub use query::FlowFilter;
 pub use serve::Server;
 pub use source::{ExplainError, NotReady, Source};
 pub use status::{ApiPlaces, NotCovered, PolicyProblem, PolicyStatus, Status, WorkloadTotals};
+pub use trouble::Trouble;
 pub use workloads::{EffectiveMode, WorkloadRow};

@@ -20,7 +20,7 @@ SIGHUP reads the policies and the workloads again; SIGTERM ends the agent, while
 EGRET_LOG=debug says more on standard error.
 
 Example:
-  egret agent --workloads workloads.yaml --policies policies/ --resolvers 10.96.0.10 --api 127.0.0.1:9400";
+  egret agent --workloads workloads.yaml --policies policies/ --resolvers 10.96.0.10";
 
 /// Run the agent of this node, as root, in the foreground
 #[derive(clap::Args)]
@@ -36,7 +36,11 @@ pub(super) struct Args {
 pub(super) fn run(args: Args, run_agent: RunAgent) -> Result<Exit, Failure> {
     let config = configuration(args)?;
     log_to_stderr();
-    match run_agent(config) {
+    ended(run_agent(config))
+}
+
+fn ended(run: Result<(), AgentError>) -> Result<Exit, Failure> {
+    match run {
         Ok(()) => Ok(Exit::Done),
         Err(AgentError::Unsupported { missing, fix }) => {
             Err(Failure::with_fix(Exit::Unsupported, missing, fix))
@@ -79,4 +83,23 @@ fn log_to_stderr() {
         .with_writer(std::io::stderr)
         .with_ansi(colours)
         .try_init();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("the state cannot be read")]
+    struct Outer(#[source] std::io::Error);
+
+    #[test]
+    fn how_the_agent_ended_has_its_exit_code_and_every_cause() {
+        assert_eq!(ended(Ok(())), Ok(Exit::Done));
+        let unsupported = AgentError::Unsupported { missing: "no BTF".into(), fix: "boot 6.6".into() };
+        assert_eq!(ended(Err(unsupported)), Err(Failure::with_fix(Exit::Unsupported, "no BTF", "boot 6.6")));
+        let failed = AgentError::Failed(Box::new(Outer(std::io::Error::other("disk on fire"))));
+        let told = Failure::new(Exit::Failed, "the state cannot be read: disk on fire");
+        assert_eq!(ended(Err(failed)), Err(told));
+    }
 }

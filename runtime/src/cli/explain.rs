@@ -14,8 +14,8 @@ use super::{Exit, Output};
 
 const EXAMPLE: &str = "\
 DEST is a name, an IPv4 address, or an IPv6 address in brackets. PROTO is TCP (the default), UDP, SCTP or ICMP; without
-a port 443/TCP is meant, and ICMP takes none. A name is judged by the addresses that the workload looked up, and before
-it looked any up, as if its next look-up answered with an address on the internet.
+a port 443/TCP is meant, and ICMP takes none. A name is judged together with the addresses that the workload's own
+look-ups gave for it, where there are any.
 The answer `deny` is an answer: the exit code is 0.
 
 Example:
