@@ -24,7 +24,7 @@ use super::{ListenError, LoopbackAddr, Source};
 /// Connections served at once, per listener; more wait in the kernel's queue.
 const CONNECTIONS: usize = 64;
 /// How long a client may take to send the head of a request, and to send the next one.
-const HEAD_TIME: Duration = Duration::from_secs(10);
+const HEAD_TIME: Duration = Duration::from_secs(5);
 /// Bytes of a request's head.
 const HEAD_SIZE: usize = 16 * 1024;
 /// Headers of a request.

@@ -1,13 +1,14 @@
 //! `egret explain`: how the policies judge an attempt, step by step.
 
-use owo_colors::{OwoColorize, Style};
-use serde_json::{Map, Value};
+use owo_colors::OwoColorize;
+use serde::Deserialize;
 
 use crate::api::Dest;
-use crate::model::WorkloadId;
+use crate::model::{Origin, Verdict, WorkloadId};
 
 use super::client::{self, SocketArg, encode};
 use super::exit::Failure;
+use super::flows::{reason, style};
 use super::output::{OutputArg, print, print_json};
 use super::table::clean;
 use super::{Exit, Output};
@@ -53,57 +54,65 @@ pub(super) async fn run(args: Args) -> Result<Exit, Failure> {
     Ok(Exit::Done)
 }
 
-fn render(title: &str, explanation: &Value) -> String {
+/// What a person is shown of the answer.
+#[derive(Deserialize)]
+struct Explanation {
+    applied: Verdict,
+    observed: Verdict,
+    steps: Vec<Step>,
+}
+
+/// One thing that was looked at.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Step {
+    stage: String,
+    text: String,
+    decides_applied: bool,
+    decides_observed: bool,
+    origin: Option<Origin>,
+}
+
+fn render(title: &str, explanation: &Explanation) -> String {
+    let Explanation { applied, observed, steps } = explanation;
+    let decided = |decides: fn(&Step) -> bool| steps.iter().find(|step| decides(step)).and_then(place);
     let mut text = format!("{}\n\n", clean(title).bold());
-    for (which, meaning) in [("applied", "what happens"), ("observed", "if all policies were enforced")] {
-        if let Some(Value::Object(verdict)) = explanation.pointer(&format!("/verdicts/{which}")) {
-            text += &format!("{which:<9} {}  {}\n", verdict_line(verdict), format!("({meaning})").dimmed());
-        }
-    }
-    for (index, step) in explanation["steps"].as_array().into_iter().flatten().enumerate() {
-        let line_before = if index == 0 { "\n" } else { "" };
-        text += &format!("{line_before}{:>3}. {}\n", index + 1, clean(&phrase(step)));
+    text += &verdict("applied", applied, decided(|step| step.decides_applied), "what happens");
+    text +=
+        &verdict("observed", observed, decided(|step| step.decides_observed), "with every policy enforced");
+    let mut stage = None;
+    for step in steps {
+        let first = stage.replace(step.stage.as_str()) != Some(step.stage.as_str());
+        text += if stage.is_some() && first { "\n" } else { "" };
+        text += &line(step, if first { step.stage.as_str() } else { "" });
     }
     text
 }
 
 /// Action, reason, what decided, and where that is written.
-fn verdict_line(verdict: &Map<String, Value>) -> String {
-    let word = |key: &str| clean(verdict.get(key).and_then(Value::as_str).unwrap_or_default());
-    let action = word("action");
-    let style = match action.as_str() {
-        "allow" => Style::new().green().bold(),
-        _ => Style::new().red().bold(),
-    };
-    let by: Vec<_> = ["reason", "module", "policy", "rule"]
-        .map(word)
-        .into_iter()
-        .filter(|word| !word.is_empty())
-        .collect();
-    let place = verdict.get("origin").map(|origin| format!(" at {}", clean(&phrase(origin))));
-    format!("{}  {}{}", action.style(style), by.join(" "), place.unwrap_or_default())
+fn verdict(which: &str, verdict: &Verdict, place: Option<String>, meaning: &str) -> String {
+    let action = format!("{:<5}", verdict.action);
+    let place = place.map(|place| format!(" at {place}")).unwrap_or_default();
+    let because = clean(&format!("{}{place}", reason(verdict)));
+    format!(
+        "{which:<9} {}  {because}  {}\n",
+        action.style(style(verdict.action).bold()),
+        format!("({meaning})").dimmed()
+    )
 }
 
-/// Any part of an explanation, in words: a place as `file:line`, the fields of a step one after the other.
-fn phrase(value: &Value) -> String {
-    match value {
-        Value::Null => String::new(),
-        Value::String(text) => text.clone(),
-        Value::Array(parts) => parts.iter().map(phrase).collect::<Vec<_>>().join(", "),
-        Value::Object(fields) => match (fields.get("file"), fields.get("line")) {
-            (Some(file), Some(line)) => format!("{}:{}", phrase(file), phrase(line)),
-            _ => phrases(fields),
-        },
-        other => other.to_string(),
-    }
+fn line(step: &Step, stage: &str) -> String {
+    let decides = match (step.decides_applied, step.decides_observed) {
+        (true, true) => "  <- decides",
+        (true, false) => "  <- decides what is applied",
+        (false, true) => "  <- decides what is observed",
+        (false, false) => "",
+    };
+    let place = place(step).map(|place| format!(" ({place})")).unwrap_or_default();
+    format!("{:<9} {}{}{}\n", clean(stage), clean(&step.text), clean(&place).dimmed(), decides.bold())
 }
 
-fn phrases(fields: &Map<String, Value>) -> String {
-    let said = |(key, value): (&String, &Value)| {
-        let text = phrase(value);
-        (!text.is_empty()).then(|| if key == "step" { text } else { format!("{key}: {text}") })
-    };
-    let first = fields.iter().filter(|(key, _)| *key == "step");
-    let rest = fields.iter().filter(|(key, _)| *key != "step");
-    first.chain(rest).filter_map(said).collect::<Vec<_>>().join("; ")
+/// `file:line`.
+fn place(step: &Step) -> Option<String> {
+    step.origin.as_ref().map(|origin| format!("{}:{}", origin.file, origin.line))
 }

@@ -143,3 +143,43 @@ pub(super) fn reason(verdict: &Verdict) -> String {
     }
     text
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::model::{Name, Protocol, Reason};
+
+    use super::*;
+
+    #[test]
+    fn a_destination_is_told_by_its_name_and_its_address() {
+        let to = |name: Option<&str>, address: &str, port, protocol| Destination {
+            name: name.map(|name| Name::parse(name).expect("a name")),
+            names: Vec::new(),
+            address: address.parse().expect("an address"),
+            port,
+            protocol,
+        };
+        for (to, expected) in [
+            (to(Some("a.example"), "2001:db8::1", 22, Protocol::TCP), "a.example (2001:db8::1):22/TCP"),
+            (to(None, "2001:db8::1", 53, Protocol::UDP), "[2001:db8::1]:53/UDP"),
+            (to(None, "192.0.2.1", 0, Protocol::ICMP), "192.0.2.1/ICMP"),
+            (to(None, "192.0.2.1", 0, Protocol(47)), "192.0.2.1/47"),
+        ] {
+            assert_eq!(destination(&to), expected);
+        }
+    }
+
+    #[test]
+    fn what_would_be_cut_is_told_beside_what_happened() {
+        let passed = Verdict::of(Action::Allow, Reason::NotEnforced);
+        let cut = Verdict::of(Action::Deny, Reason::DefaultDeny);
+        assert_eq!(why(&passed, &cut), "not-enforced (if enforced: default-deny)");
+        assert_eq!(why(&cut, &cut), "default-deny");
+        let by_rule = Verdict {
+            policy: Some("a/b".into()),
+            rule: Some("deny[0]".into()),
+            ..Verdict::of(Action::Deny, Reason::Rule)
+        };
+        assert_eq!(why(&by_rule, &by_rule), "rule a/b deny[0]");
+    }
+}

@@ -191,6 +191,24 @@ fn what_is_not_http_is_cut_off_and_harms_nobody() {
 }
 
 #[test]
+fn a_client_that_sends_half_a_head_or_nothing_is_let_go() {
+    let served = Served::start();
+    let whole = &b"GET /healthz HTTP/1.1\r\nhost: egret\r\n\r\n"[..];
+    let let_go = |sent: &[u8]| {
+        let mut stream = connect(&served);
+        stream.write_all(sent).expect("sent");
+        let ended = stream.read_to_end(&mut Vec::new());
+        assert!(ended.is_ok(), "{:?} holds its connection", String::from_utf8_lossy(sent));
+    };
+    std::thread::scope(|scope| {
+        for sent in [&whole[..20], b"", whole] {
+            let let_go = &let_go;
+            scope.spawn(move || let_go(sent));
+        }
+    });
+}
+
+#[test]
 fn a_follower_is_told_what_was_what_comes_and_where_it_stands_after_falling_behind() {
     let mut served = Served::start();
     let mut stream = connect(&served);

@@ -138,12 +138,22 @@ impl Source for Memory {
         if workload.namespace != "payment" {
             return Err(ExplainError::UnknownWorkload(workload.clone()));
         }
-        let deny = json!({"action": "deny", "reason": "default-deny", "policy": "payment/egress",
-            "origin": {"file": "policies/payment.yaml", "line": 3, "column": 1}});
+        let origin = |line| json!({"file": "policies/payment.yaml", "line": line, "column": 3});
+        let step = |stage, text, applied, observed, origin| {
+            json!({"stage": stage, "finding": "match", "text": text, "decidesApplied": applied,
+                "decidesObserved": observed, "policy": null, "rule": null, "origin": origin})
+        };
         Ok(json!({
             "destination": destination.to_string(),
-            "verdicts": {"applied": deny, "observed": deny},
-            "steps": [{"step": "namespace deny", "result": "no rule matches"}, "default: deny"],
+            "applied": Verdict::of(Action::Allow, Reason::NotEnforced),
+            "observed": Verdict::of(Action::Deny, Reason::DefaultDeny),
+            "steps": [
+                step("policies", "policy payment/egress selects the workload", false, false, origin(3)),
+                step("policies", "policy payment/extra selects the workload", false, false, origin(30)),
+                step("deny", "there are no deny rules", false, false, Value::Null),
+                step("default", "policy payment/egress denies the internet", false, true, origin(3)),
+                step("default", "no policy in mode Enforce denies it", true, false, Value::Null),
+            ],
         }))
     }
 
