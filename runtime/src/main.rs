@@ -1,3 +1,13 @@
 //! The `egret` program: see [`egret::cli`].
 
-fn main() {}
+use std::process::ExitCode;
+
+use egret::agent::{AgentError, Config};
+
+fn main() -> ExitCode {
+    egret::cli::main(run)
+}
+
+fn run(_: Config) -> Result<(), AgentError> {
+    Err(AgentError::Failed("this build of egret has no agent".into()))
+}

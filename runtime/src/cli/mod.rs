@@ -1,1 +1,81 @@
-//! What a person types, and what they see.
+//! The command line: what a person types, and what they see.
+//!
+//! In: arguments, and the agent's API on its unix socket. Out: tables for people, JSON for programs, and an exit code
+//! that says how it ended ([`Exit`]). `egret agent` hands its checked configuration to the function that `main` gives.
+//! Called by `main` alone.
+
+use std::future::Future;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::agent::{AgentError, Config};
+
+mod agent;
+mod client;
+mod exit;
+mod explain;
+mod flows;
+mod output;
+mod quantity;
+mod status;
+mod table;
+mod workloads;
+
+pub use exit::Exit;
+pub use output::Output;
+
+use exit::Failure;
+
+/// Runs an agent until it ends. It makes its own threads and runtime.
+pub type RunAgent = fn(Config) -> Result<(), AgentError>;
+
+const EXAMPLE: &str = "Example:
+  egret agent --workloads workloads.yaml --policies policies/ --resolvers 10.96.0.10
+  egret status
+  egret flows --denied
+
+Exit codes:
+  0  done
+  1  the check failed
+  2  the command line or the configuration is wrong
+  3  the agent cannot be reached
+  4  a privilege or a kernel feature is missing";
+
+/// An egress firewall for Kubernetes nodes: every pod reaches the names, protocols and ports its policies allow
+#[derive(Parser)]
+#[command(name = "egret", version, arg_required_else_help = true, after_help = EXAMPLE)]
+struct CommandLine {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    Agent(agent::Args),
+    Status(status::Args),
+    Workloads(workloads::Args),
+    Flows(flows::Args),
+    Explain(explain::Args),
+}
+
+/// Does what the command line says, with `run_agent` for `egret agent`, and tells how it ended.
+pub fn main(run_agent: RunAgent) -> ExitCode {
+    let done = match CommandLine::parse().command {
+        Command::Agent(args) => agent::run(args, run_agent),
+        Command::Status(args) => ask(status::run(args)),
+        Command::Workloads(args) => ask(workloads::run(args)),
+        Command::Flows(args) => ask(flows::run(args)),
+        Command::Explain(args) => ask(explain::run(args)),
+    };
+    match done {
+        Ok(exit) => exit.into(),
+        Err(failure) => failure.tell().into(),
+    }
+}
+
+/// Runs a question to the agent on this thread.
+fn ask(question: impl Future<Output = Result<Exit, Failure>>) -> Result<Exit, Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    runtime.map_err(|error| Failure::new(Exit::Failed, format!("cannot start: {error}")))?.block_on(question)
+}

@@ -1,0 +1,352 @@
+//! What an agent is told at its start: by flags, by a file with the same words, by defaults, in this order.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use ipnet::IpNet;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use serde_saphyr::Spanned;
+
+use crate::api::LoopbackAddr;
+
+/// Where the agent listens and its command line asks, unless told otherwise.
+pub const DEFAULT_SOCKET: &str = "/run/egret/egret.sock";
+const DEFAULT_STATE: &str = "/var/lib/egret";
+const DEFAULT_BPFFS: &str = "/sys/fs/bpf/egret";
+const DEFAULT_CLUSTER: [&str; 5] =
+    ["10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "fc00::/7"];
+const DEFAULT_MIN_TTL: u32 = 30;
+/// A day: beyond it an address outlives its name in earnest.
+const LONGEST_MIN_TTL: u32 = 86_400;
+
+/// An agent's configuration, complete and checked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// The workloads file.
+    pub workloads: PathBuf,
+    /// The folder of policy files.
+    pub policies: PathBuf,
+    /// The resolvers trusted where a workload has none of its own.
+    pub resolvers: Vec<IpAddr>,
+    /// Where the agent keeps what a restart needs.
+    pub state_dir: PathBuf,
+    /// Where the API listens besides its socket.
+    pub api: Option<LoopbackAddr>,
+    /// The API's unix socket.
+    pub socket: PathBuf,
+    /// Where programs and maps are pinned.
+    pub bpffs: PathBuf,
+    /// Destinations of kind cluster.
+    pub cluster_ranges: Vec<IpNet>,
+    /// Destinations of kind node.
+    pub node_ranges: Vec<IpNet>,
+    /// How long the address of a name is good for at least.
+    pub min_ttl: Duration,
+    /// Whether enforcement ends with the agent.
+    pub detach_on_exit: bool,
+}
+
+/// What one source of configuration says. As flags these are the words below with dashes, in a file in camelCase.
+#[derive(Clone, Debug, Default, PartialEq, Eq, clap::Args)]
+pub struct Settings {
+    /// The workloads of this node, YAML or JSON
+    #[arg(long, value_name = "FILE")]
+    pub workloads: Option<PathBuf>,
+    /// The folder of policy files
+    #[arg(long, value_name = "DIR")]
+    pub policies: Option<PathBuf>,
+    /// Resolvers trusted where a workload has none of its own
+    #[arg(long, value_name = "IP,...", value_delimiter = ',')]
+    pub resolvers: Option<Vec<IpAddr>>,
+    /// Where to keep what a restart needs [default: /var/lib/egret]
+    #[arg(long, value_name = "DIR")]
+    pub state_dir: Option<PathBuf>,
+    /// Serve the API on this loopback address too, as in 127.0.0.1:9400
+    #[arg(long, value_name = "ADDR")]
+    pub api: Option<LoopbackAddr>,
+    /// The API's unix socket [default: /run/egret/egret.sock]
+    #[arg(long, value_name = "PATH")]
+    pub socket: Option<PathBuf>,
+    /// Where to pin programs and maps [default: /sys/fs/bpf/egret]
+    #[arg(long, value_name = "DIR")]
+    pub bpffs: Option<PathBuf>,
+    /// Destinations in the cluster, which `scope: internet` leaves alone [default: the private ranges]
+    #[arg(long, value_name = "CIDR,...", value_delimiter = ',')]
+    pub cluster_ranges: Option<Vec<IpNet>>,
+    /// Destinations on the node [default: none besides the node's own addresses]
+    #[arg(long, value_name = "CIDR,...", value_delimiter = ',')]
+    pub node_ranges: Option<Vec<IpNet>>,
+    /// How long the address of a name is good for at least [default: 30]
+    #[arg(long = "min-ttl", value_name = "SECONDS")]
+    pub min_ttl: Option<u32>,
+    /// Take the programs away at the end; without it they go on enforcing
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL")]
+    pub detach_on_exit: Option<bool>,
+}
+
+/// Something wrong in a configuration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConfigProblem {
+    /// `file:line:column`; `None` where it is in no file.
+    pub place: Option<String>,
+    /// What is wrong, and what to write.
+    pub reason: String,
+}
+
+/// All that is wrong in a configuration, one a line.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConfigErrors(pub Vec<ConfigProblem>);
+
+impl std::error::Error for ConfigErrors {}
+
+impl fmt::Display for ConfigErrors {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, problem) in self.0.iter().enumerate() {
+            let line = if index == 0 { "" } else { "\n" };
+            match &problem.place {
+                Some(place) => write!(f, "{line}{place}: {}", problem.reason)?,
+                None => write!(f, "{line}{}", problem.reason)?,
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Config {
+    /// From `flags` and, below them, a configuration file given as its name and its text.
+    ///
+    /// # Errors
+    /// [`ConfigErrors`] with everything that is wrong.
+    pub fn assemble(flags: Settings, file: Option<(&str, &str)>) -> Result<Self, ConfigErrors> {
+        let (below, mut problems) = file.map(|(name, text)| Settings::read(name, text)).unwrap_or_default();
+        let settings = flags.over(below);
+        let mut required = |value: Option<PathBuf>, key: &str, flag: &str| {
+            // A key that is there and wrong was told of already.
+            if value.is_none() && !problems.iter().any(|problem| problem.reason.starts_with(key)) {
+                let reason = format!("`{key}` is missing: give {flag}, or `{key}:` in the file of --config");
+                problems.push(ConfigProblem { place: None, reason });
+            }
+            value.unwrap_or_default()
+        };
+        let workloads = required(settings.workloads, "workloads", "--workloads FILE");
+        let policies = required(settings.policies, "policies", "--policies DIR");
+        let min_ttl = settings.min_ttl.unwrap_or(DEFAULT_MIN_TTL);
+        if min_ttl > LONGEST_MIN_TTL {
+            let reason = format!("minTTL of {min_ttl} s is more than a day ({LONGEST_MIN_TTL} s)");
+            problems.push(ConfigProblem { place: None, reason });
+        }
+        if !problems.is_empty() {
+            return Err(ConfigErrors(problems));
+        }
+        Ok(Self {
+            workloads,
+            policies,
+            resolvers: settings.resolvers.unwrap_or_default(),
+            state_dir: settings.state_dir.unwrap_or_else(|| DEFAULT_STATE.into()),
+            api: settings.api,
+            socket: settings.socket.unwrap_or_else(|| DEFAULT_SOCKET.into()),
+            bpffs: settings.bpffs.unwrap_or_else(|| DEFAULT_BPFFS.into()),
+            cluster_ranges: settings.cluster_ranges.unwrap_or_else(default_cluster),
+            node_ranges: settings.node_ranges.unwrap_or_default(),
+            min_ttl: Duration::from_secs(min_ttl.into()),
+            detach_on_exit: settings.detach_on_exit.unwrap_or(false),
+        })
+    }
+}
+
+impl Settings {
+    /// From the text of the file `name`: what could be read, and every problem.
+    fn read(name: &str, text: &str) -> (Self, Vec<ConfigProblem>) {
+        let mut keys = match Keys::read(name, text) {
+            Ok(keys) => keys,
+            Err(problem) => return (Self::default(), vec![problem]),
+        };
+        let settings = Self {
+            workloads: keys.take("workloads"),
+            policies: keys.take("policies"),
+            resolvers: keys.take("resolvers"),
+            state_dir: keys.take("stateDir"),
+            api: keys.take("api"),
+            socket: keys.take("socket"),
+            bpffs: keys.take("bpffs"),
+            cluster_ranges: keys.take("clusterRanges"),
+            node_ranges: keys.take("nodeRanges"),
+            min_ttl: keys.take("minTTL"),
+            detach_on_exit: keys.take("detachOnExit"),
+        };
+        (settings, keys.finish())
+    }
+
+    /// What `self` says and, where it is silent, what `below` says.
+    fn over(self, below: Self) -> Self {
+        Self {
+            workloads: self.workloads.or(below.workloads),
+            policies: self.policies.or(below.policies),
+            resolvers: self.resolvers.or(below.resolvers),
+            state_dir: self.state_dir.or(below.state_dir),
+            api: self.api.or(below.api),
+            socket: self.socket.or(below.socket),
+            bpffs: self.bpffs.or(below.bpffs),
+            cluster_ranges: self.cluster_ranges.or(below.cluster_ranges),
+            node_ranges: self.node_ranges.or(below.node_ranges),
+            min_ttl: self.min_ttl.or(below.min_ttl),
+            detach_on_exit: self.detach_on_exit.or(below.detach_on_exit),
+        }
+    }
+}
+
+/// The keys of a file, taken one by one so that each can be wrong on its own.
+struct Keys<'a> {
+    file: &'a str,
+    left: BTreeMap<String, Spanned<Value>>,
+    known: Vec<&'static str>,
+    problems: Vec<ConfigProblem>,
+}
+
+impl<'a> Keys<'a> {
+    fn read(file: &'a str, text: &str) -> Result<Self, ConfigProblem> {
+        let read: Result<Option<BTreeMap<_, _>>, _> = serde_saphyr::from_str(text);
+        match read {
+            Ok(left) => {
+                let left = left.unwrap_or_default();
+                Ok(Self { file, left, known: Vec::new(), problems: Vec::new() })
+            }
+            Err(error) => Err(ConfigProblem {
+                place: Some(file.to_owned()),
+                reason: error.without_snippet().to_string(),
+            }),
+        }
+    }
+
+    fn take<T: DeserializeOwned>(&mut self, key: &'static str) -> Option<T> {
+        self.known.push(key);
+        let found = self.left.remove(key)?;
+        let place = self.place(&found);
+        match serde_json::from_value(found.value) {
+            Ok(value) => Some(value),
+            Err(error) => {
+                self.problems.push(ConfigProblem { place: Some(place), reason: format!("{key}: {error}") });
+                None
+            }
+        }
+    }
+
+    /// Every problem, with the keys that nobody took.
+    fn finish(mut self) -> Vec<ConfigProblem> {
+        let known = self.known.join(", ");
+        for (key, found) in &self.left {
+            let reason = format!("`{key}` is not a setting; there are {known}");
+            self.problems.push(ConfigProblem { place: Some(self.place(found)), reason });
+        }
+        self.problems
+    }
+
+    fn place(&self, found: &Spanned<Value>) -> String {
+        format!("{}:{}:{}", self.file, found.referenced.line(), found.referenced.column())
+    }
+}
+
+fn default_cluster() -> Vec<IpNet> {
+    DEFAULT_CLUSTER.iter().filter_map(|range| range.parse().ok()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn flags() -> Settings {
+        Settings {
+            workloads: Some("workloads.yaml".into()),
+            policies: Some("policies".into()),
+            ..Settings::default()
+        }
+    }
+
+    #[test]
+    fn what_is_not_said_has_its_default() {
+        let config = Config::assemble(flags(), None).expect("complete");
+        assert_eq!(config.socket, PathBuf::from("/run/egret/egret.sock"));
+        assert_eq!(config.state_dir, PathBuf::from("/var/lib/egret"));
+        assert_eq!(config.bpffs, PathBuf::from("/sys/fs/bpf/egret"));
+        assert_eq!(config.min_ttl, Duration::from_secs(30));
+        assert_eq!(config.cluster_ranges.len(), DEFAULT_CLUSTER.len(), "every default range parses");
+        assert_eq!((config.api, config.detach_on_exit), (None, false));
+    }
+
+    #[test]
+    fn a_file_says_the_same_words_and_flags_override_it() {
+        let text = "
+workloads: from-file.yaml
+policies: /etc/egret/policies
+resolvers: [192.0.2.53, '2001:db8::53']
+stateDir: /tmp/state
+api: 127.0.0.1:9400
+socket: /tmp/egret.sock
+bpffs: /tmp/bpf
+clusterRanges: [10.8.0.0/16]
+nodeRanges: [192.0.2.0/24]
+minTTL: 5
+detachOnExit: true
+";
+        let flags = Settings {
+            workloads: Some("from-flag.yaml".into()),
+            detach_on_exit: Some(false),
+            ..Settings::default()
+        };
+        let config = Config::assemble(flags, Some(("egret.yaml", text))).expect("complete");
+        let expected = Config {
+            workloads: "from-flag.yaml".into(),
+            policies: "/etc/egret/policies".into(),
+            resolvers: vec!["192.0.2.53".parse().expect("IP"), "2001:db8::53".parse().expect("IP")],
+            state_dir: "/tmp/state".into(),
+            api: Some("127.0.0.1:9400".parse().expect("loopback")),
+            socket: "/tmp/egret.sock".into(),
+            bpffs: "/tmp/bpf".into(),
+            cluster_ranges: vec!["10.8.0.0/16".parse().expect("CIDR")],
+            node_ranges: vec!["192.0.2.0/24".parse().expect("CIDR")],
+            min_ttl: Duration::from_secs(5),
+            detach_on_exit: false,
+        };
+        assert_eq!(config, expected);
+    }
+
+    #[test]
+    fn everything_that_is_wrong_is_told_at_once_with_its_place() {
+        let text = "
+policies: [a, b]
+api: 0.0.0.0:9400
+minTtl: 5
+clusterRanges: [10.0.0.0/40]
+resolvers: localhost
+";
+        let errors = Config::assemble(Settings::default(), Some(("egret.yaml", text))).expect_err("wrong");
+        let told = errors.to_string();
+        for part in [
+            "egret.yaml:2:11: policies: ",
+            "egret.yaml:3:6: api: the API has no log-in",
+            "egret.yaml:4:9: `minTtl` is not a setting; there are workloads, policies,",
+            "egret.yaml:5:16: clusterRanges: ",
+            "egret.yaml:6:12: resolvers: ",
+            "`workloads` is missing: give --workloads FILE",
+        ] {
+            assert!(told.contains(part), "{part} is not in:\n{told}");
+        }
+        assert_eq!(errors.0.len(), 6, "{told}");
+    }
+
+    #[test]
+    fn a_file_that_is_no_map_is_refused_and_an_empty_one_says_nothing() {
+        for (text, wrong) in
+            [("", false), ("# nothing\n", false), ("- a", true), ("a: [", true), ("a: 1\na: 2", true)]
+        {
+            let read = Config::assemble(flags(), Some(("egret.yaml", text)));
+            assert_eq!(read.is_err(), wrong, "{text:?}: {read:?}");
+        }
+        let long = Settings { min_ttl: Some(86_401), ..flags() };
+        assert!(Config::assemble(long, None).expect_err("too long").to_string().contains("more than a day"));
+    }
+}

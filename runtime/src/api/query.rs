@@ -1,0 +1,99 @@
+//! What follows the `?` of a request: from pairs of words to what was asked, or to what to write instead.
+
+use std::fmt::Display;
+use std::str::FromStr;
+
+use crate::model::{Action, FlowRecord, WorkloadId};
+
+use super::{Dest, Trouble};
+
+/// Which flow records are asked for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct FlowFilter {
+    /// Of this workload only.
+    pub workload: Option<WorkloadId>,
+    /// Only what was denied, or would be with every policy in mode Enforce.
+    pub denied: bool,
+}
+
+impl FlowFilter {
+    /// Whether `record` is asked for.
+    #[must_use]
+    pub fn admits(&self, record: &FlowRecord) -> bool {
+        let denies = record.applied.action == Action::Deny || record.observed.action == Action::Deny;
+        (denies || !self.denied)
+            && self.workload.as_ref().is_none_or(|id| {
+                *id.namespace == record.workload.namespace && *id.name == record.workload.name
+            })
+    }
+}
+
+/// The pairs of a query, in order, decoded.
+pub(super) type Pairs = Vec<(String, String)>;
+
+/// The query of `/v1/flows`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct FlowQuery {
+    /// Which records.
+    pub filter: FlowFilter,
+    /// Whether the answer goes on with what comes.
+    pub follow: bool,
+}
+
+impl FlowQuery {
+    /// # Errors
+    /// [`Trouble`] names the first pair that means nothing.
+    pub fn read(pairs: &[(String, String)]) -> Result<Self, Trouble> {
+        let mut query = Self::default();
+        for (key, value) in pairs {
+            match key.as_str() {
+                "follow" => query.follow = read(key, value)?,
+                "denied" => query.filter.denied = read(key, value)?,
+                "workload" => query.filter.workload = Some(read(key, value)?),
+                _ => return Err(unknown(key, "follow=true, denied=true, workload=namespace/name")),
+            }
+        }
+        Ok(query)
+    }
+}
+
+/// The query of `/v1/explain`: who, and where to.
+///
+/// # Errors
+/// [`Trouble`] names what is missing or the first pair that means nothing.
+pub(super) fn read_explain(pairs: &[(String, String)]) -> Result<(WorkloadId, Dest), Trouble> {
+    let (mut workload, mut destination) = (None, None);
+    for (key, value) in pairs {
+        match key.as_str() {
+            "workload" => workload = Some(read(key, value)?),
+            "destination" => destination = Some(read(key, value)?),
+            _ => return Err(unknown(key, EXPLAIN)),
+        }
+    }
+    match (workload, destination) {
+        (Some(workload), Some(destination)) => Ok((workload, destination)),
+        (None, _) => Err(Trouble::query("`workload` is missing", Some(format!("use {EXPLAIN}")))),
+        (_, None) => Err(Trouble::query("`destination` is missing", Some(format!("use {EXPLAIN}")))),
+    }
+}
+
+const EXPLAIN: &str = "workload=namespace/name and destination=DEST[:PORT[/PROTO]]";
+
+/// # Errors
+/// The refusal of every query where none is taken.
+pub(super) fn read_nothing(pairs: &[(String, String)]) -> Result<(), Trouble> {
+    match pairs.first() {
+        None => Ok(()),
+        Some((key, _)) => {
+            Err(Trouble::query(&format!("`{key}` is not asked here"), Some("leave the query out".into())))
+        }
+    }
+}
+
+fn read<T: FromStr<Err: Display>>(key: &str, value: &str) -> Result<T, Trouble> {
+    value.parse().map_err(|error| Trouble::query(&format!("{key}: {error}"), None))
+}
+
+fn unknown(key: &str, known: &str) -> Trouble {
+    Trouble::query(&format!("`{key}` is not asked here"), Some(format!("use {known}")))
+}

@@ -1,0 +1,84 @@
+//! Which path answers what.
+
+use std::sync::Arc;
+
+use axum::extract::{Query, Request, State};
+use axum::http::header::{ALLOW, CONTENT_TYPE};
+use axum::http::{HeaderValue, Method, StatusCode};
+use axum::middleware::{Next, from_fn};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use axum::{Json, Router};
+use serde_json::{Value, json};
+use tokio::sync::watch;
+
+use super::query::{self, FlowQuery, Pairs};
+use super::{Source, Status, Trouble, WorkloadRow, follow};
+
+#[derive(Clone)]
+struct Api {
+    source: Arc<dyn Source>,
+    draining: watch::Receiver<bool>,
+}
+
+/// All routes. Streams end once `draining` holds true.
+pub(super) fn router(source: Arc<dyn Source>, draining: watch::Receiver<bool>) -> Router {
+    Router::new()
+        .route("/v1/status", get(status))
+        .route("/v1/workloads", get(workloads))
+        .route("/v1/flows", get(flows))
+        .route("/v1/explain", get(explain))
+        .route("/healthz", get(healthz))
+        .route("/readyz", get(readyz))
+        .fallback(nowhere)
+        .layer(from_fn(only_get))
+        .with_state(Api { source, draining })
+}
+
+type Answer<T> = Result<Json<T>, Trouble>;
+
+async fn status(State(api): State<Api>, Query(pairs): Query<Pairs>) -> Answer<Status> {
+    query::read_nothing(&pairs)?;
+    Ok(Json(api.source.status()))
+}
+
+async fn workloads(State(api): State<Api>, Query(pairs): Query<Pairs>) -> Answer<Vec<WorkloadRow>> {
+    query::read_nothing(&pairs)?;
+    Ok(Json(api.source.workloads()))
+}
+
+async fn flows(State(api): State<Api>, Query(pairs): Query<Pairs>) -> Result<Response, Trouble> {
+    let query = FlowQuery::read(&pairs)?;
+    let body = follow::lines(api.source, query, api.draining);
+    Ok(([(CONTENT_TYPE, "application/x-ndjson")], body).into_response())
+}
+
+async fn explain(State(api): State<Api>, Query(pairs): Query<Pairs>) -> Answer<Value> {
+    let (workload, destination) = query::read_explain(&pairs)?;
+    Ok(Json(api.source.explain(&workload, &destination)?))
+}
+
+async fn healthz() -> Json<Value> {
+    Json(json!({"healthy": true}))
+}
+
+async fn readyz(State(api): State<Api>) -> Answer<Value> {
+    api.source.ready()?;
+    Ok(Json(json!({"ready": true})))
+}
+
+async fn nowhere(request: Request) -> Trouble {
+    let error = format!("nothing is at `{}`", request.uri().path());
+    let fix = "there are /v1/status, /v1/workloads, /v1/flows, /v1/explain, /healthz and /readyz";
+    Trouble::new(StatusCode::NOT_FOUND, error, Some(fix.to_owned()))
+}
+
+async fn only_get(request: Request, next: Next) -> Response {
+    if request.method() == Method::GET {
+        return next.run(request).await;
+    }
+    let error = format!("the API only reads: it answers GET, not {}", request.method());
+    let mut response = Trouble::new(StatusCode::METHOD_NOT_ALLOWED, error, None).into_response();
+    response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET"));
+    response
+}

@@ -1,0 +1,118 @@
+//! `egret explain`: how the policies judge an attempt, step by step.
+
+use owo_colors::OwoColorize;
+use serde::Deserialize;
+
+use crate::api::Dest;
+use crate::model::{Origin, Verdict, WorkloadId};
+
+use super::client::{self, SocketArg, encode};
+use super::exit::Failure;
+use super::flows::{reason, style};
+use super::output::{OutputArg, print, print_json};
+use super::table::clean;
+use super::{Exit, Output};
+
+const EXAMPLE: &str = "\
+DEST is a name, an IPv4 address, or an IPv6 address in brackets. PROTO is TCP (the default), UDP, SCTP or ICMP; without
+a port 443/TCP is meant, and ICMP takes none. A name is judged together with the addresses that the workload's own
+look-ups gave for it, where there are any.
+The answer `deny` is an answer: the exit code is 0.
+
+Example:
+  egret explain updates/update github.com:22
+  egret explain payment/api [2001:db8::1]:53/UDP
+  egret explain payment/api 192.0.2.1/ICMP";
+
+/// Say whether a workload may reach a destination, and which rule decides
+#[derive(clap::Args)]
+#[command(after_help = EXAMPLE)]
+pub(super) struct Args {
+    /// Who
+    #[arg(value_name = "NAMESPACE/NAME")]
+    workload: WorkloadId,
+    /// Where to
+    #[arg(value_name = "DEST[:PORT[/PROTO]]")]
+    destination: Dest,
+    #[command(flatten)]
+    output: OutputArg,
+    #[command(flatten)]
+    socket: SocketArg,
+}
+
+pub(super) async fn run(args: Args) -> Result<Exit, Failure> {
+    let (workload, destination) = (args.workload.to_string(), args.destination.to_string());
+    let target = format!("/v1/explain?workload={}&destination={}", encode(&workload), encode(&destination));
+    let answer = args.socket.client().get(&target).await?;
+    match args.output.output {
+        Output::Json => print_json(&answer)?,
+        Output::Table => {
+            let title = format!("{workload} to {destination}");
+            print(&render(&title, &client::parse(&answer)?))?;
+        }
+    }
+    Ok(Exit::Done)
+}
+
+/// What a person is shown of the answer.
+#[derive(Deserialize)]
+struct Explanation {
+    applied: Verdict,
+    observed: Verdict,
+    steps: Vec<Step>,
+}
+
+/// One thing that was looked at.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Step {
+    stage: String,
+    text: String,
+    decides_applied: bool,
+    decides_observed: bool,
+    origin: Option<Origin>,
+}
+
+fn render(title: &str, explanation: &Explanation) -> String {
+    let Explanation { applied, observed, steps } = explanation;
+    let decided = |decides: fn(&Step) -> bool| steps.iter().find(|step| decides(step)).and_then(place);
+    let mut text = format!("{}\n\n", clean(title).bold());
+    text += &verdict("applied", applied, decided(|step| step.decides_applied), "what happens");
+    text +=
+        &verdict("observed", observed, decided(|step| step.decides_observed), "with every policy enforced");
+    let mut stage = None;
+    for step in steps {
+        let first = stage.replace(step.stage.as_str()) != Some(step.stage.as_str());
+        text += if stage.is_some() && first { "\n" } else { "" };
+        text += &line(step, if first { step.stage.as_str() } else { "" });
+    }
+    text
+}
+
+/// Action, reason, what decided, and where that is written.
+fn verdict(which: &str, verdict: &Verdict, place: Option<String>, meaning: &str) -> String {
+    let action = format!("{:<5}", verdict.action);
+    let place = place.map(|place| format!(" at {place}")).unwrap_or_default();
+    let because = clean(&format!("{}{place}", reason(verdict)));
+    format!(
+        "{which:<9} {}  {because}  {}\n",
+        action.style(style(verdict.action).bold()),
+        format!("({meaning})").dimmed()
+    )
+}
+
+fn line(step: &Step, stage: &str) -> String {
+    let decides = match (step.decides_applied, step.decides_observed) {
+        (true, true) => "  <- decides",
+        (true, false) => "  <- decides what is applied",
+        (false, true) => "  <- decides what is observed",
+        (false, false) => "",
+    };
+    let place = place(step).map(|place| format!(" ({place})")).unwrap_or_default();
+    format!("{:<9} {}{}{}\n", clean(stage), clean(&step.text), clean(&place).dimmed(), decides.bold())
+}
+
+/// `file:line`.
+fn place(step: &Step) -> Option<String> {
+    step.origin.as_ref().map(|origin| format!("{}:{}", origin.file, origin.line))
+}

@@ -1,0 +1,129 @@
+//! `egret status`: is all well, and if not, what is not.
+
+use std::fmt::Write as _;
+
+use owo_colors::OwoColorize;
+
+use crate::api::{PolicyProblem, Status};
+
+use super::client::{self, SocketArg};
+use super::exit::Failure;
+use super::output::{OutputArg, print, print_json};
+use super::quantity::of;
+use super::table::clean;
+use super::{Exit, Output};
+
+/// Say whether all is well on this node, and if not, what is not
+#[derive(clap::Args)]
+#[command(after_help = "Example:\n  egret status -o json | jq .workloads.notCovered")]
+pub(super) struct Args {
+    #[command(flatten)]
+    output: OutputArg,
+    #[command(flatten)]
+    socket: SocketArg,
+}
+
+pub(super) async fn run(args: Args) -> Result<Exit, Failure> {
+    let answer = args.socket.client().get("/v1/status").await?;
+    match args.output.output {
+        Output::Json => print_json(&answer)?,
+        Output::Table => print(&render(&client::parse(&answer)?))?,
+    }
+    Ok(Exit::Done)
+}
+
+fn render(status: &Status) -> String {
+    [headline(status), not_covered(status), problems(status), totals(status)].concat()
+}
+
+/// One line that answers the question.
+fn headline(status: &Status) -> String {
+    let (policies, workloads) = (&status.policies, &status.workloads);
+    let mut wrong = Vec::new();
+    if !status.ready {
+        wrong.push("the agent is not ready yet".to_owned());
+    }
+    if !workloads.not_covered.is_empty() {
+        wrong.push(of(
+            workloads.not_covered.len() as u64,
+            "workload is not covered",
+            "workloads are not covered",
+        ));
+    }
+    if !policies.problems.is_empty() {
+        wrong.push(of(policies.problems.len() as u64, "problem in policy files", "problems in policy files"));
+    }
+    if !wrong.is_empty() {
+        return format!("{} {}.\n", "Not all is well:".red().bold(), wrong.join(", "));
+    }
+    if workloads.total == 0 {
+        return format!("{} no workload is known, so nothing is filtered.\n", "Idle:".yellow().bold());
+    }
+    let (covered, accepted) = (
+        of(workloads.covered, "workload covered", "workloads covered"),
+        of(policies.accepted, "policy in force", "policies in force"),
+    );
+    format!("{} {covered}, {accepted}.\n", "All is well:".green().bold())
+}
+
+fn not_covered(status: &Status) -> String {
+    let mut text = String::new();
+    for workload in &status.workloads.not_covered {
+        if text.is_empty() {
+            text = format!("\n{}\n", "Not covered, so nothing of these is filtered:".red());
+        }
+        let id = format!("{}/{}", workload.namespace, workload.name);
+        let _ = writeln!(text, "  {}: {}", clean(&id).bold(), clean(&workload.reason));
+    }
+    text
+}
+
+fn problems(status: &Status) -> String {
+    let mut text = String::new();
+    for problem in &status.policies.problems {
+        if text.is_empty() {
+            text = format!("\n{}\n", "Refused policies; what was read well before stays in force:".red());
+        }
+        let _ = writeln!(text, "  {}: {}", clean(&place(problem)).bold(), clean(&problem.reason));
+        if let Some(fix) = &problem.fix {
+            let _ = writeln!(text, "    {} {}", "fix:".cyan(), clean(fix));
+        }
+    }
+    text
+}
+
+fn place(problem: &PolicyProblem) -> String {
+    match (problem.line, problem.column) {
+        (0, _) => problem.file.clone(),
+        (line, 0) => format!("{}:{line}", problem.file),
+        (line, column) => format!("{}:{line}:{column}", problem.file),
+    }
+}
+
+fn totals(status: &Status) -> String {
+    let (workloads, policies) = (&status.workloads, &status.policies);
+    let resolvers: Vec<_> = status.resolvers.iter().map(ToString::to_string).collect();
+    let mut lines = vec![
+        ("agent", format!("{} on {}, since {:.0}", status.version, status.node, status.since)),
+        ("kernel", format!("{}, tier {}", status.kernel, status.tier)),
+        ("workloads", format!("{} of {} covered", workloads.covered, workloads.total)),
+        ("policies", format!("{} in force, {} refused", policies.accepted, policies.problems.len())),
+        (
+            "resolvers",
+            if resolvers.is_empty() { "each workload's own".to_owned() } else { resolvers.join(", ") },
+        ),
+        ("socket", status.api.socket.clone()),
+    ];
+    if let Some(address) = status.api.address {
+        lines.push(("api", format!("http://{address}")));
+    }
+    let mut text = "\n".to_owned();
+    for (title, line) in lines {
+        let _ = writeln!(text, "{title:<11}{}", clean(&line));
+    }
+    let counters = status.counters.iter().filter(|(_, count)| **count > 0);
+    for (index, (name, count)) in counters.enumerate() {
+        let _ = writeln!(text, "{:<11}{} {count}", if index == 0 { "counters" } else { "" }, clean(name));
+    }
+    text
+}

@@ -1,0 +1,210 @@
+//! An agent that knows a few workloads and flows, and its API on sockets in a folder of its own.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use egret::api::{
+    ApiPlaces, Dest, EffectiveMode, ExplainError, FlowFilter, NotCovered, NotReady, PolicyProblem,
+    PolicyStatus, Server, Source, Status, WorkloadRow, WorkloadTotals,
+};
+use egret::model::{
+    Action, Coverage, Destination, FlowRecord, Name, Protocol, Reason, Verdict, WorkloadId, WorkloadRef,
+};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tokio::sync::{broadcast, oneshot};
+
+pub struct Memory {
+    records: Mutex<Vec<FlowRecord>>,
+    news: broadcast::Sender<FlowRecord>,
+    pub well: AtomicBool,
+}
+
+impl Memory {
+    pub fn new() -> Arc<Self> {
+        let records = vec![record("updates", "update", 2), record("payment", "api", 1)];
+        Arc::new(Self {
+            records: Mutex::new(records),
+            news: broadcast::channel(4).0,
+            well: AtomicBool::new(true),
+        })
+    }
+
+    pub fn happens(&self, record: FlowRecord) {
+        self.records.lock().unwrap_or_else(PoisonError::into_inner).push(record.clone());
+        let _ = self.news.send(record);
+    }
+}
+
+/// A record of `minute` past noon: `payment` is denied the name it dialled, all others are allowed an address.
+pub fn record(namespace: &str, name: &str, minute: i64) -> FlowRecord {
+    let denied = namespace == "payment";
+    let (action, reason) =
+        if denied { (Action::Deny, Reason::DefaultDeny) } else { (Action::Allow, Reason::Rule) };
+    let policy = Some(format!("{namespace}/egress"));
+    let rule = (!denied).then(|| "git-over-ssh".to_owned());
+    let applied = Verdict { policy, rule, ..Verdict::of(action, reason) };
+    let dialled = denied.then(|| Name::parse("github.com").expect("a name"));
+    FlowRecord {
+        time: jiff::Timestamp::from_second(1_767_268_800 + minute * 60).expect("a time"),
+        workload: WorkloadRef {
+            namespace: namespace.to_owned(),
+            name: name.to_owned(),
+            labels: [("app".to_owned(), name.to_owned())].into(),
+        },
+        destination: Destination {
+            names: dialled.iter().cloned().collect(),
+            name: dialled,
+            address: if denied { "192.0.2.1" } else { "2001:db8::1" }.parse().expect("an address"),
+            port: if denied { 443 } else { 22 },
+            protocol: Protocol::TCP,
+        },
+        observed: applied.clone(),
+        applied,
+        packets: 12_345,
+        bytes: 2_000_000,
+        count: 3,
+    }
+}
+
+impl Source for Memory {
+    fn status(&self) -> Status {
+        let well = self.well.load(Ordering::Relaxed);
+        let not_covered = NotCovered {
+            namespace: "edge".into(),
+            name: "proxy".into(),
+            reason: "its interface is a macvlan, which has no host side; use a veth".into(),
+        };
+        let problem = PolicyProblem {
+            file: "policies/payment.yaml".into(),
+            line: 7,
+            column: 5,
+            reason: "unknown field `alow`".into(),
+            fix: Some("write `allow`".into()),
+        };
+        Status {
+            version: "0.1.0".into(),
+            node: "node-1".into(),
+            kernel: "6.12.1".into(),
+            ready: well,
+            since: jiff::Timestamp::from_second(1_767_268_800).expect("a time"),
+            tier: 1,
+            policies: PolicyStatus { accepted: 2, problems: if well { vec![] } else { vec![problem] } },
+            workloads: WorkloadTotals {
+                total: 3,
+                covered: if well { 3 } else { 2 },
+                not_covered: if well { vec![] } else { vec![not_covered] },
+            },
+            counters: [("answers-learned".to_owned(), 12), ("events-lost".to_owned(), 0)].into(),
+            resolvers: vec!["10.96.0.10".parse().expect("an address")],
+            api: ApiPlaces { socket: "/run/egret/egret.sock".into(), address: None },
+        }
+    }
+
+    fn workloads(&self) -> Vec<WorkloadRow> {
+        let row = |namespace: &str, mode, coverage| WorkloadRow {
+            namespace: namespace.into(),
+            name: "api".into(),
+            labels: [("app".to_owned(), "api".to_owned())].into(),
+            service_account: Some("default".into()),
+            mode,
+            coverage,
+            addresses: vec!["10.0.0.7".parse().expect("an address")],
+            resolvers: vec![],
+            interface: Some("veth7".into()),
+            policies: vec![format!("{namespace}/egress")],
+            names: 4,
+            flows: 12_345,
+        };
+        let not = Coverage::NotCovered { reason: "a macvlan".into() };
+        vec![
+            row("payment", EffectiveMode::Enforce, Coverage::Covered),
+            row("edge", EffectiveMode::Unmanaged, not),
+        ]
+    }
+
+    fn flows(&self, filter: &FlowFilter) -> Vec<FlowRecord> {
+        let records = self.records.lock().unwrap_or_else(PoisonError::into_inner);
+        records.iter().filter(|record| filter.admits(record)).cloned().collect()
+    }
+
+    fn follow(&self) -> broadcast::Receiver<FlowRecord> {
+        self.news.subscribe()
+    }
+
+    fn explain(&self, workload: &WorkloadId, destination: &Dest) -> Result<Value, ExplainError> {
+        if workload.namespace != "payment" {
+            return Err(ExplainError::UnknownWorkload(workload.clone()));
+        }
+        let origin = |line| json!({"file": "policies/payment.yaml", "line": line, "column": 3});
+        let step = |stage, text, applied, observed, origin| {
+            json!({"stage": stage, "finding": "match", "text": text, "decidesApplied": applied,
+                "decidesObserved": observed, "policy": null, "rule": null, "origin": origin})
+        };
+        Ok(json!({
+            "destination": destination.to_string(),
+            "applied": Verdict::of(Action::Allow, Reason::NotEnforced),
+            "observed": Verdict::of(Action::Deny, Reason::DefaultDeny),
+            "steps": [
+                step("policies", "policy payment/egress selects the workload", false, false, origin(3)),
+                step("policies", "policy payment/extra selects the workload", false, false, origin(30)),
+                step("deny", "there are no deny rules", false, false, Value::Null),
+                step("default", "policy payment/egress denies the internet", false, true, origin(3)),
+                step("default", "no policy in mode Enforce denies it", true, false, Value::Null),
+            ],
+        }))
+    }
+
+    fn ready(&self) -> Result<(), NotReady> {
+        let well = self.well.load(Ordering::Relaxed);
+        if well { Ok(()) } else { Err(NotReady("1 workload is being armed".into())) }
+    }
+}
+
+/// The API of a [`Memory`], answering on its own threads until it is dropped or drained.
+pub struct Served {
+    pub memory: Arc<Memory>,
+    pub socket: PathBuf,
+    pub address: SocketAddr,
+    drain: Option<oneshot::Sender<()>>,
+    thread: Option<std::thread::JoinHandle<()>>,
+    _folder: TempDir,
+}
+
+impl Served {
+    pub fn start() -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let socket = folder.path().join("run/egret.sock");
+        let (drain, drained) = oneshot::channel();
+        let (bound, address) = std::sync::mpsc::channel();
+        let memory = Memory::new();
+        let (source, path) = (memory.clone(), socket.clone());
+        let thread = std::thread::spawn(move || {
+            let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+            runtime.block_on(async move {
+                let any = "127.0.0.1:0".parse().expect("loopback");
+                let server = Server::bind(&path, Some(any)).await.expect("listens");
+                bound.send(server.address().expect("bound")).expect("told");
+                server.run(source, async { drained.await.unwrap_or_default() }).await;
+            });
+        });
+        let address = address.recv().expect("the server is bound");
+        Self { memory, socket, address, drain: Some(drain), thread: Some(thread), _folder: folder }
+    }
+
+    /// Drains, and waits until the server has ended.
+    pub fn drain(&mut self) {
+        self.drain.take();
+        if let Some(thread) = self.thread.take() {
+            thread.join().expect("the server ends without a panic");
+        }
+    }
+}
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        self.drain.take();
+    }
+}
