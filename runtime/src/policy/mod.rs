@@ -1,5 +1,30 @@
 //! From policy files to rulesets, and the plain evaluator that explains a verdict. Without I/O but for reading files.
+//!
+//! In: a directory of YAML or JSON files ([`load_dir`]), kept good by [`refresh`]. Out: one [`Ruleset`] for the policies
+//! that select a workload ([`compile`]), which `enforce` writes to the kernel; an [`Explanation`] of any attempt, which
+//! the API answers with; a [`Report`] for `egret policy check`.
 
+mod check;
+mod compile;
+mod evaluate;
+mod explain;
+mod load;
+mod problem;
 mod ruleset;
+mod schema;
+mod store;
+mod yaml;
 
+#[cfg(test)]
+mod tests;
+
+pub use check::{CheckResult, Checked, Report, check};
+pub use compile::{MAX_RULES, Ranges, TooLarge, compile};
+pub use evaluate::evaluate;
+pub use explain::{Explanation, Finding, Stage, Step, explain};
+pub use load::{Good, Outcome, load_dir};
+pub use problem::Problem;
 pub use ruleset::{Class, Default3, DestEntry, PortKey, RuleKey, RuleRef, Ruleset, Said};
+pub use schema::parse;
+pub use store::{Accepted, refresh};
+pub use yaml::MAX_FILE_BYTES;

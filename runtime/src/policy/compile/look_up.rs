@@ -1,0 +1,73 @@
+//! Reading a ruleset the way the kernel does: the plain counterpart, on the host, of the programs' look-ups.
+
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+
+use crate::model::{Action, Kind, Name, Protocol, Reason, Verdict, Verdicts};
+
+use super::super::ruleset::{Class, Default3, DestEntry, PortKey, RuleKey, RuleRef, Ruleset, Said};
+
+impl Ruleset {
+    /// What a first packet to `address` gets, where `names` are those that the workload's look-ups gave for it: the
+    /// classes of all matching names and that of the longest range, each by its longest match of ports; then deny
+    /// first, then any allow, then the default. `protocol` is [`Protocol::ICMP`] for echo of both families.
+    #[must_use]
+    pub fn look_up(&self, names: &[Name], address: IpAddr, protocol: Protocol, port: u16) -> Verdicts {
+        let place = self.place(address);
+        let by_name = self.names.iter().filter(|pattern| names.iter().any(|name| pattern.matches(name)));
+        let classes = by_name.cloned().map(Class::Name).chain(place.class.map(Class::Cidrs));
+        let (mut applied, mut observed) = (None, None);
+        for (now_applied, now_observed) in classes.filter_map(|class| self.said(&class, protocol, port)) {
+            applied = stronger(applied, now_applied);
+            observed = stronger(observed, now_observed);
+        }
+        Verdicts {
+            applied: self.verdict(applied, self.applied_default, place.kind),
+            observed: self.verdict(observed, self.observed_default, place.kind),
+        }
+    }
+
+    /// The longest range that holds `address`.
+    fn place(&self, address: IpAddr) -> DestEntry {
+        let longest = IpNet::from(address).prefix_len();
+        let ranges = (0..=longest).rev().filter_map(|length| IpNet::new(address, length).ok());
+        let found = ranges.filter_map(|range| self.dest.get(&range.trunc())).next();
+        found.cloned().unwrap_or(DestEntry { class: None, kind: Kind::Internet })
+    }
+
+    /// The longest match of `port` among the rules of `class`.
+    fn said(&self, class: &Class, protocol: Protocol, port: u16) -> Option<(&Said, &Said)> {
+        let prefixes = (1..=16).rev().map(|bits| {
+            let kept = u16::MAX << (16 - bits);
+            PortKey::Prefix { protocol, port: port & kept, bits }
+        });
+        let keys = prefixes.chain([PortKey::AnyPort(protocol), PortKey::AnyProtocol]);
+        let mut found = keys.filter_map(|ports| self.rules.get(&RuleKey { class: class.clone(), ports }));
+        found.next().map(|(applied, observed)| (applied, observed))
+    }
+
+    fn verdict(&self, said: Option<&(Action, RuleRef)>, default: Default3, kind: Kind) -> Verdict {
+        let denied = match kind {
+            Kind::Internet => default.internet,
+            Kind::Cluster => default.cluster,
+            Kind::Node => default.node,
+        };
+        match said {
+            Some((action, rule)) => Verdict {
+                rule: Some(rule.rule.clone()),
+                policy: Some(rule.policy.to_string()),
+                ..Verdict::of(*action, Reason::Rule)
+            },
+            None if self.unmanaged => Verdict::of(Action::Allow, Reason::Unmanaged),
+            None if denied => Verdict::of(Action::Deny, Reason::DefaultDeny),
+            None => Verdict::of(Action::Allow, Reason::NotEnforced),
+        }
+    }
+}
+
+/// Deny beats allow; of two alike, the first rule by policy and name.
+fn stronger<'a>(left: Option<&'a (Action, RuleRef)>, right: &'a Said) -> Option<&'a (Action, RuleRef)> {
+    let rank = |said: &&(Action, RuleRef)| (said.0 == Action::Allow, said.1.clone());
+    left.into_iter().chain(right).min_by_key(rank)
+}

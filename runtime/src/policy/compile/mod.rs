@@ -1,0 +1,100 @@
+//! From the policies of a workload to its [`Ruleset`]: merged, so that in every table the longest match is final.
+//!
+//! In: the policies that select a workload, in any order, and the address ranges of cluster and node. Out: a ruleset,
+//! equal for equal policies. Pure; called by the agent for every distinct set of policies. [`Ruleset::look_up`] reads
+//! a ruleset the way the kernel does, and a property test holds it against the plain evaluator.
+
+mod destinations;
+mod look_up;
+mod ports;
+mod ranks;
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+
+use crate::model::{EgressPolicy, Kind, Mode, OnDeny, Scope};
+
+use super::ruleset::{Class, Default3, Ruleset};
+use ranks::{Ranking, Rules};
+
+/// The most entries of [`Ruleset::rules`]. Ranges inside one another, each with many ports of its own, multiply; a
+/// megabyte of YAML could otherwise ask for gigabytes.
+pub const MAX_RULES: usize = 1 << 18;
+
+/// The rules of some policies multiply beyond [`MAX_RULES`].
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "the policies {policies} together need more than {MAX_RULES} entries of the kernel's rule table; write ranges of \
+     ports instead of single ports, and fewer `cidr` ranges inside one another"
+)]
+pub struct TooLarge {
+    /// The policies, as `namespace/name`.
+    pub policies: String,
+}
+
+/// Which addresses are of the cluster and of the node; all others are on the internet.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Ranges {
+    /// `clusterRanges`.
+    pub cluster: Vec<IpNet>,
+    /// `nodeRanges`.
+    pub node: Vec<IpNet>,
+}
+
+impl Ranges {
+    /// What `address` is: the longest range that holds it says so, and of two equal ones the node's.
+    #[must_use]
+    pub fn kind_of(&self, address: IpAddr) -> Kind {
+        let longest = |ranges: &[IpNet]| {
+            ranges.iter().filter(|range| range.contains(&address)).map(IpNet::prefix_len).max()
+        };
+        match (longest(&self.cluster), longest(&self.node)) {
+            (None, None) => Kind::Internet,
+            (cluster, node) if node >= cluster => Kind::Node,
+            _ => Kind::Cluster,
+        }
+    }
+}
+
+/// What `policies`, those that select a workload, come to.
+///
+/// # Errors
+/// [`TooLarge`]; then the caller keeps what these workloads had.
+pub fn compile(policies: &[&EgressPolicy], ranges: &Ranges) -> Result<Ruleset, TooLarge> {
+    if policies.is_empty() {
+        return Ok(Ruleset { unmanaged: true, ..of_no_rules(policies) });
+    }
+    let ranking = Ranking::new(policies);
+    let mut rules = Rules::new(&ranking);
+    let names = ranking.names();
+    for (name, ranks) in &names {
+        rules.add(&Class::Name((*name).clone()), &ranking.table(ranks))?;
+    }
+    let dest = destinations::walk(&ranking, ranges, &mut rules)?;
+    let names = names.into_keys().cloned().collect();
+    Ok(Ruleset { names, dest, rules: rules.entries, ..of_no_rules(policies) })
+}
+
+fn of_no_rules(policies: &[&EgressPolicy]) -> Ruleset {
+    let enforced = || policies.iter().filter(|policy| policy.mode == Mode::Enforce);
+    Ruleset {
+        unmanaged: false,
+        on_deny: enforced().map(|policy| policy.on_deny).max().unwrap_or(OnDeny::Reject),
+        applied_default: default_of(enforced()),
+        observed_default: default_of(policies.iter()),
+        names: Vec::new(),
+        dest: BTreeMap::new(),
+        rules: BTreeMap::new(),
+    }
+}
+
+fn default_of<'a>(policies: impl Iterator<Item = &'a &'a EgressPolicy>) -> Default3 {
+    // `all` is the greater scope.
+    match policies.filter(|policy| policy.denies_by_default()).map(|policy| policy.scope).max() {
+        None => Default3::default(),
+        Some(Scope::Internet) => Default3 { internet: true, ..Default3::default() },
+        Some(Scope::All) => Default3 { internet: true, cluster: true, node: true },
+    }
+}

@@ -1,0 +1,243 @@
+//! Why: the decision order walked aloud, for whoever asks "why was I denied?". Pure; the body of `/v1/explain`.
+
+mod near;
+mod words;
+
+use serde::{Deserialize, Serialize};
+
+use crate::model::{Action, Attempt, EgressPolicy, Kind, Origin, Rule, Target, Verdicts};
+
+use super::evaluate::{
+    covers_destination, covers_port, deciding, default_denies, enforced, evaluate, in_order, rules,
+};
+
+/// More steps of one stage than anyone reads are counted, not listed.
+const MAX_STEPS: usize = 20;
+
+/// Both verdicts on an attempt, and how they came about.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Explanation {
+    /// The verdicts: `applied` and `observed`.
+    #[serde(flatten)]
+    pub verdicts: Verdicts,
+    /// What was looked at, in the order of decision.
+    pub steps: Vec<Step>,
+}
+
+/// One thing that was looked at.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Step {
+    /// At which point of the decision.
+    pub stage: Stage,
+    /// What came of it.
+    pub finding: Finding,
+    /// Whether it decides the applied verdict.
+    pub decides_applied: bool,
+    /// Whether it decides the observed verdict.
+    pub decides_observed: bool,
+    /// A sentence for a person.
+    pub text: String,
+    /// The policy, as `namespace/name`.
+    pub policy: Option<String>,
+    /// The rule's name, or `allow[0]`.
+    pub rule: Option<String>,
+    /// Where the rule or the policy is written.
+    pub origin: Option<Origin>,
+}
+
+/// A point of the decision, in its order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Stage {
+    /// Which policies select the workload.
+    Policies,
+    /// Deny rules.
+    Deny,
+    /// Allow rules.
+    Allow,
+    /// The default.
+    Default,
+}
+
+/// What came of a step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Finding {
+    /// It speaks of the attempt.
+    Match,
+    /// It almost does: most likely what the asker had in mind.
+    NearMiss,
+    /// Nothing here speaks of the attempt.
+    Nothing,
+    /// It cannot be told from what was asked.
+    Unknown,
+}
+
+/// Both verdicts on `attempt`, as [`evaluate`] gives them, and the way there.
+#[must_use]
+pub fn explain(policies: &[&EgressPolicy], attempt: &Attempt, kind: Kind) -> Explanation {
+    let policies = in_order(policies);
+    let asked = Asked { enforced: enforced(&policies), policies, attempt, kind };
+    let mut steps = asked.selecting();
+    if !asked.policies.is_empty() {
+        steps.extend(asked.by_rules(Stage::Deny, Action::Deny));
+        steps.extend(asked.by_rules(Stage::Allow, Action::Allow));
+        steps.extend(asked.by_default());
+    }
+    let verdicts = evaluate(&asked.policies, attempt, kind);
+    Explanation { verdicts, steps }
+}
+
+struct Asked<'a> {
+    policies: Vec<&'a EgressPolicy>,
+    enforced: Vec<&'a EgressPolicy>,
+    attempt: &'a Attempt,
+    kind: Kind,
+}
+
+impl Asked<'_> {
+    fn selecting(&self) -> Vec<Step> {
+        if self.policies.is_empty() {
+            let text = "no policy selects the workload: it is unmanaged, and everything is allowed";
+            return vec![Step::new(Stage::Policies, Finding::Nothing, text).deciding(true, true)];
+        }
+        let describe = |policy: &&EgressPolicy| {
+            let text = format!("policy {} selects the workload: {}", policy.id, words::policy(policy));
+            Step::new(Stage::Policies, Finding::Match, text).of_policy(policy)
+        };
+        shortened(Stage::Policies, self.policies.iter().map(describe).collect())
+    }
+
+    fn by_rules(&self, stage: Stage, action: Action) -> Vec<Step> {
+        let all = || self.policies.iter().flat_map(|p| rules(p, action).iter().map(|rule| (*p, rule)));
+        let mut steps = self.unknowns(stage, all().map(|(_, rule)| rule));
+        let deciding_of = |policies: &[_]| deciding(policies, action, self.attempt).map(|(_, rule)| rule);
+        let (applied, observed) =
+            (self.has_a_say(action, &self.enforced), self.has_a_say(action, &self.policies));
+        let applied = deciding_of(&self.enforced).filter(|_| applied);
+        let observed = deciding_of(&self.policies).filter(|_| observed);
+        let is = |rule: &Rule, decides: Option<&Rule>| decides.is_some_and(|other| std::ptr::eq(rule, other));
+        let mut spoken: Vec<Step> = all()
+            .filter_map(|(policy, rule)| {
+                let step = self.by_rule(stage, policy, rule)?;
+                Some(step.deciding(is(rule, applied), is(rule, observed)))
+            })
+            .collect();
+        // What decides first, then what matches, then what almost does; the sort is stable.
+        spoken.sort_by_key(|step| (!(step.decides_applied || step.decides_observed), step.finding));
+        if !spoken.iter().any(|step| step.finding == Finding::Match) {
+            let count = all().count();
+            let text = words::nothing(action, count);
+            spoken.insert(0, Step::new(stage, Finding::Nothing, text));
+        }
+        steps.splice(0..0, shortened(stage, spoken));
+        steps
+    }
+
+    /// Whether rules of `action` have a say: no deny came before them.
+    fn has_a_say(&self, action: Action, policies: &[&EgressPolicy]) -> bool {
+        action == Action::Deny || deciding(policies, Action::Deny, self.attempt).is_none()
+    }
+
+    fn by_rule(&self, stage: Stage, policy: &EgressPolicy, rule: &Rule) -> Option<Step> {
+        let says = words::says(policy, rule, stage == Stage::Deny);
+        let (finding, text) = match (covers_destination(rule, self.attempt), covers_port(rule, self.attempt))
+        {
+            (true, true) => (Finding::Match, says),
+            (true, false) => {
+                let asked = words::port(self.attempt.protocol, self.attempt.port);
+                (Finding::NearMiss, format!("{says}, not on {asked}"))
+            }
+            (false, true) => (Finding::NearMiss, format!("{says}, but {}", near::miss(rule, self.attempt)?)),
+            (false, false) => return None,
+        };
+        Some(Step::new(stage, finding, text).of_policy(policy).of_rule(rule))
+    }
+
+    /// What cannot be told without an address, or without a name.
+    fn unknowns<'r>(&self, stage: Stage, rules: impl Iterator<Item = &'r Rule>) -> Vec<Step> {
+        let (mut by_address, mut by_name) = (0_usize, 0_usize);
+        for rule in rules.filter(|rule| covers_port(rule, self.attempt)) {
+            by_address += usize::from(rule.to.iter().any(|target| matches!(target, Target::Cidr(_))));
+            by_name += usize::from(rule.to.iter().any(|target| matches!(target, Target::Fqdn(_))));
+        }
+        let mut texts = Vec::new();
+        if self.attempt.address.is_none() && by_address > 0 {
+            texts.push(words::without_address(stage == Stage::Deny, by_address));
+        }
+        if self.attempt.names.is_empty() && by_name > 0 {
+            texts.push(words::without_name(by_name));
+        }
+        texts.into_iter().map(|text| Step::new(stage, Finding::Unknown, text)).collect()
+    }
+
+    fn by_default(&self) -> Vec<Step> {
+        let open = |policies: &[&EgressPolicy]| {
+            [Action::Deny, Action::Allow]
+                .into_iter()
+                .all(|action| deciding(policies, action, self.attempt).is_none())
+        };
+        let (applied_open, observed_open) = (open(&self.enforced), open(&self.policies));
+        let denies = |policy: &&&EgressPolicy| default_denies(policy, self.kind);
+        let first_enforced = self.enforced.iter().find(denies);
+        let first = self.policies.iter().find(denies);
+        let mut steps = Vec::new();
+        for policy in self.policies.iter().filter(|policy| policy.denies_by_default()) {
+            let is_first = |first: Option<&&EgressPolicy>| first.is_some_and(|other| other.id == policy.id);
+            let decides = (applied_open && is_first(first_enforced), observed_open && is_first(first));
+            let covered = default_denies(policy, self.kind);
+            let finding = if covered { Finding::Match } else { Finding::Nothing };
+            let text = words::default(policy, covered, self.kind);
+            let step = Step::new(Stage::Default, finding, text).of_policy(policy);
+            steps.push(step.deciding(decides.0, decides.1));
+        }
+        let mut steps = shortened(Stage::Default, steps);
+        let (applied, observed) =
+            (applied_open && first_enforced.is_none(), observed_open && first.is_none());
+        if applied || observed {
+            let text = words::no_default(applied, observed);
+            steps.push(Step::new(Stage::Default, Finding::Nothing, text).deciding(applied, observed));
+        }
+        steps
+    }
+}
+
+impl Step {
+    fn new(stage: Stage, finding: Finding, text: impl Into<String>) -> Self {
+        Self {
+            stage,
+            finding,
+            decides_applied: false,
+            decides_observed: false,
+            text: text.into(),
+            policy: None,
+            rule: None,
+            origin: None,
+        }
+    }
+
+    fn of_policy(self, policy: &EgressPolicy) -> Self {
+        Self { policy: Some(policy.id.to_string()), origin: Some(policy.origin.clone()), ..self }
+    }
+
+    fn of_rule(self, rule: &Rule) -> Self {
+        Self { rule: Some(rule.name.clone()), origin: Some(rule.origin.clone()), ..self }
+    }
+
+    fn deciding(self, applied: bool, observed: bool) -> Self {
+        Self { decides_applied: applied, decides_observed: observed, ..self }
+    }
+}
+
+/// The first steps, those that decide among them, and a count of the others.
+fn shortened(stage: Stage, mut steps: Vec<Step>) -> Vec<Step> {
+    let more = steps.len().saturating_sub(MAX_STEPS);
+    if more > 0 {
+        let mut place = 0..;
+        steps.retain(|step| place.next() < Some(MAX_STEPS) || step.decides_applied || step.decides_observed);
+        steps.push(Step::new(stage, Finding::Nothing, format!("and about {more} more of this kind")));
+    }
+    steps
+}

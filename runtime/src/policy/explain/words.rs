@@ -1,0 +1,119 @@
+//! The sentences of an explanation.
+
+use crate::model::{Action, EgressPolicy, Kind, Mode, PortRange, Protocol, Rule, Scope, Target};
+
+/// More destinations or ports of one rule than this are counted, not listed.
+const MAX_LISTED: usize = 4;
+
+/// How a policy treats its workloads.
+pub(super) fn policy(policy: &EgressPolicy) -> String {
+    let mode = match policy.mode {
+        Mode::Observe => "mode Observe (reported only)",
+        Mode::Enforce => "mode Enforce",
+    };
+    let default = match (policy.denies_by_default(), policy.scope) {
+        (false, _) => "no default deny (it has only deny rules)",
+        (true, Scope::Internet) => "denies the internet by default",
+        (true, Scope::All) => "denies everything by default",
+    };
+    format!("{mode}, {default}")
+}
+
+/// What a rule says.
+pub(super) fn says(policy: &EgressPolicy, rule: &Rule, deny: bool) -> String {
+    let verb = if deny { "denies" } else { "allows" };
+    format!("rule {} {} {verb} {} on {}", policy.id, rule.name, targets(&rule.to), ports(&rule.ports))
+}
+
+fn targets(targets: &[Target]) -> String {
+    listed(targets, |target| match target {
+        Target::Fqdn(pattern) => pattern.to_string(),
+        Target::Cidr(net) => net.to_string(),
+    })
+}
+
+fn ports(ranges: &[PortRange]) -> String {
+    if ranges.is_empty() { "every protocol and port".to_owned() } else { listed(ranges, range) }
+}
+
+fn range(range: &PortRange) -> String {
+    match &range.ports {
+        None => range.protocol.to_string(),
+        Some(ports) if ports.start() == ports.end() => format!("{} {}", range.protocol, ports.start()),
+        Some(ports) => format!("{} {}-{}", range.protocol, ports.start(), ports.end()),
+    }
+}
+
+fn listed<T>(items: &[T], text: impl Fn(&T) -> String) -> String {
+    let mut words: Vec<_> = items.iter().take(MAX_LISTED).map(text).collect();
+    let more = items.len().saturating_sub(MAX_LISTED);
+    if more > 0 {
+        words.push(format!("{more} more"));
+    }
+    words.join(", ")
+}
+
+/// The protocol and port asked about.
+pub(super) fn port(protocol: Protocol, port: u16) -> String {
+    if protocol.has_ports() { format!("{protocol} {port}") } else { protocol.to_string() }
+}
+
+/// No rule of this kind speaks.
+pub(super) fn nothing(action: Action, count: usize) -> String {
+    match (action, count) {
+        (Action::Deny, 0) => "there are no deny rules".to_owned(),
+        (Action::Allow, 0) => "there are no allow rules".to_owned(),
+        (action, 1) => format!("the one {action} rule does not cover it"),
+        (action, count) => format!("none of the {count} {action} rules covers it"),
+    }
+}
+
+/// Rules that only an address can be held against.
+pub(super) fn without_address(deny: bool, count: usize) -> String {
+    let kind = if deny { "deny" } else { "allow" };
+    format!(
+        "{count} {kind} {} addresses by `cidr`: without an address this cannot be judged; ask again with one",
+        rules_name(count)
+    )
+}
+
+/// Rules that only a name can be held against.
+pub(super) fn without_name(count: usize) -> String {
+    format!(
+        "{count} allow {} destinations by `fqdn`: they count only for addresses that the workload's own look-ups gave, \
+         and no such look-up is known for this one",
+        rules_name(count)
+    )
+}
+
+fn rules_name(count: usize) -> &'static str {
+    if count == 1 { "rule names" } else { "rules name" }
+}
+
+/// What the default of `policy`, which has one, comes to.
+pub(super) fn default(policy: &EgressPolicy, covered: bool, kind: Kind) -> String {
+    let scope = match policy.scope {
+        Scope::Internet => "the internet",
+        Scope::All => "everything",
+    };
+    let place = match kind {
+        Kind::Internet => "on the internet",
+        Kind::Cluster => "in the cluster",
+        Kind::Node => "on the node",
+    };
+    let covers = if covered { "covers" } else { "does not cover" };
+    format!(
+        "policy {} denies {scope} by default: that {covers} this destination, which is {place}",
+        policy.id
+    )
+}
+
+/// No default denies, in these verdicts.
+pub(super) fn no_default(applied: bool, observed: bool) -> &'static str {
+    match (applied, observed) {
+        (true, false) => {
+            "no policy in mode Enforce denies it by default: it goes on, but would not were all enforced"
+        }
+        _ => "no default denies it: it goes on",
+    }
+}

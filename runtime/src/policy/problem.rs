@@ -1,0 +1,166 @@
+//! What is wrong in a policy file: the place, the reason, and what to write instead.
+
+use std::fmt;
+use std::sync::Arc;
+
+use miette::{Diagnostic, LabeledSpan, NamedSource, Severity, SourceCode};
+use serde::Serialize;
+
+use crate::model::Origin;
+
+/// A stretch of a file. Lines and columns start at 1 and count characters; offsets and lengths count bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub(super) struct Span {
+    pub line: u32,
+    pub column: u32,
+    pub offset: u32,
+    pub length: u32,
+}
+
+impl Span {
+    /// The place of the byte at `offset` of `text`.
+    pub fn at(text: &[u8], offset: usize) -> Self {
+        let before = &text[..offset.min(text.len())];
+        let start = before.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
+        let line = before.iter().filter(|byte| **byte == b'\n').count() + 1;
+        let column = String::from_utf8_lossy(&before[start..]).chars().count() + 1;
+        let small = |number| u32::try_from(number).unwrap_or(u32::MAX);
+        Self { line: small(line), column: small(column), offset: small(before.len()), length: 0 }
+    }
+
+    /// The place that `origin` names, to the end of its line.
+    fn of(origin: &Origin, text: &str) -> Self {
+        let mut lines = text.split_inclusive('\n');
+        let skipped: usize = lines.by_ref().take(origin.line.saturating_sub(1) as usize).map(str::len).sum();
+        let line = lines.next().unwrap_or_default().trim_end();
+        let column = origin.column.saturating_sub(1) as usize;
+        let inside = line.char_indices().nth(column).map_or(line.len(), |(at, _)| at);
+        let small = |number| u32::try_from(number).unwrap_or(u32::MAX);
+        Self {
+            line: origin.line,
+            column: origin.column,
+            offset: small(skipped + inside),
+            length: small(line.len() - inside),
+        }
+    }
+
+    /// What of it lies on its first line: a renderer underlines no more, and refuses what lies beyond the text.
+    fn within_a_line_of(self, text: &str) -> Self {
+        let bytes = text.as_bytes();
+        let start = (self.offset as usize).min(bytes.len());
+        let end = start.saturating_add(self.length as usize).min(bytes.len());
+        let length = bytes[start..end].iter().position(|byte| *byte == b'\n').unwrap_or(end - start);
+        // Neither exceeds its former value.
+        Self { offset: start as u32, length: length as u32, ..self }
+    }
+}
+
+/// One mistake in a policy file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, thiserror::Error)]
+#[error("{reason}")]
+pub struct Problem {
+    /// The file, as it was given.
+    pub file: Arc<str>,
+    /// The line, from 1; 0 where the whole file (or directory) is meant.
+    pub line: u32,
+    /// The column in characters, from 1; 0 with line 0.
+    pub column: u32,
+    /// What is wrong.
+    pub reason: String,
+    /// What to do about it.
+    pub fix: String,
+    #[serde(skip)]
+    excerpt: Option<Excerpt>,
+    #[serde(skip)]
+    warning: bool,
+}
+
+#[derive(Clone, PartialEq, Eq)]
+struct Excerpt {
+    source: NamedSource<Arc<str>>,
+    span: Span,
+}
+
+impl fmt::Debug for Excerpt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.span.fmt(f)
+    }
+}
+
+impl Problem {
+    /// A problem of a whole file or directory.
+    #[must_use]
+    pub fn whole(file: &str, reason: impl Into<String>, fix: impl Into<String>) -> Self {
+        Self {
+            file: file.into(),
+            line: 0,
+            column: 0,
+            reason: reason.into(),
+            fix: fix.into(),
+            excerpt: None,
+            warning: false,
+        }
+    }
+
+    /// A problem at `span` of `text`, the content of `file`.
+    pub(super) fn at(
+        file: &Arc<str>,
+        text: &Arc<str>,
+        span: Span,
+        reason: impl Into<String>,
+        fix: impl Into<String>,
+    ) -> Self {
+        let span = span.within_a_line_of(text);
+        Self {
+            file: file.clone(),
+            line: span.line,
+            column: span.column,
+            excerpt: Some(Excerpt { source: NamedSource::new(file, text.clone()), span }),
+            ..Self::whole("", reason, fix)
+        }
+    }
+
+    /// A problem where `origin` points to in `text`, the content of its file.
+    pub(super) fn at_origin(
+        origin: &Origin,
+        text: &Arc<str>,
+        reason: impl Into<String>,
+        fix: impl Into<String>,
+    ) -> Self {
+        Self::at(&origin.file, text, Span::of(origin, text), reason, fix)
+    }
+
+    /// The same as a warning: the policy works, but most likely not as meant.
+    pub(super) fn into_warning(self) -> Self {
+        Self { warning: true, ..self }
+    }
+
+    /// `file:line:column`, or the file alone.
+    #[must_use]
+    pub fn place(&self) -> String {
+        match self.line {
+            0 => self.file.to_string(),
+            line => format!("{}:{line}:{}", self.file, self.column),
+        }
+    }
+}
+
+impl Diagnostic for Problem {
+    fn severity(&self) -> Option<Severity> {
+        Some(if self.warning { Severity::Warning } else { Severity::Error })
+    }
+
+    fn help<'a>(&'a self) -> Option<Box<dyn fmt::Display + 'a>> {
+        Some(Box::new(&self.fix))
+    }
+
+    fn source_code(&self) -> Option<&dyn SourceCode> {
+        self.excerpt.as_ref().map(|excerpt| &excerpt.source as &dyn SourceCode)
+    }
+
+    fn labels(&self) -> Option<Box<dyn Iterator<Item = LabeledSpan> + '_>> {
+        let span = self.excerpt.as_ref()?.span;
+        let label = LabeledSpan::new(None, span.offset as usize, span.length as usize);
+        Some(Box::new(std::iter::once(label)))
+    }
+}

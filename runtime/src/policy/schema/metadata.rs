@@ -1,0 +1,48 @@
+//! `metadata`: which policy this is.
+
+use crate::model::PolicyId;
+
+use super::super::problem::Span;
+use super::super::yaml::Entry;
+use super::reader::{Reader, Shape};
+use super::words;
+
+const METADATA: Shape = Shape {
+    what: "metadata",
+    keys: &["name", "namespace", "labels", "annotations"],
+    later: &[],
+    synonyms: &[],
+};
+
+/// The policy's id, and where its name stands.
+pub(super) fn read(reader: &mut Reader<'_>, entry: &Entry) -> Option<(Span, PolicyId)> {
+    let fields = reader.fields(&entry.node, entry.at, &METADATA)?;
+    let name = fields.require(reader, "name", "write `name: NAME`");
+    let name = name.and_then(|entry| {
+        let name = checked(reader, entry, words::is_subdomain, "labels of 1 to 63", "joined by dots")?;
+        Some((entry.node.at, name))
+    });
+    let namespace =
+        fields.require(reader, "namespace", "write `namespace: NAMESPACE`, that of the workloads");
+    let namespace =
+        namespace.and_then(|entry| checked(reader, entry, words::is_label, "1 to 63", "and no dots"));
+    let (at, name) = name?;
+    Some((at, PolicyId { namespace: namespace?, name }))
+}
+
+fn checked(
+    reader: &mut Reader<'_>,
+    entry: &Entry,
+    is_good: fn(&str) -> bool,
+    length: &str,
+    rest: &str,
+) -> Option<String> {
+    let text = reader.text(entry, &format!("write `{}` as a text", entry.key))?;
+    if is_good(text) {
+        return Some(text.to_owned());
+    }
+    let reason = format!("`{text}` cannot be the {} of a policy", entry.key);
+    let fix = format!("use {length} lower-case letters, digits and `-` (not first or last), {rest}");
+    reader.refuse(entry.node.at, reason, fix);
+    None
+}
