@@ -1,1 +1,15 @@
 //! From desired state to kernel maps; the only writer of maps in user space.
+//!
+//! [`Enforcer`]: rulesets, workloads, addresses, resolvers; owned by the agent's one reconciling task. [`Binder`]: names
+//! to bindings; shared by the thread that learns DNS answers and the task that changes policies. [`Numbers`]: which
+//! number stands for which class, rule and workload, kept across restarts. [`encode`]: the pure step between.
+
+mod binder;
+mod encode;
+mod enforcer;
+mod numbers;
+
+pub use binder::Binder;
+pub use encode::{Encoded, encode};
+pub use enforcer::{Enforcer, Placement};
+pub use numbers::{Numbers, RuleNames};

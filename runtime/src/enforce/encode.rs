@@ -1,0 +1,83 @@
+//! From a ruleset's words to the entries of maps.
+
+use egret_abi::{
+    Class as ClassNumber, Dest, DestKey, Kind as KindNumber, RuleKey, RuleValue, Ruleset as Defaults,
+    RulesetId, Said,
+};
+use ipnet::IpNet;
+
+use super::Numbers;
+use crate::model::{Action, Kind, OnDeny};
+use crate::policy::{Class, Default3, DestEntry, PortKey, RuleKey as RuleWords, Ruleset, Said as Words};
+
+/// A ruleset as its map entries, each with the bits of its key that count.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Encoded {
+    /// Value of RULESETS.
+    pub defaults: Defaults,
+    /// Entries of DEST.
+    pub dest: Vec<(u32, DestKey, Dest)>,
+    /// Entries of RULES.
+    pub rules: Vec<(u32, RuleKey, RuleValue)>,
+}
+
+/// The entries of `ruleset` under the number `id`.
+pub fn encode(ruleset: &Ruleset, id: RulesetId, numbers: &mut Numbers) -> Encoded {
+    Encoded {
+        defaults: Defaults {
+            applied_default: defaults(ruleset.applied_default),
+            unmanaged: ruleset.unmanaged.into(),
+            observed_default: defaults(ruleset.observed_default),
+            silent: (ruleset.on_deny == OnDeny::Drop).into(),
+        },
+        dest: ruleset.dest.iter().map(|(range, entry)| dest(id, range, entry)).collect(),
+        rules: ruleset.rules.iter().map(|(key, said)| rule(id, key, said, numbers)).collect(),
+    }
+}
+
+fn defaults(denies: Default3) -> [u8; 3] {
+    [denies.internet.into(), denies.cluster.into(), denies.node.into()]
+}
+
+fn dest(id: RulesetId, range: &IpNet, entry: &DestEntry) -> (u32, DestKey, Dest) {
+    let key = match range {
+        IpNet::V4(range) => DestKey::v4(id, range.network().octets()),
+        IpNet::V6(range) => DestKey::v6(id, range.network().octets()),
+    };
+    let kind = match entry.kind {
+        Kind::Internet => KindNumber::Internet,
+        Kind::Cluster => KindNumber::Cluster,
+        Kind::Node => KindNumber::Node,
+    };
+    let class = entry.class.map_or(ClassNumber::NONE, ClassNumber);
+    (DestKey::FIXED_BITS + u32::from(range.prefix_len()), key, Dest { class, kind: kind as u32 })
+}
+
+fn rule(
+    id: RulesetId,
+    key: &RuleWords,
+    said: &(Words, Words),
+    numbers: &mut Numbers,
+) -> (u32, RuleKey, RuleValue) {
+    let class = match &key.class {
+        Class::Name(pattern) => numbers.class(pattern),
+        Class::Cidrs(number) => ClassNumber(*number),
+    };
+    let (bits, protocol, port) = match key.ports {
+        PortKey::AnyProtocol => (RuleKey::ANY_PROTOCOL_BITS, 0, 0),
+        PortKey::AnyPort(protocol) => (RuleKey::PROTOCOL_BITS, protocol.0, 0),
+        PortKey::Prefix { protocol, port, bits } => {
+            (RuleKey::PROTOCOL_BITS + u32::from(bits), protocol.0, port)
+        }
+    };
+    let value = RuleValue { applied: number_of(&said.0, numbers), observed: number_of(&said.1, numbers) };
+    (bits, RuleKey::new(id, class, protocol, port.to_be_bytes()), value)
+}
+
+fn number_of(said: &Words, numbers: &mut Numbers) -> Said {
+    match said {
+        None => Said::NOTHING,
+        Some((Action::Allow, rule)) => Said::allow(numbers.rule(rule)),
+        Some((Action::Deny, rule)) => Said::deny(numbers.rule(rule)),
+    }
+}

@@ -1,0 +1,280 @@
+//! The hand on rulesets and workloads.
+//!
+//! A change of policy is: the new ruleset whole under a number of its own, then one word per workload that puts it in
+//! force with a new epoch, then the old ruleset away. So no packet is ever judged by half a policy, and one tenant's
+//! change touches nothing of another's.
+
+use std::collections::{BTreeSet, HashMap};
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use egret_abi::{Config, Epoch, Generation, OwnKey, RulesetId, WorkloadIndex};
+
+use super::{Numbers, encode};
+use crate::kernel::maps::{Reader, Room, Writer, address};
+use crate::kernel::{KernelError, Pins};
+use crate::model::WorkloadId;
+use crate::policy::Ruleset;
+use crate::state::Snapshot;
+
+/// Longer than any program runs: what an old word led to may go after it.
+const GRACE: Duration = Duration::from_millis(20);
+
+/// Where a workload is on this node, and what is its own.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Placement {
+    /// The host side of its interface pair.
+    pub ifindex: u32,
+    /// Its own addresses.
+    pub addresses: BTreeSet<IpAddr>,
+    /// The resolvers it trusts.
+    pub resolvers: BTreeSet<IpAddr>,
+}
+
+struct Loaded {
+    id: RulesetId,
+    users: usize,
+}
+
+#[derive(Default)]
+struct Placed {
+    placement: Placement,
+    epoch: Epoch,
+    ruleset: Option<Arc<Ruleset>>,
+}
+
+/// Desired state in, map writes out. Owned by one task.
+pub struct Enforcer {
+    writer: Writer,
+    numbers: Numbers,
+    room: Room,
+    loaded: HashMap<Arc<Ruleset>, Loaded>,
+    placed: HashMap<WorkloadIndex, Placed>,
+    /// Rulesets that an earlier agent left in force, until every workload has its new one.
+    inherited: Vec<RulesetId>,
+}
+
+impl Enforcer {
+    /// Opens the pinned maps, with the numbers that an earlier agent used in them.
+    ///
+    /// # Errors
+    /// What the kernel said; the same for every method.
+    pub fn open(pins: &Pins, numbers: Numbers, config: Config, room: Room) -> Result<Self, KernelError> {
+        let mut writer = Writer::open(pins)?;
+        let reader = Reader::open(pins)?;
+        writer.set_config(config)?;
+        let mut placed = HashMap::new();
+        let mut inherited = Vec::new();
+        for (_, index, ifindex) in numbers.workloads() {
+            let generation = reader.generation(index);
+            let placement = inherited_placement(&writer, index, ifindex);
+            placed.insert(index, Placed { placement, epoch: generation.epoch(), ruleset: None });
+            inherited.push(generation.ruleset());
+        }
+        Ok(Self { writer, numbers, room, loaded: HashMap::new(), placed, inherited })
+    }
+
+    /// The numbers in use.
+    #[must_use]
+    pub fn numbers(&mut self) -> &mut Numbers {
+        &mut self.numbers
+    }
+
+    /// What a restart needs.
+    #[must_use]
+    pub fn snapshot(&self, boot_id: &str) -> Snapshot {
+        self.numbers.snapshot(boot_id)
+    }
+
+    /// Gives a workload its index, its maps, its addresses and its resolvers. Nothing is judged before
+    /// [`Self::put_in_force`], and no packet comes before [`Self::open_interface`].
+    pub fn place(&mut self, id: &WorkloadId, placement: Placement) -> Result<WorkloadIndex, KernelError> {
+        let (index, known) = self.numbers.workload(id, placement.ifindex).ok_or_else(|| {
+            KernelError::failed(
+                format!("place {id}"),
+                anyhow::anyhow!("the node has no index left for a workload"),
+            )
+        })?;
+        if known {
+            self.writer.make_room(index, self.room)?;
+        } else {
+            self.writer.empty_room(index, self.room)?;
+        }
+        let before = self.placed.entry(index).or_default().placement.clone();
+        for address in before.addresses.difference(&placement.addresses) {
+            self.writer.remove_address(own(index, *address))?;
+            self.writer.forget_flows_from(index, *address);
+        }
+        for address in placement.addresses.difference(&before.addresses) {
+            self.writer.add_address(own(index, *address))?;
+        }
+        for resolver in before.resolvers.difference(&placement.resolvers) {
+            self.writer.remove_resolver(own(index, *resolver))?;
+        }
+        for resolver in placement.resolvers.difference(&before.resolvers) {
+            self.writer.add_resolver(own(index, *resolver))?;
+        }
+        if before.ifindex != placement.ifindex && before.ifindex != 0 {
+            self.writer.set_interface(before.ifindex, WorkloadIndex(0))?;
+        }
+        self.writer.set_link(index, placement.ifindex)?;
+        self.placed.entry(index).or_default().placement = placement;
+        Ok(index)
+    }
+
+    /// Lets the packets of the workload's interface be judged.
+    pub fn open_interface(&mut self, index: WorkloadIndex) -> Result<(), KernelError> {
+        let ifindex = self.placed.get(&index).map_or(0, |placed| placed.placement.ifindex);
+        self.writer.set_interface(ifindex, index)
+    }
+
+    /// Puts `ruleset` in force for a workload, where it is not. True: it was not, and every flow is judged again.
+    pub fn put_in_force(
+        &mut self,
+        index: WorkloadIndex,
+        ruleset: &Arc<Ruleset>,
+    ) -> Result<bool, KernelError> {
+        if self.placed.get(&index).is_some_and(|placed| placed.ruleset.as_ref() == Some(ruleset)) {
+            return Ok(false);
+        }
+        let id = self.load(ruleset)?;
+        let placed = self.placed.entry(index).or_default();
+        placed.epoch = Epoch(placed.epoch.0.wrapping_add(1).max(1));
+        self.writer.set_generation(index, Generation::new(placed.epoch, id))?;
+        let before = placed.ruleset.replace(ruleset.clone());
+        if let Some(loaded) = self.loaded.get_mut(ruleset) {
+            loaded.users += 1;
+        }
+        if let Some(before) = before
+            && let Some(loaded) = self.loaded.get_mut(&before)
+        {
+            loaded.users -= 1;
+        }
+        Ok(true)
+    }
+
+    /// Writes the ruleset whole, where it is not there; half a ruleset is taken away again.
+    fn load(&mut self, ruleset: &Arc<Ruleset>) -> Result<RulesetId, KernelError> {
+        if let Some(loaded) = self.loaded.get(ruleset) {
+            return Ok(loaded.id);
+        }
+        let (loaded, inherited) = (&self.loaded, &self.inherited);
+        let taken = |id| loaded.values().any(|loaded| loaded.id == id) || inherited.contains(&id);
+        let id = self.numbers.ruleset(taken).ok_or_else(|| {
+            KernelError::failed(
+                "load a ruleset",
+                anyhow::anyhow!("the node has no number left for a ruleset"),
+            )
+        })?;
+        if let Err(error) = self.write(ruleset, id) {
+            self.erase(ruleset, id);
+            return Err(error);
+        }
+        self.loaded.insert(ruleset.clone(), Loaded { id, users: 0 });
+        Ok(id)
+    }
+
+    fn write(&mut self, ruleset: &Ruleset, id: RulesetId) -> Result<(), KernelError> {
+        let encoded = encode(ruleset, id, &mut self.numbers);
+        for (bits, key, value) in encoded.rules {
+            self.writer.set_rule(bits, key, value)?;
+        }
+        for (bits, key, value) in encoded.dest {
+            self.writer.set_dest(bits, key, value)?;
+        }
+        self.writer.set_ruleset(id, encoded.defaults)
+    }
+
+    fn erase(&mut self, ruleset: &Ruleset, id: RulesetId) {
+        let encoded = encode(ruleset, id, &mut self.numbers);
+        for (bits, key, _) in encoded.dest {
+            let _ = self.writer.remove_dest(bits, key);
+        }
+        for (bits, key, _) in encoded.rules {
+            let _ = self.writer.remove_rule(bits, key);
+        }
+    }
+
+    /// Takes away the rulesets that no workload uses any more. It waits first, so that no program still reads them.
+    pub fn sweep(&mut self) {
+        if self.loaded.values().all(|loaded| loaded.users > 0) && self.inherited.is_empty() {
+            return;
+        }
+        std::thread::sleep(GRACE);
+        let unused: Vec<_> = self
+            .loaded
+            .iter()
+            .filter(|(_, loaded)| loaded.users == 0)
+            .map(|(ruleset, loaded)| (ruleset.clone(), loaded.id))
+            .collect();
+        for (ruleset, id) in unused {
+            self.loaded.remove(&ruleset);
+            self.erase(&ruleset, id);
+        }
+        if !self.inherited.is_empty() && self.placed.values().all(|placed| placed.ruleset.is_some()) {
+            self.erase_inherited();
+        }
+    }
+
+    /// Everything in DEST and RULES that is of no ruleset of this agent.
+    fn erase_inherited(&mut self) {
+        self.inherited.clear();
+        let ours: BTreeSet<u32> = self.loaded.values().map(|loaded| loaded.id.0).collect();
+        let (dest, rules) = self.writer.leftovers();
+        for (bits, key) in
+            dest.into_iter().filter(|(_, key)| !ours.contains(&(u32::from_be_bytes(key.tree) >> 1)))
+        {
+            let _ = self.writer.remove_dest(bits, key);
+        }
+        for (bits, key) in
+            rules.into_iter().filter(|(_, key)| !ours.contains(&u32::from_be_bytes(key.ruleset)))
+        {
+            let _ = self.writer.remove_rule(bits, key);
+        }
+    }
+
+    /// Forgets a workload: its interface, addresses, resolvers, word and index.
+    pub fn retire(&mut self, id: &WorkloadId) -> Result<Option<WorkloadIndex>, KernelError> {
+        let Some(index) =
+            self.numbers.workloads().find(|(known, ..)| *known == id).map(|(_, index, _)| index)
+        else {
+            return Ok(None);
+        };
+        let placed = self.placed.remove(&index).unwrap_or_default();
+        if placed.placement.ifindex != 0 {
+            self.writer.set_interface(placed.placement.ifindex, WorkloadIndex(0))?;
+        }
+        self.writer.set_generation(index, Generation::default())?;
+        for address in placed.placement.addresses {
+            self.writer.remove_address(own(index, address))?;
+        }
+        for resolver in placed.placement.resolvers {
+            self.writer.remove_resolver(own(index, resolver))?;
+        }
+        if let Some(loaded) = placed.ruleset.and_then(|ruleset| self.loaded.get_mut(&ruleset)) {
+            loaded.users -= 1;
+        }
+        self.numbers.retire(id);
+        Ok(Some(index))
+    }
+}
+
+fn own(workload: WorkloadIndex, ip: IpAddr) -> OwnKey {
+    OwnKey { workload, address: address(ip) }
+}
+
+/// What an earlier agent wrote for a workload.
+fn inherited_placement(writer: &Writer, index: WorkloadIndex, ifindex: u32) -> Placement {
+    let of_workload = |keys: Vec<OwnKey>| {
+        keys.into_iter()
+            .filter(|key| key.workload == index)
+            .map(|key| crate::kernel::maps::ip(key.address))
+            .collect()
+    };
+    Placement {
+        ifindex,
+        addresses: of_workload(writer.addresses()),
+        resolvers: of_workload(writer.resolvers()),
+    }
+}

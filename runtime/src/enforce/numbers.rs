@@ -1,0 +1,203 @@
+//! Numbers for words: what the kernel's maps say in 32 bits.
+
+use std::collections::HashMap;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use egret_abi::{Class, RULESETS_MAX, RuleId, RulesetId, WORKLOADS_MAX, WorkloadIndex};
+
+use crate::model::{Pattern, WorkloadId};
+use crate::policy::RuleRef;
+use crate::state::{ClassNumber, NextNumbers, RuleNumber, Snapshot, WorkloadNumber};
+
+/// The words of rule numbers, for whoever tells a verdict. A number never changes its meaning.
+#[derive(Clone, Debug, Default)]
+pub struct RuleNames(Arc<RwLock<HashMap<RuleId, RuleRef>>>);
+
+impl RuleNames {
+    /// The rule that `id` stands for.
+    #[must_use]
+    pub fn get(&self, id: RuleId) -> Option<RuleRef> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).get(&id).cloned()
+    }
+
+    fn insert(&self, id: RuleId, rule: RuleRef) {
+        self.0.write().unwrap_or_else(PoisonError::into_inner).insert(id, rule);
+    }
+}
+
+/// Gives numbers out, the same word the same number for as long as the maps live.
+#[derive(Debug)]
+pub struct Numbers {
+    classes: HashMap<Pattern, u32>,
+    rules: HashMap<RuleRef, RuleId>,
+    rule_names: RuleNames,
+    workloads: HashMap<WorkloadId, (WorkloadIndex, u32)>,
+    next: NextNumbers,
+}
+
+impl Default for Numbers {
+    fn default() -> Self {
+        Self {
+            classes: HashMap::new(),
+            rules: HashMap::new(),
+            rule_names: RuleNames::default(),
+            workloads: HashMap::new(),
+            next: NextNumbers { class: 1, rule: RuleId::FIRST, ruleset: 1, workload: 1 },
+        }
+    }
+}
+
+impl Numbers {
+    /// The numbers of an earlier agent.
+    #[must_use]
+    pub fn restore(snapshot: &Snapshot) -> Self {
+        let numbers = Self {
+            classes: snapshot
+                .classes
+                .iter()
+                .filter_map(|number| Some((Pattern::parse(&number.pattern).ok()?, number.class)))
+                .collect(),
+            rules: snapshot
+                .rules
+                .iter()
+                .map(|number| {
+                    let rule = RuleRef { policy: number.policy.clone(), rule: number.rule.clone() };
+                    (rule, RuleId(number.number))
+                })
+                .collect(),
+            rule_names: RuleNames::default(),
+            workloads: snapshot
+                .workloads
+                .iter()
+                .map(|number| (number.id.clone(), (WorkloadIndex(number.index), number.ifindex)))
+                .collect(),
+            next: snapshot.next,
+        };
+        for (rule, id) in &numbers.rules {
+            numbers.rule_names.insert(*id, rule.clone());
+        }
+        numbers
+    }
+
+    /// What a restart needs of them.
+    #[must_use]
+    pub fn snapshot(&self, boot_id: &str) -> Snapshot {
+        let rules = self.rules.iter().map(|(rule, id)| RuleNumber {
+            policy: rule.policy.clone(),
+            rule: rule.rule.clone(),
+            number: id.0,
+        });
+        let classes = self
+            .classes
+            .iter()
+            .map(|(pattern, class)| ClassNumber { pattern: pattern.to_string(), class: *class });
+        let workloads = self.workloads.iter().map(|(id, (index, ifindex))| WorkloadNumber {
+            id: id.clone(),
+            index: index.0,
+            ifindex: *ifindex,
+        });
+        Snapshot {
+            boot_id: boot_id.to_owned(),
+            classes: classes.collect(),
+            rules: rules.collect(),
+            workloads: workloads.collect(),
+            next: self.next,
+        }
+    }
+
+    /// The words of rule numbers, shared.
+    #[must_use]
+    pub fn rule_names(&self) -> RuleNames {
+        self.rule_names.clone()
+    }
+
+    /// The class of a pattern.
+    pub fn class(&mut self, pattern: &Pattern) -> Class {
+        let number = *self.classes.entry(pattern.clone()).or_insert_with(|| {
+            let number = self.next.class;
+            self.next.class += 1;
+            number
+        });
+        Class::name(number)
+    }
+
+    /// The number of a rule.
+    pub fn rule(&mut self, rule: &RuleRef) -> RuleId {
+        if let Some(id) = self.rules.get(rule) {
+            return *id;
+        }
+        let id = RuleId(self.next.rule);
+        self.next.rule += 1;
+        self.rules.insert(rule.clone(), id);
+        self.rule_names.insert(id, rule.clone());
+        id
+    }
+
+    /// A ruleset number that `taken` does not hold; the longest unused first, so that none comes back at once.
+    pub fn ruleset(&mut self, taken: impl Fn(RulesetId) -> bool) -> Option<RulesetId> {
+        for _ in 1..RULESETS_MAX {
+            let id = RulesetId(self.next.ruleset);
+            self.next.ruleset = if id.0 + 1 < RULESETS_MAX { id.0 + 1 } else { 1 };
+            if !taken(id) {
+                return Some(id);
+            }
+        }
+        None
+    }
+
+    /// A workload's index, and whether it had one already; `None` where all are in use.
+    pub fn workload(&mut self, id: &WorkloadId, ifindex: u32) -> Option<(WorkloadIndex, bool)> {
+        if let Some((index, known)) = self.workloads.get_mut(id) {
+            *known = ifindex;
+            return Some((*index, true));
+        }
+        let index = self.free_index()?;
+        self.workloads.insert(id.clone(), (index, ifindex));
+        Some((index, false))
+    }
+
+    fn free_index(&mut self) -> Option<WorkloadIndex> {
+        if self.next.workload < WORKLOADS_MAX {
+            let index = WorkloadIndex(self.next.workload);
+            self.next.workload += 1;
+            return Some(index);
+        }
+        let used: std::collections::HashSet<_> = self.workloads.values().map(|(index, _)| *index).collect();
+        (1..WORKLOADS_MAX).map(WorkloadIndex).find(|index| !used.contains(index))
+    }
+
+    /// Every workload with an index, and its interface on the node.
+    pub fn workloads(&self) -> impl Iterator<Item = (&WorkloadId, WorkloadIndex, u32)> {
+        self.workloads.iter().map(|(id, (index, ifindex))| (id, *index, *ifindex))
+    }
+
+    /// Takes a workload's index back.
+    pub fn retire(&mut self, id: &WorkloadId) {
+        self.workloads.remove(id);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_survive_a_restart_and_new_ones_do_not_reuse_them() {
+        let pattern = Pattern::parse("github.com").expect("a pattern");
+        let id: WorkloadId = "updates/update".parse().expect("an id");
+        let mut before = Numbers::default();
+        let class = before.class(&pattern);
+        let index = before.workload(&id, 7);
+        let mut after = Numbers::restore(&before.snapshot("boot"));
+        assert_eq!(after.class(&pattern), class);
+        assert_eq!(after.workload(&id, 7), index.map(|(index, _)| (index, true)));
+        assert_ne!(after.class(&Pattern::parse("pagerduty.com").expect("a pattern")), class);
+    }
+
+    #[test]
+    fn a_ruleset_number_in_use_is_passed_over() {
+        let mut numbers = Numbers::default();
+        assert_eq!(numbers.ruleset(|id| id == RulesetId(1)), Some(RulesetId(2)));
+        assert_eq!(numbers.ruleset(|_| true), None);
+    }
+}
