@@ -1,1 +1,3 @@
 //! What a person types, and what they see.
+
+pub mod policy;
