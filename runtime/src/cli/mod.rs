@@ -17,6 +17,7 @@ mod exit;
 mod explain;
 mod flows;
 mod output;
+mod policy;
 mod quantity;
 mod status;
 mod table;
@@ -57,6 +58,7 @@ enum Command {
     Workloads(workloads::Args),
     Flows(flows::Args),
     Explain(explain::Args),
+    Policy(policy::Args),
 }
 
 /// Does what the command line says, with `run_agent` for `egret agent`, and tells how it ended.
@@ -67,6 +69,7 @@ pub fn main(run_agent: RunAgent) -> ExitCode {
         Command::Workloads(args) => ask(workloads::run(args)),
         Command::Flows(args) => ask(flows::run(args)),
         Command::Explain(args) => ask(explain::run(args)),
+        Command::Policy(args) => policy::run(&args),
     };
     match done {
         Ok(exit) => exit.into(),

@@ -28,20 +28,15 @@ impl Span {
         Self { line: small(line), column: small(column), offset: small(before.len()), length: 0 }
     }
 
-    /// The place that `origin` names, to the end of its line.
-    fn of(origin: &Origin, text: &str) -> Self {
+    /// The place at `line` and `column` of `text`, to the end of its line.
+    pub fn of(line: u32, column: u32, text: &str) -> Self {
         let mut lines = text.split_inclusive('\n');
-        let skipped: usize = lines.by_ref().take(origin.line.saturating_sub(1) as usize).map(str::len).sum();
-        let line = lines.next().unwrap_or_default().trim_end();
-        let column = origin.column.saturating_sub(1) as usize;
-        let inside = line.char_indices().nth(column).map_or(line.len(), |(at, _)| at);
+        let skipped: usize = lines.by_ref().take(line.saturating_sub(1) as usize).map(str::len).sum();
+        let written = lines.next().unwrap_or_default().trim_end();
+        let skipped_in_line = column.saturating_sub(1) as usize;
+        let inside = written.char_indices().nth(skipped_in_line).map_or(written.len(), |(at, _)| at);
         let small = |number| u32::try_from(number).unwrap_or(u32::MAX);
-        Self {
-            line: origin.line,
-            column: origin.column,
-            offset: small(skipped + inside),
-            length: small(line.len() - inside),
-        }
+        Self { line, column, offset: small(skipped + inside), length: small(written.len() - inside) }
     }
 
     /// What of it lies on its first line: a renderer underlines no more, and refuses what lies beyond the text.
@@ -70,7 +65,7 @@ pub struct Problem {
     /// What to do about it.
     pub fix: String,
     #[serde(skip)]
-    excerpt: Option<Excerpt>,
+    excerpt: Option<Box<Excerpt>>,
     #[serde(skip)]
     warning: bool,
 }
@@ -115,7 +110,7 @@ impl Problem {
             file: file.clone(),
             line: span.line,
             column: span.column,
-            excerpt: Some(Excerpt { source: NamedSource::new(file, text.clone()), span }),
+            excerpt: Some(Box::new(Excerpt { source: NamedSource::new(file, text.clone()), span })),
             ..Self::whole("", reason, fix)
         }
     }
@@ -127,7 +122,7 @@ impl Problem {
         reason: impl Into<String>,
         fix: impl Into<String>,
     ) -> Self {
-        Self::at(&origin.file, text, Span::of(origin, text), reason, fix)
+        Self::at(&origin.file, text, Span::of(origin.line, origin.column, text), reason, fix)
     }
 
     /// The same as a warning: the policy works, but most likely not as meant.

@@ -77,7 +77,6 @@ fn options() -> Options {
     serde_saphyr::options! {
         budget: serde_saphyr::budget! {
             max_depth: MAX_DEPTH,
-            flow_nesting_limit: MAX_DEPTH,
             max_nodes: MAX_NODES,
             max_events: 2 * MAX_NODES,
             max_documents: MAX_DOCUMENTS,
@@ -87,6 +86,7 @@ fn options() -> Options {
         },
         alias_limits: serde_saphyr::alias_limits! { max_total_replayed_events: MAX_REPLAYED },
         merge_keys: MergeKeyPolicy::Error,
+        reject_unsupported_tags: true,
         strict_booleans: true,
         leading_zero_numbers_as_strings: true,
         underscored_numbers_as_strings: true,
@@ -95,27 +95,48 @@ fn options() -> Options {
 }
 
 fn unreadable(file: &Arc<str>, text: &Arc<str>, error: &Error) -> Problem {
-    let words = serde_saphyr::UserMessageFormatter.format_message(error.without_snippet());
-    let reason: String = words.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
-    let fix = match error.without_snippet() {
-        Error::DuplicateMappingKey { .. } => "write the key once".to_owned(),
-        Error::MergeKeyNotAllowed { .. } => "write the keys out; `<<` is not read".to_owned(),
+    let (reason, fix) = told(original(error));
+    let Some(location) = error.location() else { return Problem::whole(file, reason, fix) };
+    let at = match (place(location), location.span().byte_offset()) {
+        (at, Some(_)) => at,
+        // Of some errors the parser tells line and column only.
+        (at, None) => Span::of(at.line, at.column, text),
+    };
+    Problem::at(file, text, at, reason, fix)
+}
+
+fn original(mut error: &Error) -> &Error {
+    while let Error::AliasError { error: inner, .. } | Error::WithSnippet { error: inner, .. } = error {
+        error = inner;
+    }
+    error
+}
+
+/// The parser's words, or ours where its are about itself; and the fix.
+fn told(error: &Error) -> (String, String) {
+    let words = serde_saphyr::UserMessageFormatter.format_message(error);
+    let words: String = words.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    let (reason, fix) = match error {
+        Error::DuplicateMappingKey { .. } => (words.as_str(), "write the key once"),
+        Error::MergeKeyNotAllowed { .. } => ("`<<` is not read", "write the keys out"),
+        Error::UnsupportedTag { .. } => ("tags are not read", "take the `!` and the word after it out"),
+        Error::UnknownAnchor { .. } => (
+            "a text that starts with `*` is an alias in YAML, and there is no anchor of this name",
+            "put it in quotes, as in `fqdn: \"*.example.com\"`",
+        ),
         Error::Budget { breach: BudgetBreach::Depth { .. }, .. } => {
-            format!("a policy nests less than {MAX_DEPTH} deep; take the nesting away")
+            ("this nests deeper than any policy does", "take brackets or indentation away")
         }
         Error::Budget { .. }
         | Error::AliasReplayLimitExceeded { .. }
         | Error::AliasExpansionLimitExceeded { .. }
         | Error::AliasReplayStackDepthExceeded { .. } => {
-            "the file is larger than policies need; split it, or write aliases out".to_owned()
+            ("the file holds more than is read of one", "split it into several files, and write aliases out")
         }
-        _ if text.contains('\t') => "indent with spaces; YAML allows no tabs there".to_owned(),
-        _ => "correct the YAML here: indentation, colons and quotes".to_owned(),
+        _ if words.starts_with("tabs ") => (words.as_str(), "indent with spaces"),
+        _ => (words.as_str(), "correct the YAML here: indentation, colons, brackets and quotes"),
     };
-    match error.location() {
-        Some(location) => Problem::at(file, text, place(location), reason, fix),
-        None => Problem::whole(file, reason, fix),
-    }
+    (reason.to_owned(), fix.to_owned())
 }
 
 fn place(location: Location) -> Span {

@@ -37,7 +37,7 @@ fn checked(
     length: &str,
     rest: &str,
 ) -> Option<String> {
-    let text = reader.text(entry, &format!("write `{}` as a text", entry.key))?;
+    let text = reader.text(entry, &format!("give another {}", entry.key))?;
     if is_good(text) {
         return Some(text.to_owned());
     }

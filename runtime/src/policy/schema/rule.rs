@@ -125,7 +125,10 @@ fn fqdn(reader: &mut Reader<'_>, entry: &Entry) -> Option<Pattern> {
     let fix = match &error {
         PatternError::Address(net) => format!("write `cidr: {net}`"),
         PatternError::NotAHost(_) => format!("write `fqdn: {}`", host_of(text)),
-        PatternError::DeepWildcard { rest } => format!("write `fqdn: \"**.{rest}\"` or `fqdn: \"*.{rest}\"`"),
+        PatternError::DeepWildcard { .. } => {
+            let rest = text.rsplit("**").next().unwrap_or_default().trim_matches(['.', '*']);
+            format!("write `fqdn: \"**.{rest}\"` for any depth, `fqdn: \"*.{rest}\"` for one label")
+        }
         PatternError::Everything => "write `cidr: 0.0.0.0/0` and `cidr: ::/0`".to_owned(),
         PatternError::Name(_) if !text.is_ascii() => {
             "write its ASCII form, in which such a label starts with `xn--`".to_owned()

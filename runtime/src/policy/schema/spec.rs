@@ -31,7 +31,12 @@ const ON_DENY: [(&str, OnDeny); 2] = [("Reject", OnDeny::Reject), ("Drop", OnDen
 
 /// The policy of `entry`, without its id and origin, which are the caller's to give.
 pub(super) fn read(reader: &mut Reader<'_>, entry: &Entry) -> Option<EgressPolicy> {
+    let before = reader.problems.len();
     let fields = reader.fields(&entry.node, entry.at, &SPEC)?;
+    if reader.problems.len() == before {
+        // With an unknown key, what was to be `allow` or `deny` is most likely that.
+        refuse_idle(reader, &fields, entry.at);
+    }
     let pod_selector =
         fields.require(reader, "podSelector", SELECTOR_FIX).and_then(|entry| selector(reader, entry));
     let mode = fields
@@ -44,7 +49,6 @@ pub(super) fn read(reader: &mut Reader<'_>, entry: &Entry) -> Option<EgressPolic
     let default_deny = fields.get("default").map_or(Some(false), |entry| default(reader, entry));
     let allow = rules(reader, &fields, "allow", rule::Side::Allow);
     let deny = rules(reader, &fields, "deny", rule::Side::Deny);
-    refuse_idle(reader, &fields, entry.at);
     refuse_same_names(reader, &[&allow, &deny]);
     let unnamed = PolicyId { namespace: String::new(), name: String::new() };
     Some(EgressPolicy {
@@ -78,7 +82,7 @@ fn label(reader: &mut Reader<'_>, entry: &Entry) -> Option<(String, String)> {
         reader.refuse(entry.at, format!("`{}` cannot be the key of a label", entry.key), fix);
         return None;
     }
-    let value = reader.text(entry, "write the label's value")?;
+    let value = reader.text(entry, "write another value")?;
     if !words::is_label_value(value) {
         let fix = "use at most 63 letters, digits, `-`, `_` or `.`, with a letter or digit at either end";
         reader.refuse(entry.node.at, format!("`{value}` cannot be the value of a label"), fix);

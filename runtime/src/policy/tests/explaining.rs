@@ -5,7 +5,9 @@ use super::{attempt, policies};
 use crate::model::Kind;
 
 /// Policies, attempt, and sentences that the explanation has, with what they find.
-const CASES: &[(&[&str], &str, &[(Stage, Finding, &str)])] = &[
+type Case = (&'static [&'static str], &'static str, &'static [(Stage, Finding, &'static str)]);
+
+const CASES: &[Case] = &[
     (&[], "a.test@-|TCP|80", &[(Stage::Policies, Finding::Nothing, "no policy selects the workload")]),
     (
         &[
