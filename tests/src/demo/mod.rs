@@ -1,0 +1,1 @@
+//! The story, told with a world and an agent.
