@@ -2,7 +2,7 @@
 //! agent under test started in that node, and applications that dial out of its pods.
 //!
 //! `netns` (one namespace) → `world` (node, pods, internet; made and removed) → `servers` (who answers there) →
-//! `dial` (what an application sees) → `agent` (the program under test, by its command line and HTTP only) →
+//! `dial` (what an application sees), `raw` (what none should send), `policy` (what it may) → `agent` (the program under test, by its command line and HTTP only) →
 //! `demo` (the story told with all of it). Each uses those before it. Nothing here links the agent's code: what
 //! these tests know of Egret is what a user can know.
 
@@ -10,6 +10,8 @@ pub mod agent;
 pub mod demo;
 pub mod dial;
 pub mod netns;
+pub mod policy;
+pub mod raw;
 pub mod servers;
 pub mod world;
 
@@ -20,6 +22,7 @@ use anyhow::{Result, bail};
 
 pub use agent::{Agent, Setup};
 pub use dial::{Attempt, Outcome, Seen};
+pub use policy::{enforced, policy};
 pub use world::{Pod, Topology, World};
 
 /// Asks `found` every 20 ms until it is `Some`; fails after `limit` with `what` in the message, and at once when

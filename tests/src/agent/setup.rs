@@ -1,6 +1,7 @@
 //! The files and the command line of an agent that does not run yet, or not any more.
 
 use std::fs::{self, OpenOptions};
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -10,7 +11,7 @@ use serde_json::json;
 use super::Agent;
 use crate::dial::program_beside_us;
 use crate::netns::Netns;
-use crate::world::{POD_RANGES, RESOLVER, World};
+use crate::world::{POD_RANGES, Pod, RESOLVER, World};
 
 /// An agent, configured for a world.
 #[derive(Clone, Debug)]
@@ -19,6 +20,8 @@ pub struct Setup {
     node: Netns,
     directory: PathBuf,
     bpffs: PathBuf,
+    pods: Vec<Pod>,
+    resolvers: Option<Vec<IpAddr>>,
     more: Vec<String>,
 }
 
@@ -33,20 +36,11 @@ impl Setup {
             node: world.node().clone(),
             directory: world.directory(),
             bpffs: world.bpffs(),
+            pods: world.pods().to_vec(),
+            resolvers: None,
             more: Vec::new(),
         };
         fs::create_dir_all(setup.policies()).context("cannot make the directory of policies")?;
-        let workloads: Vec<_> = world
-            .pods()
-            .iter()
-            .map(|pod| {
-                json!({"namespace": pod.namespace(), "name": pod.name(), "labels": {"app": pod.name()},
-                       "netns": pod.netns().name()})
-            })
-            .collect();
-        // JSON is YAML.
-        let text = serde_json::to_string_pretty(&json!({"workloads": workloads}))?;
-        fs::write(setup.workloads(), text).context("cannot write the workloads file")?;
         Ok(setup)
     }
 
@@ -57,6 +51,13 @@ impl Setup {
     pub fn policy(self, name: &str, text: &str) -> Result<Self> {
         self.write_policy(name, text)?;
         Ok(self)
+    }
+
+    /// With these, and no others, as the resolvers of every workload, written in the workloads file.
+    #[must_use]
+    pub fn trusting(mut self, resolvers: &[IpAddr]) -> Self {
+        self.resolvers = Some(resolvers.to_vec());
+        self
     }
 
     /// With this argument more.
@@ -79,11 +80,27 @@ impl Setup {
     /// # Errors
     /// It is not ready within 10 s; its log is in the message.
     pub fn start(self) -> Result<Agent> {
+        self.write_workloads()?;
         let mut command = self.command()?;
         let child = command.spawn().context("cannot run nsenter; install util-linux")?;
         let mut agent = Agent { setup: Some(self), child };
         agent.wait_until_ready()?;
         Ok(agent)
+    }
+
+    fn write_workloads(&self) -> Result<()> {
+        let workload = |pod: &Pod| {
+            let mut workload = json!({"namespace": pod.namespace(), "name": pod.name(),
+                                      "labels": {"app": pod.name()}, "netns": pod.netns().name()});
+            if let Some(resolvers) = &self.resolvers {
+                workload["resolvers"] = json!(resolvers);
+            }
+            workload
+        };
+        let workloads: Vec<_> = self.pods.iter().map(workload).collect();
+        // JSON is YAML.
+        let text = serde_json::to_string_pretty(&json!({"workloads": workloads}))?;
+        fs::write(self.workloads(), text).context("cannot write the workloads file")
     }
 
     fn command(&self) -> Result<Command> {

@@ -1,8 +1,10 @@
 //! What an application sees when it dials out: a process in the pod's namespace looks a name up and connects.
 //!
 //! In: an [`Attempt`], as JSON on the command line of `egret-dial`. Out: one [`Outcome`] per time, as JSON lines.
-//! `run` is what happens inside that process; `lookup` its two ways to resolve a name.
+//! `run` is what happens inside that process; `lookup` its two ways to resolve a name. A
+//! [`Conversation`] is a connection that a test keeps.
 
+mod conversation;
 mod lookup;
 mod run;
 
@@ -14,6 +16,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::netns::Netns;
 
+pub use conversation::Conversation;
 pub use run::run;
 
 /// What is tried.

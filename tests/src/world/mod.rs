@@ -18,6 +18,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail, ensure};
 use tokio::runtime::Runtime;
 
+use crate::eventually;
 use crate::netns::{Netns, ip_batch};
 use crate::servers::{self, Zone};
 
@@ -109,6 +110,7 @@ impl World {
             ip_batch(Some(pod.netns()), &plan::pod_side(pod.link(), topology))?;
             write_resolvers(pod.netns())?;
         }
+        namespaces().try_for_each(wait_for_links)?;
         mount_bpffs()
     }
 
@@ -227,6 +229,18 @@ fn demand_root() -> Result<()> {
         );
     }
     Ok(())
+}
+
+/// The kernel calls an interface ready some time after it is up, and drops what is sent before.
+fn wait_for_links(netns: &Netns) -> Result<()> {
+    let read = |file: &str| fs::read_to_string(format!("/proc/thread-self/net/{file}"));
+    let ready = || -> Result<bool> {
+        let (devices, addresses) = netns.run(|| anyhow::Ok((read("dev")?, read("if_inet6")?)))??;
+        Ok(plan::links_are_ready(&devices, &addresses))
+    };
+    eventually(&format!("the links of {}", netns.name()), Duration::from_secs(5), || {
+        Ok(ready()?.then_some(()))
+    })
 }
 
 /// glibc reads this inside `ip netns exec`, and the agent on the host.

@@ -28,6 +28,9 @@ pub struct Link {
     pub netns: String,
     /// The host side of its interface pair, in the node's namespace.
     pub host_interface: String,
+    /// The number of that interface. It differs from that of the pod's side: the kernel takes up to a second to call
+    /// a veth ready whose two sides have one number (`linkwatch_urgent_event`), and the default would often be so.
+    pub host_index: u32,
     /// Its addresses.
     pub ipv4: Ipv4Addr,
     /// As above.
@@ -41,6 +44,7 @@ pub fn link(prefix: &str, index: u8, name: &str) -> Link {
     Link {
         netns: format!("{prefix}-pod{index}-{short}"),
         host_interface: format!("v{index}-{short}"),
+        host_index: 100 + u32::from(index),
         ipv4: Ipv4Addr::new(10, 244, 0, 10 + index),
         ipv6: Ipv6Addr::new(0xfd00, 0x244, 0, 0, 0, 0, 0, 0x10 + u16::from(index)),
     }
@@ -51,7 +55,7 @@ pub fn link(prefix: &str, index: u8, name: &str) -> Link {
 pub fn node(internet: &str, topology: Topology) -> Vec<String> {
     let mut lines = vec![
         "link set lo up".to_owned(),
-        format!("link add internet type veth peer name eth0 netns {internet}"),
+        format!("link add name internet index 99 type veth peer name eth0 netns {internet}"),
         format!("addr add {}/30 dev internet", NODE.0),
         format!("addr add {}/126 dev internet nodad", NODE.1),
         "link set internet up".to_owned(),
@@ -60,7 +64,7 @@ pub fn node(internet: &str, topology: Topology) -> Vec<String> {
     ];
     if topology == Topology::Bridge {
         lines.extend([
-            "link add br0 type bridge".to_owned(),
+            "link add name br0 type bridge".to_owned(),
             "addr add 10.244.0.1/16 dev br0".to_owned(),
             "addr add fd00:244::1/64 dev br0 nodad".to_owned(),
             "link set br0 up".to_owned(),
@@ -88,8 +92,9 @@ pub fn internet() -> Vec<String> {
 /// In the node's namespace: the pod's host side.
 #[must_use]
 pub fn host_side(pod: &Link, topology: Topology) -> Vec<String> {
-    let Link { netns, host_interface: host, ipv4, ipv6 } = pod;
-    let mut lines = vec![format!("link add {host} type veth peer name eth0 netns {netns}")];
+    let Link { netns, host_interface: host, host_index, ipv4, ipv6 } = pod;
+    let mut lines =
+        vec![format!("link add name {host} index {host_index} type veth peer name eth0 netns {netns}")];
     match topology {
         Topology::Routed => lines.extend([
             format!("addr add 169.254.1.1/32 dev {host}"),
@@ -154,9 +159,37 @@ pub const INTERNET_SETTINGS: [(&str, &str); 4] = [
     ("ipv4/conf/default/rp_filter", "0"),
 ];
 
+/// Whether every interface in `devices` (`/proc/net/dev`), but the loopback, has a link-local address that is good to
+/// use in `addresses` (`/proc/net/if_inet6`: address, index, length, scope, flags, name).
+#[must_use]
+pub fn links_are_ready(devices: &str, addresses: &str) -> bool {
+    let names = devices.lines().filter_map(|line| line.split_once(':')).map(|(name, _)| name.trim());
+    names.filter(|name| *name != "lo").all(|name| {
+        addresses.lines().any(|line| {
+            let words: Vec<_> = line.split_whitespace().collect();
+            matches!(words[..], [_, _, _, "20", flags, of] if of == name && tentative(flags) == Some(false))
+        })
+    })
+}
+
+/// `IFA_F_TENTATIVE`, in hexadecimal.
+fn tentative(flags: &str) -> Option<bool> {
+    Some(u8::from_str_radix(flags, 16).ok()? & 0x40 != 0)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_link_is_ready_once_its_own_address_is() {
+        let devices = "Inter-|   Receive\n face |bytes\n    lo:       0    0\n  eth0:     906    9\n";
+        let ready = "fe800000000000007c3777fffe4a9b82 02 40 20 80     eth0\n";
+        assert!(links_are_ready(devices, ready));
+        assert!(!links_are_ready(devices, &ready.replace(" 80 ", " c0 ")), "still tentative");
+        assert!(!links_are_ready(devices, &ready.replace(" 20 ", " 00 ")), "another scope");
+        assert!(!links_are_ready(devices, &ready.replace("eth0", "eth1")), "another link");
+    }
 
     #[test]
     fn a_host_interface_name_fits_the_kernel_s_15_characters() {

@@ -1,12 +1,11 @@
 //! One pod: who it is, where it sits, and what an application in it can do.
 
-use std::net::{IpAddr, SocketAddr, TcpStream};
-use std::time::Duration;
+use std::net::IpAddr;
 
 use anyhow::{Context, Result};
 
 use super::plan::Link;
-use crate::dial::{self, Attempt, Outcome};
+use crate::dial::{self, Attempt, Conversation, Outcome};
 use crate::netns::Netns;
 
 /// A pod of a world.
@@ -89,15 +88,11 @@ impl Pod {
         outcomes.into_iter().next().context("egret-dial printed no outcome")
     }
 
-    /// Opens a TCP connection from inside the pod, for the caller to keep. Reads and writes give up after 2 s.
+    /// Opens a TCP connection from inside the pod, for the caller to keep.
     ///
     /// # Errors
     /// What `connect` says.
-    pub fn open(&self, address: SocketAddr) -> Result<TcpStream> {
-        let limit = Duration::from_secs(2);
-        let stream = self.netns.run(|| TcpStream::connect_timeout(&address, limit))??;
-        stream.set_read_timeout(Some(limit))?;
-        stream.set_write_timeout(Some(limit))?;
-        Ok(stream)
+    pub fn open(&self, address: &str) -> Result<Conversation> {
+        Conversation::open(&self.netns, address.parse()?)
     }
 }
