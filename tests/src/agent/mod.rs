@@ -34,7 +34,12 @@ pub struct Agent {
 }
 
 impl Agent {
-    fn setup(&self) -> &Setup {
+    /// Its program, its files and its socket.
+    ///
+    /// # Panics
+    /// Never: an agent that ended is a [`Setup`] again.
+    #[must_use]
+    pub fn setup(&self) -> &Setup {
         self.setup.as_ref().expect("taken only when the agent ends")
     }
 
