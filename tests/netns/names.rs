@@ -123,3 +123,36 @@ fn a_resolver_named_in_the_workloads_file_is_trusted_instead_of_the_others() -> 
     assert_ne!(outcome.seen, Seen::Connected, "the others are not even implied: {outcome:?}");
     Ok(())
 }
+
+#[test]
+fn the_answers_of_a_resolver_in_wide_use_are_learned() -> Result<()> {
+    let world = World::with_pods(&["shop/web"])?;
+    let resolver = "192.0.2.54".parse()?;
+    let _unbound = world.run_unbound(
+        resolver,
+        &[
+            "many.example.com. 60 IN A 192.0.2.1",
+            "many.example.com. 60 IN A 192.0.2.2",
+            "many.example.com. 60 IN A 192.0.2.3",
+            "many.example.com. 60 IN AAAA 2001:db8::1",
+            "many.example.com. 60 IN TXT not-an-address",
+            "other.example.com. 60 IN A 192.0.2.9",
+        ],
+    )?;
+    let _agent = Setup::new(&world)?
+        .policy("web.yaml", &enforced("shop/web", "allow:\n- to: [{fqdn: many.example.com}]"))?
+        .trusting(&[resolver])
+        .start()?;
+    let web = world.pod("shop/web");
+    let attempt = Attempt::tcp("many.example.com", 443).via(resolver);
+    assert_eq!(web.connect("192.0.2.1", 443)?.seen, Seen::Refused, "nobody asked yet");
+    assert_eq!(web.dial_once(&attempt.clone().ipv4())?.seen, Seen::Connected);
+    for address in ["192.0.2.1", "192.0.2.2", "192.0.2.3"] {
+        assert_eq!(web.connect(address, 443)?.seen, Seen::Connected, "{address}");
+    }
+    assert_eq!(web.connect("2001:db8::1", 443)?.seen, Seen::Refused, "nobody asked for AAAA yet");
+    assert_eq!(web.dial_once(&attempt.ipv6())?.seen, Seen::Connected);
+    let other = web.dial_once(&Attempt::tcp("other.example.com", 443).ipv4().via(resolver))?;
+    assert_eq!(other.seen, Seen::Refused, "{other:?}");
+    Ok(())
+}

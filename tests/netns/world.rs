@@ -126,3 +126,20 @@ fn what_a_killed_process_left_is_swept_by_the_next_world() -> Result<()> {
     assert!(!std::path::Path::new("/run/netns").join(left).exists());
     Ok(())
 }
+
+#[test]
+fn a_resolver_in_wide_use_can_serve_a_world() -> Result<()> {
+    let world = World::with_pods(&["shop/web"])?;
+    for resolver in ["192.0.2.54", "2001:db8::54"] {
+        let resolver: IpAddr = resolver.parse()?;
+        let _unbound = world.run_unbound(resolver, &["example.com. 60 IN A 192.0.2.7"])?;
+        let outcome =
+            world.pod("shop/web").dial_once(&Attempt::tcp("example.com", 443).ipv4().via(resolver))?;
+        assert_eq!(
+            (outcome.seen, outcome.address),
+            (Seen::Connected, Some("192.0.2.7".parse()?)),
+            "{outcome:?}"
+        );
+    }
+    Ok(())
+}

@@ -106,8 +106,8 @@ fn sight(outcomes: &[Outcome], expected: Seen) -> Sight {
 fn flow_of(agent: &Agent, pod: &Pod, outcomes: &[Outcome], port: u16, since: Timestamp) -> Result<Flow> {
     let address: IpAddr =
         outcomes.iter().find_map(|outcome| outcome.address).context("no look-up gave an address")?;
-    // The kernel's clock and ours need not agree to the millisecond.
-    let since = since - SignedDuration::from_millis(20);
+    // The kernel's clock and ours need not agree to the millisecond; the act before was longer ago.
+    let since = since - SignedDuration::from_millis(100);
     let wanted = |flow: &Flow| {
         let to = &flow.destination;
         flow.workload.is(pod)

@@ -1,9 +1,10 @@
 //! Who answers: TCP and UDP echo with a greeting that names the address dialled, and DNS from zones in memory.
 //!
 //! Sockets are made on a thread inside a namespace and stay there; the tasks that serve them run on the world's one
-//! runtime and end with it.
+//! runtime and end with it. [`Unbound`] is a DNS server of others, in a process of its own.
 
 mod dns;
+mod unbound;
 mod zone;
 
 use std::net::SocketAddr;
@@ -16,6 +17,7 @@ use tokio::runtime::Runtime;
 use crate::netns::Netns;
 
 pub use dns::serve_dns;
+pub use unbound::Unbound;
 pub use zone::{Records, Zone};
 
 /// Greets every connection to `address` with the namespace and the address dialled, as one line, then echoes.

@@ -20,7 +20,7 @@ use tokio::runtime::Runtime;
 
 use crate::eventually;
 use crate::netns::{Netns, ip_batch};
-use crate::servers::{self, Zone};
+use crate::servers::{self, Unbound, Zone};
 
 pub use plan::{NODE, POD_RANGES, Topology};
 pub use pod::Pod;
@@ -62,11 +62,8 @@ impl World {
     pub fn with_topology(topology: Topology, pods: &[&str]) -> Result<Self> {
         demand_root()?;
         sweep::clean_up_on_signals()?;
-        let _busy = sweep::busy();
-        sweep::remove_leftovers();
         let mut world = Self::empty()?;
-        world.make(topology, pods)?;
-        world.start_servers()?;
+        world.fill(topology, pods)?;
         Ok(world)
     }
 
@@ -87,6 +84,14 @@ impl World {
             runtime: Some(runtime),
             prefix,
         })
+    }
+
+    /// A world that fails here is dropped by the caller, who is not busy any more.
+    fn fill(&mut self, topology: Topology, pods: &[&str]) -> Result<()> {
+        let _busy = sweep::busy();
+        sweep::remove_leftovers();
+        self.make(topology, pods)?;
+        self.start_servers()
     }
 
     fn make(&mut self, topology: Topology, pods: &[&str]) -> Result<()> {
@@ -157,6 +162,14 @@ impl World {
     /// As [`World::serve_tcp`].
     pub fn serve_udp(&self, netns: &Netns, address: SocketAddr) -> Result<()> {
         servers::serve_udp(self.runtime(), netns, address)
+    }
+
+    /// Runs Debian's `unbound` on UDP 53 of `address` in the internet, with `records` as lines of a zone file.
+    ///
+    /// # Errors
+    /// As [`Unbound::start`].
+    pub fn run_unbound(&self, address: IpAddr, records: &[&str]) -> Result<Unbound> {
+        Unbound::start(&self.internet, &self.directory(), address, records)
     }
 
     /// What the trusted resolver answers.
