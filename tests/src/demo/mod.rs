@@ -45,7 +45,7 @@ pub fn run(options: Options) -> Result<bool> {
     }
     if options.keep {
         anstream::eprintln!("\n{}", how_to_look(&world, &agent));
-        wait_for_interrupt();
+        wait_for_interrupt(i32::from(!as_expected));
     }
     Ok(as_expected)
 }
@@ -98,9 +98,8 @@ fn enforce(world: &World, agent: &Agent) -> Result<Act> {
 
 fn conclusion(as_expected: bool) -> &'static str {
     if as_expected {
-        "Every outcome is as expected. Nothing is left behind; to look around while it runs:\n  \
-         cargo xtask demo --keep\n\
-         The policies are in tests/demo/, three files to read and to change."
+        "Every outcome is as expected. The policies are three files to read and to change, in tests/demo/.\n\
+         To look around while it runs: cargo xtask demo --keep"
     } else {
         "Not every outcome is as expected; see `differs` above."
     }

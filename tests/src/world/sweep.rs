@@ -3,8 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Once, RwLock, RwLockReadGuard};
+use std::sync::{Once, OnceLock, RwLock, RwLockReadGuard};
 use std::thread;
 
 use anyhow::{Context, Result};
@@ -15,8 +14,8 @@ const PLACES: [&str; 4] = ["/run/netns", "/etc/netns", "/run", "/sys/fs/bpf"];
 
 /// Held for reading while a world is made or removed; taken for writing, and kept, by the end of the process.
 static BUSY: RwLock<()> = RwLock::new(());
-/// An interrupt is how this process is meant to end.
-static PLANNED: AtomicBool = AtomicBool::new(false);
+/// The exit code, where an interrupt is how this process is meant to end.
+static PLANNED: OnceLock<i32> = OnceLock::new();
 
 /// The process of a world's thing by its name: `eg` process `-` number, and perhaps `-` more.
 fn owner(name: &str) -> Option<i32> {
@@ -110,12 +109,12 @@ fn remove_all_and_exit(code: i32) -> ! {
     let _forever = BUSY.write().unwrap_or_else(std::sync::PoisonError::into_inner);
     let me = std::process::id() as i32;
     remove(&|name| owner(name) == Some(me));
-    std::process::exit(if PLANNED.load(Ordering::Relaxed) { 0 } else { code })
+    std::process::exit(PLANNED.get().copied().unwrap_or(code))
 }
 
-/// Waits for SIGINT or SIGTERM as the planned end: everything is removed, and the process exits with 0.
-pub fn wait_for_interrupt() -> ! {
-    PLANNED.store(true, Ordering::Relaxed);
+/// Waits for SIGINT or SIGTERM as the planned end: everything is removed, and the process exits with `code`.
+pub fn wait_for_interrupt(code: i32) -> ! {
+    PLANNED.get_or_init(|| code);
     loop {
         thread::park();
     }
