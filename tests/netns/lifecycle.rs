@@ -1,0 +1,117 @@
+//! The agent comes and goes; what it enforces stays.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+
+use anyhow::Result;
+use egret_tests::world::RESOLVER;
+use egret_tests::{Attempt, Pod, Seen, Setup, World, enforced};
+
+const RULES: &str = "
+allow:
+- to: [{fqdn: github.com}, {cidr: 198.51.100.0/24}, {cidr: '2001:db8:100::/48'}]
+  ports: [{protocol: TCP, port: 443}]";
+
+fn small_world() -> Result<World> {
+    let world = World::with_pods(&["shop/web"])?;
+    world.dns().set("github.com", &["192.0.2.10", "2001:db8::10"]);
+    world.dns().set("example.com", &["192.0.2.30", "2001:db8::30"]);
+    Ok(world)
+}
+
+/// What RULES say, seen from inside.
+fn rules_hold(web: &Pod, when: &str) -> Result<()> {
+    for (to, expected) in [
+        ("github.com", Seen::Connected),
+        ("198.51.100.1", Seen::Connected),
+        ("2001:db8:100::1", Seen::Connected),
+        // Refused and not unresolved: look-ups go on.
+        ("example.com", Seen::Refused),
+        ("203.0.113.77", Seen::Refused),
+        ("2001:db8::77", Seen::Refused),
+    ] {
+        let outcome = web.connect(to, 443)?;
+        assert_eq!(outcome.seen, expected, "{when}, {to}: {outcome:?}");
+    }
+    Ok(())
+}
+
+#[test]
+fn a_killed_agent_leaves_its_rules_in_force_and_the_next_one_takes_over() -> Result<()> {
+    let world = small_world()?;
+    let web = world.pod("shop/web");
+    let agent = Setup::new(&world)?.policy("web.yaml", &enforced("shop/web", RULES))?.start()?;
+    rules_hold(web, "at first")?;
+    let mut by_name = web.open("192.0.2.10:443")?;
+    let mut by_range = web.open("[2001:db8:100::1]:443")?;
+
+    let killed = agent.kill()?;
+    by_name.go_on()?;
+    by_range.go_on()?;
+    rules_hold(web, "without an agent")?;
+
+    let agent = killed.start()?;
+    by_name.go_on()?;
+    by_range.go_on()?;
+    rules_hold(web, "with a new agent")?;
+
+    agent.write_policy("web.yaml", &enforced("shop/web", "default: Deny"))?;
+    egret_tests::eventually("the new agent enforces a new policy", egret_tests::agent::PATIENCE, || {
+        Ok((web.connect("198.51.100.1", 443)?.seen == Seen::Refused).then_some(()))
+    })
+}
+
+#[test]
+fn nothing_slips_through_while_one_agent_is_replaced_by_the_next() -> Result<()> {
+    let world = small_world()?;
+    let web = world.pod("shop/web");
+    let agent = Setup::new(&world)?.policy("web.yaml", &enforced("shop/web", RULES))?.start()?;
+    rules_hold(web, "at first")?;
+    let over = AtomicBool::new(false);
+    let try_until_over = |attempt: Attempt, expected: Seen| -> Result<()> {
+        while !over.load(Ordering::Relaxed) {
+            let odd = web.dial(&attempt)?.into_iter().find(|outcome| outcome.seen != expected);
+            assert!(odd.is_none(), "{attempt:?}: {odd:?}");
+        }
+        Ok(())
+    };
+    thread::scope(|scope| -> Result<()> {
+        let denied =
+            scope.spawn(|| try_until_over(Attempt::tcp("203.0.113.77", 443).times(50), Seen::Refused));
+        let allowed = Attempt::tcp("github.com", 443).ipv4().via(RESOLVER.0).times(50);
+        let allowed = scope.spawn(|| try_until_over(allowed, Seen::Connected));
+        let replaced = (|| agent.kill()?.start()?.stop()?.start())();
+        over.store(true, Ordering::Relaxed);
+        denied.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
+        allowed.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
+        replaced.map(drop)
+    })
+}
+
+#[test]
+fn an_agent_told_to_end_leaves_its_rules_in_force() -> Result<()> {
+    let world = small_world()?;
+    let web = world.pod("shop/web");
+    let agent = Setup::new(&world)?.policy("web.yaml", &enforced("shop/web", RULES))?.start()?;
+    rules_hold(web, "at first")?;
+    let mut open = web.open("198.51.100.1:443")?;
+    let _stopped = agent.stop()?;
+    open.go_on()?;
+    rules_hold(web, "after the end of the agent")
+}
+
+#[test]
+fn an_agent_told_to_detach_when_it_ends_takes_everything_away() -> Result<()> {
+    let world = small_world()?;
+    let web = world.pod("shop/web");
+    let agent = Setup::new(&world)?
+        .policy("web.yaml", &enforced("shop/web", RULES))?
+        .arg("--detach-on-exit")
+        .start()?;
+    rules_hold(web, "at first")?;
+    let _stopped = agent.stop()?;
+    for to in ["example.com", "203.0.113.77", "2001:db8::77"] {
+        assert_eq!(web.connect(to, 443)?.seen, Seen::Connected, "{to}");
+    }
+    Ok(())
+}

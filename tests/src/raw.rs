@@ -1,0 +1,83 @@
+//! Packets that no honest application sends: UDP with any source address, from a raw socket.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+use anyhow::{Context, Result};
+use rustix::net::{AddressFamily, RawProtocol, SendFlags, SocketFlags, SocketType, sendto, socket_with};
+
+use crate::netns::Netns;
+
+const IPPROTO_UDP: u8 = 17;
+/// With this protocol the sender writes the IP header itself, in both families.
+const IPPROTO_RAW: u32 = 255;
+
+/// Sends `payload` from inside `netns` with `from` as its source, true or not.
+///
+/// # Errors
+/// The kernel takes no such packet. That it arrives is not promised.
+///
+/// # Panics
+/// `from` and `to` are of different families.
+pub fn send_udp_as(netns: &Netns, from: SocketAddr, to: SocketAddr, payload: &[u8]) -> Result<()> {
+    let packet = udp_packet(from, to, payload);
+    let family = if to.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
+    let protocol = RawProtocol::new(IPPROTO_RAW).map(rustix::net::Protocol::from_raw);
+    netns.run(|| -> Result<()> {
+        let socket = socket_with(family, SocketType::RAW, SocketFlags::CLOEXEC, protocol)?;
+        let address = SocketAddr::new(to.ip(), 0);
+        sendto(&socket, &packet, SendFlags::empty(), &address).context("cannot send a raw packet")?;
+        Ok(())
+    })?
+}
+
+fn udp_packet(from: SocketAddr, to: SocketAddr, payload: &[u8]) -> Vec<u8> {
+    let length = u16::try_from(8 + payload.len()).expect("a test's payload is short");
+    let mut udp = [from.port().to_be_bytes(), to.port().to_be_bytes(), length.to_be_bytes(), [0, 0]].concat();
+    udp.extend_from_slice(payload);
+    let (header, pseudo) = match (from.ip(), to.ip()) {
+        (IpAddr::V4(from), IpAddr::V4(to)) => {
+            (header4(from, to, length), [from.octets(), to.octets()].concat())
+        }
+        (IpAddr::V6(from), IpAddr::V6(to)) => {
+            (header6(from, to, length), [from.octets(), to.octets()].concat())
+        }
+        _ => panic!("{from} and {to} are of different families"),
+    };
+    let sum = checksum(&[pseudo.as_slice(), &[0, IPPROTO_UDP], &length.to_be_bytes(), &udp].concat());
+    udp[6..8].copy_from_slice(&sum.to_be_bytes());
+    [header, udp].concat()
+}
+
+/// The kernel fills in the checksum.
+fn header4(from: Ipv4Addr, to: Ipv4Addr, payload: u16) -> Vec<u8> {
+    let mut header = vec![0x45, 0];
+    header.extend((20 + payload).to_be_bytes());
+    header.extend([0, 1, 0, 0, 64, IPPROTO_UDP, 0, 0]);
+    header.extend(from.octets());
+    header.extend(to.octets());
+    header
+}
+
+fn header6(from: Ipv6Addr, to: Ipv6Addr, payload: u16) -> Vec<u8> {
+    let mut header = vec![0x60, 0, 0, 0];
+    header.extend(payload.to_be_bytes());
+    header.extend([IPPROTO_UDP, 64]);
+    header.extend(from.octets());
+    header.extend(to.octets());
+    header
+}
+
+/// RFC 1071. Zero means "none" in UDP, and is written as its other form.
+fn checksum(bytes: &[u8]) -> u16 {
+    let mut sum: u32 = bytes
+        .chunks(2)
+        .map(|pair| u32::from(u16::from_be_bytes([pair[0], pair.get(1).copied().unwrap_or_default()])))
+        .sum();
+    while sum > 0xffff {
+        sum = (sum & 0xffff) + (sum >> 16);
+    }
+    match !(sum as u16) {
+        0 => 0xffff,
+        sum => sum,
+    }
+}
