@@ -9,8 +9,8 @@ pub struct Found {
     pub debian: Debian,
     /// The rustup toolchain called `nightly`.
     pub nightly: Nightly,
-    /// The first `bpf-linker` found.
-    pub linker: Option<PathBuf>,
+    /// Every `bpf-linker`, in order of preference.
+    pub linkers: Vec<Linker>,
 }
 
 /// `/usr/bin/rustc` and `/usr/bin/cargo`, seen from eBPF.
@@ -21,7 +21,7 @@ pub enum Debian {
     /// Both are, without a `core` for the BPF target.
     NoBpfStd,
     /// Both are, with that `core`.
-    Ready,
+    Ready(Llvm),
 }
 
 /// rustup's `nightly`, seen from eBPF.
@@ -34,7 +34,20 @@ pub enum Nightly {
     /// A nightly without the `rust-src` component, so without the source of `core`.
     NoSource,
     /// A nightly that can build `core`; the path is the toolchain's directory.
-    Ready(PathBuf),
+    Ready(PathBuf, Llvm),
+}
+
+/// A major version of LLVM.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Llvm(pub u32);
+
+/// One `bpf-linker`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Linker {
+    /// Its absolute path.
+    pub path: PathBuf,
+    /// The shared LLVM that it reads bitcode with; `None` where it carries its own, as upstream's releases do.
+    pub llvm: Option<Llvm>,
 }
 
 /// Which of the two ways compiles.
@@ -63,19 +76,38 @@ pub struct Way {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub struct Missing(pub Found);
 
-/// Picks the way. Debian's first: its compiler and the linker that `cargo xtask setup` builds share one LLVM, while a
-/// nightly may be newer than the linker and write bitcode that it cannot read.
+impl Found {
+    /// The compilers that could do it, the preferred first: Debian's, whose version stands still, before a nightly.
+    pub fn compilers(&self) -> impl Iterator<Item = (Kind, PathBuf, Llvm)> {
+        let debian = match self.debian {
+            Debian::Ready(llvm) => Some((Kind::Debian, PathBuf::from("/usr/bin"), llvm)),
+            Debian::Absent | Debian::NoBpfStd => None,
+        };
+        let nightly = match &self.nightly {
+            Nightly::Ready(toolchain, llvm) => Some((Kind::Rustup, toolchain.join("bin"), *llvm)),
+            Nightly::Absent | Nightly::OtherChannel | Nightly::NoSource => None,
+        };
+        debian.into_iter().chain(nightly)
+    }
+}
+
+impl Linker {
+    /// An LLVM reads the bitcode of its own version and of older ones; of a newer it says `Invalid record`.
+    fn reads(&self, compiler: Llvm) -> bool {
+        self.llvm.is_none_or(|own| own >= compiler)
+    }
+}
+
+/// Picks the first compiler for which there is a linker that reads what it writes.
 ///
 /// # Errors
-/// [`Missing`] where there is no compiler for the target, or no linker.
+/// [`Missing`] where there is no compiler for the target, or no linker for it.
 pub fn choose(found: &Found) -> Result<Way, Missing> {
-    let (kind, bin) = match (found.debian, &found.nightly) {
-        (Debian::Ready, _) => (Kind::Debian, PathBuf::from("/usr/bin")),
-        (_, Nightly::Ready(toolchain)) => (Kind::Rustup, toolchain.join("bin")),
-        _ => return Err(Missing(found.clone())),
-    };
-    let Some(linker) = found.linker.clone() else { return Err(Missing(found.clone())) };
-    Ok(Way { kind, cargo: bin.join("cargo"), rustc: bin.join("rustc"), linker })
+    let mut ways = found.compilers().filter_map(|(kind, bin, llvm)| {
+        let linker = found.linkers.iter().find(|linker| linker.reads(llvm))?;
+        Some(Way { kind, cargo: bin.join("cargo"), rustc: bin.join("rustc"), linker: linker.path.clone() })
+    });
+    ways.next().ok_or_else(|| Missing(found.clone()))
 }
 
 impl fmt::Display for Kind {
@@ -92,7 +124,7 @@ impl fmt::Display for Debian {
         f.write_str(match self {
             Debian::Absent => "no /usr/bin/rustc with /usr/bin/cargo (Debian's rustc-web and cargo-web)",
             Debian::NoBpfStd => "/usr/bin/rustc has no core for BPF (Debian's libstd-rust-web-dev-bpf)",
-            Debian::Ready => "/usr/bin/rustc compiles for BPF",
+            Debian::Ready(Llvm(major)) => return write!(f, "/usr/bin/rustc compiles for BPF (LLVM {major})"),
         })
     }
 }
@@ -103,7 +135,18 @@ impl fmt::Display for Nightly {
             Nightly::Absent => f.write_str("rustup has no nightly toolchain"),
             Nightly::OtherChannel => f.write_str("rustup's `nightly` is not a nightly compiler"),
             Nightly::NoSource => f.write_str("rustup's nightly has no rust-src"),
-            Nightly::Ready(path) => write!(f, "rustup's nightly can build core ({})", path.display()),
+            Nightly::Ready(path, Llvm(major)) => {
+                write!(f, "rustup's nightly compiles for BPF ({}, LLVM {major})", path.display())
+            }
+        }
+    }
+}
+
+impl fmt::Display for Linker {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.llvm {
+            Some(Llvm(major)) => write!(f, "{} (LLVM {major})", self.path.display()),
+            None => write!(f, "{}", self.path.display()),
         }
     }
 }
@@ -111,14 +154,12 @@ impl fmt::Display for Nightly {
 impl fmt::Display for Missing {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Missing(found) = self;
-        let compiler = found.debian == Debian::Ready || matches!(found.nightly, Nightly::Ready(_));
-        f.write_str("this machine cannot compile eBPF yet: ")?;
-        if !compiler {
-            write!(f, "{}; {}", found.debian, found.nightly)?;
-        }
-        if found.linker.is_none() {
-            let joint = if compiler { "" } else { "; " };
-            write!(f, "{joint}no bpf-linker in $EGRET_TOOLS/bin, PATH or ~/.cargo/bin")?;
+        write!(f, "this machine cannot compile eBPF yet: {}; {}; ", found.debian, found.nightly)?;
+        if found.linkers.is_empty() {
+            f.write_str("no bpf-linker in $EGRET_TOOLS/bin, PATH or ~/.cargo/bin")?;
+        } else {
+            let linkers: Vec<_> = found.linkers.iter().map(Linker::to_string).collect();
+            write!(f, "bpf-linker is {}", linkers.join(", "))?;
         }
         f.write_str(". Run `cargo xtask setup`")
     }
@@ -128,27 +169,43 @@ impl fmt::Display for Missing {
 mod tests {
     use super::*;
 
-    fn found(debian: Debian, nightly: Nightly, linker: bool) -> Found {
-        Found { debian, nightly, linker: linker.then(|| "/t/bpf-linker".into()) }
+    const DEBIAN: Debian = Debian::Ready(Llvm(22));
+
+    fn nightly(llvm: u32) -> Nightly {
+        Nightly::Ready("/r/nightly".into(), Llvm(llvm))
+    }
+
+    fn linker(path: &str, llvm: Option<u32>) -> Linker {
+        Linker { path: path.into(), llvm: llvm.map(Llvm) }
     }
 
     #[test]
-    fn a_way_is_chosen_only_where_compiler_and_linker_are_complete() {
-        let ready = || Nightly::Ready("/r/nightly".into());
+    fn a_way_is_a_compiler_with_a_linker_that_reads_its_bitcode() {
+        let shared = || vec![linker("/t/shared", Some(22))];
+        let static_ = || vec![linker("/t/static", None)];
+        let old_and_static = || vec![linker("/t/old", Some(21)), linker("/t/static", None)];
+        let (debian, rustup) = ("/usr/bin/cargo", "/r/nightly/bin/cargo");
         let cases = [
-            (found(Debian::Ready, Nightly::Absent, true), Some((Kind::Debian, "/usr/bin/cargo"))),
-            (found(Debian::Ready, ready(), true), Some((Kind::Debian, "/usr/bin/cargo"))),
-            (found(Debian::Absent, ready(), true), Some((Kind::Rustup, "/r/nightly/bin/cargo"))),
-            (found(Debian::NoBpfStd, ready(), true), Some((Kind::Rustup, "/r/nightly/bin/cargo"))),
-            (found(Debian::Ready, ready(), false), None),
-            (found(Debian::NoBpfStd, Nightly::NoSource, true), None),
-            (found(Debian::Absent, Nightly::OtherChannel, true), None),
-            (found(Debian::Absent, Nightly::Absent, false), None),
+            (DEBIAN, Nightly::Absent, shared(), Some((Kind::Debian, debian, "/t/shared"))),
+            (DEBIAN, nightly(22), shared(), Some((Kind::Debian, debian, "/t/shared"))),
+            (DEBIAN, nightly(23), old_and_static(), Some((Kind::Debian, debian, "/t/static"))),
+            (Debian::Absent, nightly(22), shared(), Some((Kind::Rustup, rustup, "/t/shared"))),
+            (Debian::NoBpfStd, nightly(23), static_(), Some((Kind::Rustup, rustup, "/t/static"))),
+            (Debian::NoBpfStd, nightly(23), shared(), None),
+            (DEBIAN, nightly(21), vec![linker("/t/old", Some(21))], Some((Kind::Rustup, rustup, "/t/old"))),
+            (DEBIAN, nightly(23), vec![], None),
+            (Debian::NoBpfStd, Nightly::NoSource, static_(), None),
+            (Debian::Absent, Nightly::OtherChannel, static_(), None),
+            (Debian::Absent, Nightly::Absent, vec![], None),
         ];
-        for (found, expected) in cases {
-            let way = choose(&found).ok();
-            let got = way.as_ref().map(|way| (way.kind, way.cargo.to_str().expect("a plain path")));
-            assert_eq!(got, expected, "{found:?}");
+        for (debian, nightly, linkers, expected) in cases {
+            let found = Found { debian, nightly, linkers };
+            let expected = expected.map(|(kind, cargo, linker)| (kind, cargo.into(), linker.into()));
+            assert_eq!(
+                choose(&found).ok().map(|way| (way.kind, way.cargo, way.linker)),
+                expected,
+                "{found:?}"
+            );
         }
     }
 
@@ -156,14 +213,19 @@ mod tests {
     fn what_is_missing_is_named_with_the_command_that_installs_it() {
         let cases = [
             (
-                found(Debian::NoBpfStd, Nightly::NoSource, true),
+                Found { debian: Debian::NoBpfStd, nightly: Nightly::NoSource, linkers: vec![] },
                 "this machine cannot compile eBPF yet: /usr/bin/rustc has no core for BPF (Debian's \
-                 libstd-rust-web-dev-bpf); rustup's nightly has no rust-src. Run `cargo xtask setup`",
+                 libstd-rust-web-dev-bpf); rustup's nightly has no rust-src; no bpf-linker in $EGRET_TOOLS/bin, \
+                 PATH or ~/.cargo/bin. Run `cargo xtask setup`",
             ),
             (
-                found(Debian::Ready, Nightly::Absent, false),
-                "this machine cannot compile eBPF yet: no bpf-linker in $EGRET_TOOLS/bin, PATH or ~/.cargo/bin. \
-                 Run `cargo xtask setup`",
+                Found {
+                    debian: DEBIAN,
+                    nightly: Nightly::Absent,
+                    linkers: vec![linker("/t/bpf-linker", Some(21))],
+                },
+                "this machine cannot compile eBPF yet: /usr/bin/rustc compiles for BPF (LLVM 22); rustup has no \
+                 nightly toolchain; bpf-linker is /t/bpf-linker (LLVM 21). Run `cargo xtask setup`",
             ),
         ];
         for (found, expected) in cases {

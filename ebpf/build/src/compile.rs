@@ -36,8 +36,7 @@ pub enum BuildError {
     },
     /// The compiler refused; its own words went to stderr.
     #[error(
-        "the eBPF programs in {programs} did not compile ({status}, by {kind}): see the compiler's words above. \
-         If they are about bitcode or the linker, run `cargo xtask setup`"
+        "the eBPF programs in {programs} did not compile ({status}, by {kind}): see the compiler's words above"
     )]
     Failed {
         /// The crate.

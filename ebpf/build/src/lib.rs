@@ -8,6 +8,6 @@ mod choose;
 mod compile;
 mod probe;
 
-pub use choose::{Debian, Found, Kind, Missing, Nightly, Way, choose};
+pub use choose::{Debian, Found, Kind, Linker, Llvm, Missing, Nightly, Way, choose};
 pub use compile::{BuildError, Object, build};
 pub use probe::{TARGET, probe, tools_dir};
