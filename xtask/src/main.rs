@@ -1,1 +1,53 @@
-fn main() {}
+//! `cargo xtask setup|demo|test`: the tasks of this repository, each of which prepares the machine for itself.
+
+mod counts;
+mod demo;
+mod setup;
+mod test;
+
+use std::process::ExitCode;
+
+use anyhow::{Result, ensure};
+use clap::Parser;
+
+/// The tasks of this repository.
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+enum Task {
+    /// Install what building and testing need, and say by which way.
+    Setup(setup::Options),
+    /// Three applications, their policies, what each may reach: a show in network namespaces. Needs root.
+    Demo(demo::Options),
+    /// Every test, the end-to-end ones on the real kernel too. Needs root. Ends with `N passed, N failed`.
+    Test(test::Options),
+}
+
+fn main() -> ExitCode {
+    let ended = match Task::parse() {
+        Task::Setup(options) => setup::task(&options),
+        Task::Demo(options) => demo::task(&options),
+        Task::Test(options) => test::task(&options),
+    };
+    ended.unwrap_or_else(|error| {
+        eprintln!("error: {error:#}");
+        ExitCode::FAILURE
+    })
+}
+
+/// The cargo that runs us, else the one on PATH.
+fn cargo() -> std::process::Command {
+    std::process::Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
+}
+
+fn require_root(task: &str) -> Result<()> {
+    ensure!(
+        is_root(),
+        "`cargo xtask {task}` needs root: it makes network namespaces and loads eBPF. \
+         Try: sudo -E env PATH=\"$PATH\" cargo xtask {task}"
+    );
+    Ok(())
+}
+
+fn is_root() -> bool {
+    rustix::process::geteuid().is_root()
+}

@@ -1,0 +1,103 @@
+//! What the machine is and has.
+
+use std::{
+    env, fs,
+    path::{Path, PathBuf},
+};
+
+use egret_ebpf_build::{Found, probe};
+
+/// What the machine is to be ready for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Need {
+    /// Building, and the show.
+    Demo,
+    /// Building, and every test.
+    Test,
+}
+
+/// A program that is run, and the Debian package it comes in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Program {
+    pub name: &'static str,
+    pub package: &'static str,
+}
+
+const fn program(name: &'static str, package: &'static str) -> Program {
+    Program { name, package }
+}
+
+const DEMO: [Program; 2] = [program("ip", "iproute2"), program("nsenter", "util-linux")];
+
+const TEST: [Program; 4] = [
+    program("sysctl", "procps"),
+    program("tcpdump", "tcpdump"),
+    program("knotd", "knot"),
+    program("unbound", "unbound"),
+];
+
+/// Everything that the plan is made of.
+#[derive(Clone, Debug)]
+pub struct Machine {
+    /// What of eBPF's compilers is here.
+    pub found: Found,
+    /// Debian 12, whose security suite has the `rustc-web` line.
+    pub debian12: bool,
+    /// There is an apt-get.
+    pub apt: bool,
+    /// There is a rustup.
+    pub rustup: bool,
+    /// LLVM 22's development files, which `bpf-linker` is built with.
+    pub llvm22: bool,
+    /// Installing a package may start a service.
+    pub systemd: bool,
+    /// We may install packages.
+    pub root: bool,
+    /// Programs that are needed and not here.
+    pub absent: Vec<Program>,
+}
+
+/// Looks, without a network; some 100 ms.
+pub fn look(need: Need) -> Machine {
+    let wanted = DEMO.iter().chain(if need == Need::Test { &TEST[..] } else { &[] });
+    Machine {
+        found: probe(),
+        debian12: is_debian12(&fs::read_to_string("/etc/os-release").unwrap_or_default()),
+        apt: has("apt-get"),
+        rustup: has("rustup"),
+        llvm22: Path::new("/usr/lib/llvm-22/bin/llvm-config").exists(),
+        systemd: Path::new("/run/systemd/system").exists(),
+        root: crate::is_root(),
+        absent: wanted.copied().filter(|program| !has(program.name)).collect(),
+    }
+}
+
+fn is_debian12(os_release: &str) -> bool {
+    let says = |line: &str| os_release.lines().any(|each| each.replace('"', "") == line);
+    says("ID=debian") && says("VERSION_ID=12")
+}
+
+/// Daemons live in the `sbin`s, which the PATH of a person may leave out.
+fn has(program: &str) -> bool {
+    let path = env::var_os("PATH").unwrap_or_default();
+    let sbins = ["/usr/local/sbin", "/usr/sbin", "/sbin"].map(PathBuf::from);
+    env::split_paths(&path).chain(sbins).any(|dir| dir.join(program).is_file())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_debian_12_is_debian_12() {
+        let cases = [
+            ("PRETTY_NAME=\"Debian\"\nVERSION_ID=\"12\"\nID=debian\n", true),
+            ("ID=debian\nVERSION_ID=\"13\"\n", false),
+            ("ID=ubuntu\nID_LIKE=debian\nVERSION_ID=\"12\"\n", false),
+            ("", false),
+        ];
+        for (os_release, expected) in cases {
+            assert_eq!(is_debian12(os_release), expected, "{os_release}");
+        }
+    }
+}

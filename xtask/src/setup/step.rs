@@ -1,0 +1,156 @@
+//! What is installed, and the commands that install it. No I/O.
+
+use std::{fmt, path::Path};
+
+/// The compiler, its `core` for BPF, and the LLVM that both it and the linker use.
+pub const DEBIAN_TOOLCHAIN: [&str; 9] = [
+    "rustc-web",
+    "cargo-web",
+    "libstd-rust-web-dev-bpf",
+    "rust-web-src",
+    "rust-web-llvm",
+    "lld-22",
+    "clang-22",
+    "llvm-22-dev",
+    "libpolly-22-dev",
+];
+
+const LINKER_VERSION: &str = "0.13.0";
+
+/// One thing to install.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// Debian packages.
+    Packages {
+        /// Their names.
+        names: Vec<&'static str>,
+        /// The machine runs services, and starts those that a package brings.
+        systemd: bool,
+    },
+    /// `bpf-linker`, compiled against Debian's LLVM 22.
+    LinkerFromSource,
+    /// rustup's nightly with the source of `core`.
+    Nightly,
+    /// `bpf-linker` as upstream releases it, with an LLVM of its own.
+    LinkerFromRelease,
+}
+
+/// A command to run, without a shell.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Run {
+    pub environment: Vec<(&'static str, &'static str)>,
+    pub program: &'static str,
+    pub arguments: Vec<String>,
+}
+
+impl Step {
+    /// A few words, for the progress line and the log's name.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Step::Packages { .. } => "debian-packages",
+            Step::LinkerFromSource | Step::LinkerFromRelease => "bpf-linker",
+            Step::Nightly => "rust-nightly",
+        }
+    }
+
+    /// The commands, to run in order; `tools` is where what is no package goes.
+    pub fn commands(&self, tools: &Path) -> Vec<Run> {
+        match self {
+            Step::Packages { names, systemd } => apt(names, *systemd),
+            Step::LinkerFromSource => vec![linker_from_source(tools)],
+            Step::Nightly => vec![run(
+                "rustup",
+                &["toolchain", "install", "nightly", "--profile", "minimal", "--component", "rust-src"],
+            )],
+            Step::LinkerFromRelease => linker_from_release(tools),
+        }
+    }
+}
+
+fn run(program: &'static str, arguments: &[&str]) -> Run {
+    let arguments = arguments.iter().map(|&argument| argument.to_owned()).collect();
+    Run { environment: vec![], program, arguments }
+}
+
+fn apt(packages: &[&str], systemd: bool) -> Vec<Run> {
+    // Another apt-get may be at work on a machine that has just started.
+    let wait = ["-o", "DPkg::Lock::Timeout=300"];
+    let mut install = run("apt-get", &["install", "--yes", "--no-install-recommends"]);
+    install.arguments.extend(wait.iter().chain(packages).map(|&argument| argument.to_owned()));
+    install.environment = vec![("DEBIAN_FRONTEND", "noninteractive")];
+    let mut commands = vec![run("apt-get", &["update", wait[0], wait[1]]), install];
+    // DNS servers come as services that would listen on this machine; the tests start their own.
+    let services: Vec<&str> =
+        packages.iter().copied().filter(|name| ["knot", "unbound"].contains(name)).collect();
+    if systemd && !services.is_empty() {
+        let systemctl = |verb: &[&str]| run("systemctl", &[verb, &services].concat());
+        commands.insert(1, systemctl(&["mask", "--runtime"]));
+        commands.extend([systemctl(&["disable"]), systemctl(&["unmask", "--runtime"])]);
+    }
+    commands
+}
+
+fn linker_from_source(tools: &Path) -> Run {
+    let tools = tools.display().to_string();
+    let mut install =
+        run("cargo", &["install", "bpf-linker", "--version", LINKER_VERSION, "--locked", "--force"]);
+    let features = ["--no-default-features", "--features", "llvm-22", "--root", &tools];
+    install.arguments.extend(features.map(str::to_owned));
+    install.environment = vec![("LLVM_PREFIX", "/usr/lib/llvm-22")];
+    install
+}
+
+fn linker_from_release(tools: &Path) -> Vec<Run> {
+    let archive = format!("bpf-linker-{}-unknown-linux-musl.tar.zst", std::env::consts::ARCH);
+    let url = format!("https://github.com/aya-rs/bpf-linker/releases/download/v{LINKER_VERSION}/{archive}");
+    let (file, bin) = (tools.join(&archive).display().to_string(), tools.join("bin").display().to_string());
+    vec![
+        run(
+            "curl",
+            &["--fail", "--silent", "--show-error", "--location", "--retry", "3", "--output", &file, &url],
+        ),
+        run("tar", &["--extract", "--zstd", "--file", &file, "--directory", &bin]),
+    ]
+}
+
+impl fmt::Display for Run {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (name, value) in &self.environment {
+            write!(f, "{name}={value} ")?;
+        }
+        write!(f, "{} {}", self.program, self.arguments.join(" "))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_printed_can_be_pasted_into_a_shell() {
+        let cases = [
+            (
+                Step::LinkerFromSource,
+                "LLVM_PREFIX=/usr/lib/llvm-22 cargo install bpf-linker --version 0.13.0 --locked --force \
+                 --no-default-features --features llvm-22 --root /t",
+            ),
+            (
+                Step::Packages { names: vec!["iproute2", "knot"], systemd: false },
+                "apt-get update -o DPkg::Lock::Timeout=300\nDEBIAN_FRONTEND=noninteractive apt-get install --yes \
+                 --no-install-recommends -o DPkg::Lock::Timeout=300 iproute2 knot",
+            ),
+            (
+                Step::Packages { names: vec!["iproute2", "knot"], systemd: true },
+                "apt-get update -o DPkg::Lock::Timeout=300\nsystemctl mask --runtime knot\n\
+                 DEBIAN_FRONTEND=noninteractive apt-get install --yes --no-install-recommends \
+                 -o DPkg::Lock::Timeout=300 iproute2 knot\n\
+                 systemctl disable knot\nsystemctl unmask --runtime knot",
+            ),
+            (Step::Nightly, "rustup toolchain install nightly --profile minimal --component rust-src"),
+        ];
+        for (step, expected) in cases {
+            let lines: Vec<_> = step.commands(Path::new("/t")).iter().map(Run::to_string).collect();
+            assert_eq!(lines.join("\n"), expected);
+        }
+    }
+}

@@ -1,0 +1,106 @@
+//! `cargo xtask test`: runs every suite, shows what they print and adds up what they count.
+
+use std::{
+    env,
+    io::{BufRead as _, BufReader, IsTerminal as _, Read},
+    path::PathBuf,
+    process::{Command, ExitCode, Stdio},
+    thread,
+};
+
+use anyhow::{Context as _, Result, bail};
+
+use crate::{cargo, counts::Counts, require_root, setup};
+
+/// Which tests.
+#[derive(clap::Args)]
+pub struct Options {
+    /// Only tests whose name contains this.
+    filter: Option<String>,
+}
+
+/// Exit 0 only where tests ran and none failed; the last line counts them.
+pub fn task(options: &Options) -> Result<ExitCode> {
+    require_root("test")?;
+    setup::prepare(setup::Need::Test)?;
+    let mut total = Counts::default();
+    let mut broken = Vec::new();
+    for mut suite in suites(options.filter.as_deref())? {
+        let (counts, success) = run(&mut suite)?;
+        total += counts;
+        if !success && counts.failed == 0 {
+            broken.push(format!("{suite:?} failed without counting a failed test: see above"));
+        }
+    }
+    if total == Counts::default() && broken.is_empty() {
+        broken.push("no test ran".to_owned());
+    }
+    for line in &broken {
+        eprintln!("error: {line}");
+    }
+    println!("{total}");
+    Ok(if total.failed == 0 && broken.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// A binary of this workspace, beside ours: where cargo's target directory is, cargo alone knows.
+pub fn built(name: &str) -> Result<PathBuf> {
+    let path = env::current_exe()?.with_file_name(name);
+    if path.exists() { Ok(path) } else { bail!("{} was not built", path.display()) }
+}
+
+/// The tests, then those in documentation, which nextest leaves out. `--workspace` in both: the integration tests of
+/// `egret` make cargo build its binary, which the end-to-end tests start.
+fn suites(filter: Option<&str>) -> Result<Vec<Command>> {
+    let nextest = cargo().args(["nextest", "--version"]).output().is_ok_and(|output| output.status.success());
+    let mut tests = cargo();
+    if nextest {
+        // What must run alone is said in .config/nextest.toml.
+        tests.args(["nextest", "run", "--no-fail-fast", "--no-tests=pass"]);
+    } else {
+        tests.args(["test", "--no-fail-fast", "--all-targets"]).env("RUST_TEST_THREADS", "1");
+    }
+    let mut docs = cargo();
+    docs.args(["test", "--doc", "--no-fail-fast"]);
+    let egret = env::current_exe()?.with_file_name("egret");
+    let mut suites = vec![tests, docs];
+    for suite in &mut suites {
+        suite.arg("--workspace").args(filter).env("EGRET_BIN", &egret);
+        if std::io::stdout().is_terminal() {
+            suite.env("CARGO_TERM_COLOR", "always");
+        }
+    }
+    Ok(suites)
+}
+
+fn run(suite: &mut Command) -> Result<(Counts, bool)> {
+    let mut child = suite
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .with_context(|| format!("{suite:?} did not start"))?;
+    let stderr = child.stderr.take().context("stderr was piped")?;
+    let stdout = child.stdout.take().context("stdout was piped")?;
+    let counts = thread::scope(|scope| {
+        let other = scope.spawn(|| relay(stderr, |line| eprintln!("{line}")));
+        let counts = relay(stdout, |line| println!("{line}"));
+        other.join().map(|other| counts + other)
+    });
+    let counts = counts.map_err(|_| anyhow::anyhow!("reading what the tests print failed"))?;
+    Ok((counts, child.wait()?.success()))
+}
+
+/// Shows every line and adds up those that count.
+fn relay(from: impl Read, show: impl Fn(&str)) -> Counts {
+    let mut counts = Counts::default();
+    let mut reader = BufReader::new(from);
+    let mut line = Vec::new();
+    // Bytes, not text: what a test prints may be no UTF-8, and must not end the reading.
+    while reader.read_until(b'\n', &mut line).is_ok_and(|read| read > 0) {
+        let text = String::from_utf8_lossy(&line);
+        show(text.trim_end_matches('\n'));
+        counts += Counts::in_line(&text).unwrap_or_default();
+        line.clear();
+    }
+    counts
+}
