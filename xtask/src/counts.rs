@@ -14,16 +14,22 @@ pub struct Counts {
     pub failed: u32,
 }
 
+/// Whose summary is read. Never both: nextest shows what a failed test printed, libtest's summary of that one included.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Runner {
+    /// `Summary [   0.016s] 5 tests run: 4 passed (1 slow), 1 failed, 0 skipped`, once.
+    Nextest,
+    /// `test result: ok. 4 passed; 0 failed; 0 ignored; ...`, once per test binary.
+    Libtest,
+}
+
 impl Counts {
-    /// What a summary line counts; `None` for every other line. Two shapes are known, nextest's
-    /// `Summary [   0.016s] 5 tests run: 4 passed (1 slow), 1 failed, 0 skipped` and libtest's
-    /// `test result: ok. 4 passed; 0 failed; 0 ignored; ...`.
-    pub fn in_line(line: &str) -> Option<Self> {
+    /// What a summary line of this runner counts; `None` for every other line.
+    pub fn in_line(line: &str, runner: Runner) -> Option<Self> {
         let line = without_colours(line);
-        let line = line.trim();
-        let items = match line.strip_prefix("test result: ") {
-            Some(rest) => rest.split_once(". ")?.1,
-            None => line.strip_prefix("Summary [")?.split_once(" run: ")?.1,
+        let items = match runner {
+            Runner::Nextest => line.trim().strip_prefix("Summary [")?.split_once(" run: ")?.1,
+            Runner::Libtest => line.strip_prefix("test result: ")?.split_once(". ")?.1,
         };
         let mut counts = Self::default();
         for item in without_brackets(items).split([',', ';']) {
@@ -89,29 +95,31 @@ mod tests {
 
     #[test]
     fn only_summary_lines_count_and_every_way_to_fail_is_a_failure() {
-        let cases = [
+        let nextest = [
             ("     Summary [   0.016s] 4 tests run: 4 passed, 0 skipped", Some((4, 0))),
             ("     Summary [   0.016s] 1 test run: 0 passed, 1 failed, 7 skipped", Some((0, 1))),
             (
-                "Summary [ 62.1s] 8/9 tests run: 4 passed (1 slow, 2 leaky), 1 failed, 2 timed out, 1 exec failed, 3 skipped",
+                "Summary [ 62.1s] 8/9 tests run: 4 passed (1 slow, 2 leaky), 1 failed, 2 timed out, 1 exec failed",
                 Some((4, 4)),
             ),
             (
-                "\x1b[32;1m     Summary\x1b[0m [   0.016s] \x1b[1m4\x1b[0m tests run: \x1b[1m4\x1b[0m \x1b[32;1mpassed\x1b[0m, \x1b[1m0\x1b[0m skipped",
+                "\x1b[32;1m     Summary\x1b[0m [ 0.1s] \x1b[1m4\x1b[0m tests run: \x1b[1m4\x1b[0m passed",
                 Some((4, 0)),
             ),
-            (
-                "test result: ok. 4 passed; 0 failed; 1 ignored; 0 measured; 0 filtered out; finished in 0.00s",
-                Some((4, 0)),
-            ),
+            ("        PASS [   0.004s] xtask counts::tests::it", None),
+            ("test result: FAILED. 3 passed; 2 failed; 0 ignored", None),
+            ("4 passed, 0 failed", None),
+        ];
+        let libtest = [
+            ("test result: ok. 4 passed; 0 failed; 1 ignored; 0 measured; finished in 0.00s", Some((4, 0))),
             ("test result: \x1b[31mFAILED\x1b[0m. 3 passed; 2 failed; 0 ignored", Some((3, 2))),
             ("test counts::tests::it ... ok", None),
-            ("        PASS [   0.004s] xtask counts::tests::it", None),
-            ("4 passed, 0 failed", None),
             ("", None),
         ];
-        for (line, expected) in cases {
-            let counts = Counts::in_line(line).map(|counts| (counts.passed, counts.failed));
+        let with = |runner| move |(line, expected)| (runner, line, expected);
+        let cases = nextest.map(with(Runner::Nextest)).into_iter().chain(libtest.map(with(Runner::Libtest)));
+        for (runner, line, expected) in cases {
+            let counts = Counts::in_line(line, runner).map(|counts| (counts.passed, counts.failed));
             assert_eq!(counts, expected, "{line}");
         }
     }

@@ -10,7 +10,11 @@ use std::{
 
 use anyhow::{Context as _, Result, bail};
 
-use crate::{cargo, counts::Counts, require_root, setup};
+use crate::{
+    cargo,
+    counts::{Counts, Runner},
+    require_root, setup,
+};
 
 /// Which tests.
 #[derive(clap::Args)]
@@ -25,11 +29,13 @@ pub fn task(options: &Options) -> Result<ExitCode> {
     setup::prepare(setup::Need::Test)?;
     let mut total = Counts::default();
     let mut broken = Vec::new();
-    for mut suite in suites(options.filter.as_deref())? {
-        let (counts, success) = run(&mut suite)?;
+    for (mut suite, runner) in suites(options.filter.as_deref())? {
+        let (counts, success) = run(&mut suite, runner)?;
         total += counts;
         if !success && counts.failed == 0 {
-            broken.push(format!("{suite:?} failed without counting a failed test: see above"));
+            let arguments: Vec<_> = suite.get_args().map(|argument| argument.to_string_lossy()).collect();
+            broken
+                .push(format!("`cargo {}` failed before or after its tests: see above", arguments.join(" ")));
         }
     }
     if total == Counts::default() && broken.is_empty() {
@@ -48,9 +54,9 @@ pub fn built(name: &str) -> Result<PathBuf> {
     if path.exists() { Ok(path) } else { bail!("{} was not built", path.display()) }
 }
 
-/// The tests, then those in documentation, which nextest leaves out. `--workspace` in both: the integration tests of
+/// The tests in documentation, which nextest leaves out, then all others. `--workspace` in both: the integration tests of
 /// `egret` make cargo build its binary, which the end-to-end tests start.
-fn suites(filter: Option<&str>) -> Result<Vec<Command>> {
+fn suites(filter: Option<&str>) -> Result<Vec<(Command, Runner)>> {
     let nextest = cargo().args(["nextest", "--version"]).output().is_ok_and(|output| output.status.success());
     let mut tests = cargo();
     if nextest {
@@ -62,8 +68,9 @@ fn suites(filter: Option<&str>) -> Result<Vec<Command>> {
     let mut docs = cargo();
     docs.args(["test", "--doc", "--no-fail-fast"]);
     let egret = env::current_exe()?.with_file_name("egret");
-    let mut suites = vec![tests, docs];
-    for suite in &mut suites {
+    let runner = if nextest { Runner::Nextest } else { Runner::Libtest };
+    let mut suites = vec![(docs, Runner::Libtest), (tests, runner)];
+    for (suite, _) in &mut suites {
         suite.arg("--workspace").args(filter).env("EGRET_BIN", &egret);
         if std::io::stdout().is_terminal() {
             suite.env("CARGO_TERM_COLOR", "always");
@@ -72,7 +79,7 @@ fn suites(filter: Option<&str>) -> Result<Vec<Command>> {
     Ok(suites)
 }
 
-fn run(suite: &mut Command) -> Result<(Counts, bool)> {
+fn run(suite: &mut Command, runner: Runner) -> Result<(Counts, bool)> {
     let mut child = suite
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
@@ -82,8 +89,8 @@ fn run(suite: &mut Command) -> Result<(Counts, bool)> {
     let stderr = child.stderr.take().context("stderr was piped")?;
     let stdout = child.stdout.take().context("stdout was piped")?;
     let counts = thread::scope(|scope| {
-        let other = scope.spawn(|| relay(stderr, |line| eprintln!("{line}")));
-        let counts = relay(stdout, |line| println!("{line}"));
+        let other = scope.spawn(|| relay(stderr, runner, |line| eprintln!("{line}")));
+        let counts = relay(stdout, runner, |line| println!("{line}"));
         other.join().map(|other| counts + other)
     });
     let counts = counts.map_err(|_| anyhow::anyhow!("reading what the tests print failed"))?;
@@ -91,7 +98,7 @@ fn run(suite: &mut Command) -> Result<(Counts, bool)> {
 }
 
 /// Shows every line and adds up those that count.
-fn relay(from: impl Read, show: impl Fn(&str)) -> Counts {
+fn relay(from: impl Read, runner: Runner, show: impl Fn(&str)) -> Counts {
     let mut counts = Counts::default();
     let mut reader = BufReader::new(from);
     let mut line = Vec::new();
@@ -99,7 +106,7 @@ fn relay(from: impl Read, show: impl Fn(&str)) -> Counts {
     while reader.read_until(b'\n', &mut line).is_ok_and(|read| read > 0) {
         let text = String::from_utf8_lossy(&line);
         show(text.trim_end_matches('\n'));
-        counts += Counts::in_line(&text).unwrap_or_default();
+        counts += Counts::in_line(&text, runner).unwrap_or_default();
         line.clear();
     }
     counts
