@@ -71,10 +71,10 @@ fn every_crate_and_folder_opens_with_what_it_is() {
     let mut heads: BTreeSet<PathBuf> = BTreeSet::new();
     for path in sources().into_iter().filter(|path| path.iter().any(|part| part == "src")) {
         let dir = path.parent().expect("in a directory");
-        if !dir.ends_with("src") {
-            heads.insert(dir.join("mod.rs"));
-        } else if path.ends_with("lib.rs") || path.ends_with("main.rs") {
+        if dir.ends_with("src/bin") || path.ends_with("src/lib.rs") || path.ends_with("src/main.rs") {
             heads.insert(path);
+        } else if !dir.ends_with("src") {
+            heads.insert(dir.join("mod.rs"));
         }
     }
     let mute = |path: &&PathBuf| !fs::read_to_string(path).is_ok_and(|text| text.starts_with("//!"));

@@ -46,7 +46,8 @@ pub(super) fn run(args: &Args) -> Result<Exit, Failure> {
         print_json(&json)?;
     } else {
         for checked in &report.files {
-            print(&mut anstream::stdout().lock(), &mut anstream::stderr().lock(), checked).map_err(cannot_write)?;
+            print(&mut anstream::stdout().lock(), &mut anstream::stderr().lock(), checked)
+                .map_err(cannot_write)?;
         }
     }
     Ok(match report.exit_code() {

@@ -29,12 +29,7 @@ const fn program(name: &'static str, package: &'static str) -> Program {
 
 const DEMO: [Program; 2] = [program("ip", "iproute2"), program("nsenter", "util-linux")];
 
-const TEST: [Program; 4] = [
-    program("sysctl", "procps"),
-    program("tcpdump", "tcpdump"),
-    program("knotd", "knot"),
-    program("unbound", "unbound"),
-];
+const TEST: [Program; 1] = [program("unbound", "unbound")];
 
 /// Everything that the plan is made of.
 #[derive(Clone, Debug)]

@@ -17,6 +17,9 @@ pub const DEBIAN_TOOLCHAIN: [&str; 9] = [
 
 const LINKER_VERSION: &str = "0.13.0";
 
+/// Packages that would start a service of their name on this machine; the tests start their own.
+const SERVICES: [&str; 1] = ["unbound"];
+
 /// One thing to install.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Step {
@@ -79,9 +82,7 @@ fn apt(packages: &[&str], systemd: bool) -> Vec<Run> {
     install.arguments.extend(wait.iter().chain(packages).map(|&argument| argument.to_owned()));
     install.environment = vec![("DEBIAN_FRONTEND", "noninteractive")];
     let mut commands = vec![run("apt-get", &["update", wait[0], wait[1]]), install];
-    // DNS servers come as services that would listen on this machine; the tests start their own.
-    let services: Vec<&str> =
-        packages.iter().copied().filter(|name| ["knot", "unbound"].contains(name)).collect();
+    let services: Vec<&str> = packages.iter().copied().filter(|name| SERVICES.contains(name)).collect();
     if systemd && !services.is_empty() {
         let systemctl = |verb: &[&str]| run("systemctl", &[verb, &services].concat());
         commands.insert(1, systemctl(&["mask", "--runtime"]));
@@ -135,16 +136,16 @@ mod tests {
                  --no-default-features --features llvm-22 --root /t",
             ),
             (
-                Step::Packages { names: vec!["iproute2", "knot"], systemd: false },
+                Step::Packages { names: vec!["iproute2", "unbound"], systemd: false },
                 "apt-get update -o DPkg::Lock::Timeout=300\nDEBIAN_FRONTEND=noninteractive apt-get install --yes \
-                 --no-install-recommends -o DPkg::Lock::Timeout=300 iproute2 knot",
+                 --no-install-recommends -o DPkg::Lock::Timeout=300 iproute2 unbound",
             ),
             (
-                Step::Packages { names: vec!["iproute2", "knot"], systemd: true },
-                "apt-get update -o DPkg::Lock::Timeout=300\nsystemctl mask --runtime knot\n\
+                Step::Packages { names: vec!["iproute2", "unbound"], systemd: true },
+                "apt-get update -o DPkg::Lock::Timeout=300\nsystemctl mask --runtime unbound\n\
                  DEBIAN_FRONTEND=noninteractive apt-get install --yes --no-install-recommends \
-                 -o DPkg::Lock::Timeout=300 iproute2 knot\n\
-                 systemctl disable knot\nsystemctl unmask --runtime knot",
+                 -o DPkg::Lock::Timeout=300 iproute2 unbound\n\
+                 systemctl disable unbound\nsystemctl unmask --runtime unbound",
             ),
             (Step::Nightly, "rustup toolchain install nightly --profile minimal --component rust-src"),
         ];
