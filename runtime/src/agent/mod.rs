@@ -1,7 +1,19 @@
 //! The agent: every part wired together.
+//!
+//! [`run`] is the composition root, to be read from top to bottom. One task owns all that changes ([`reconcile`]); two
+//! threads serve the rings of the kernel ([`answers`], [`events`]); the API reads what they share ([`node`]).
 
+mod answers;
 mod config;
 mod error;
+mod events;
+mod locate;
+mod node;
+mod reconcile;
+mod run;
+mod traffic;
+mod watch;
 
 pub use config::{Config, ConfigErrors, ConfigProblem, DEFAULT_SOCKET, Settings};
 pub use error::AgentError;
+pub use run::run;

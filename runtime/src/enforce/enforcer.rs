@@ -16,7 +16,6 @@ use crate::kernel::maps::{Reader, Room, Writer, address};
 use crate::kernel::{KernelError, Pins};
 use crate::model::WorkloadId;
 use crate::policy::Ruleset;
-use crate::state::Snapshot;
 
 /// Longer than any program runs: what an old word led to may go after it.
 const GRACE: Duration = Duration::from_millis(20);
@@ -81,26 +80,20 @@ impl Enforcer {
         &mut self.numbers
     }
 
-    /// What a restart needs.
-    #[must_use]
-    pub fn snapshot(&self, boot_id: &str) -> Snapshot {
-        self.numbers.snapshot(boot_id)
+    /// The workload's index, and whether it had one already.
+    pub fn index_of(&mut self, id: &WorkloadId, ifindex: u32) -> Result<(WorkloadIndex, bool), KernelError> {
+        let full = || anyhow::anyhow!("the node has no index left for a workload");
+        self.numbers.workload(id, ifindex).ok_or_else(|| KernelError::failed(format!("place {id}"), full()))
     }
 
-    /// Gives a workload its index, its maps, its addresses and its resolvers. Nothing is judged before
-    /// [`Self::put_in_force`], and no packet comes before [`Self::open_interface`].
-    pub fn place(&mut self, id: &WorkloadId, placement: Placement) -> Result<WorkloadIndex, KernelError> {
-        let (index, known) = self.numbers.workload(id, placement.ifindex).ok_or_else(|| {
-            KernelError::failed(
-                format!("place {id}"),
-                anyhow::anyhow!("the node has no index left for a workload"),
-            )
-        })?;
-        if known {
-            self.writer.make_room(index, self.room)?;
-        } else {
-            self.writer.empty_room(index, self.room)?;
-        }
+    /// Gives a workload its maps: empty ones for a new index, what is there for one that is known.
+    pub fn make_room(&mut self, index: WorkloadIndex, known: bool) -> Result<(), KernelError> {
+        if known { self.writer.make_room(index, self.room) } else { self.writer.empty_room(index, self.room) }
+    }
+
+    /// Writes a workload's addresses and resolvers. Nothing is judged before [`Self::put_in_force`], and no packet
+    /// comes before [`Self::open_interface`].
+    pub fn place(&mut self, index: WorkloadIndex, placement: Placement) -> Result<(), KernelError> {
         let before = self.placed.entry(index).or_default().placement.clone();
         for address in before.addresses.difference(&placement.addresses) {
             self.writer.remove_address(own(index, *address))?;
@@ -120,7 +113,7 @@ impl Enforcer {
         }
         self.writer.set_link(index, placement.ifindex)?;
         self.placed.entry(index).or_default().placement = placement;
-        Ok(index)
+        Ok(())
     }
 
     /// Lets the packets of the workload's interface be judged.

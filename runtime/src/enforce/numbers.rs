@@ -6,7 +6,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use egret_abi::{Class, RULESETS_MAX, RuleId, RulesetId, WORKLOADS_MAX, WorkloadIndex};
 
 use crate::model::{Pattern, WorkloadId};
-use crate::policy::RuleRef;
+use crate::policy::{RuleRef, Ruleset};
 use crate::state::{ClassNumber, NextNumbers, RuleNumber, Snapshot, WorkloadNumber};
 
 /// The words of rule numbers, for whoever tells a verdict. A number never changes its meaning.
@@ -33,6 +33,8 @@ pub struct Numbers {
     rule_names: RuleNames,
     workloads: HashMap<WorkloadId, (WorkloadIndex, u32)>,
     next: NextNumbers,
+    /// Whether a number was given out since the last snapshot.
+    fresh: bool,
 }
 
 impl Default for Numbers {
@@ -43,6 +45,7 @@ impl Default for Numbers {
             rule_names: RuleNames::default(),
             workloads: HashMap::new(),
             next: NextNumbers { class: 1, rule: RuleId::FIRST, ruleset: 1, workload: 1 },
+            fresh: false,
         }
     }
 }
@@ -72,6 +75,7 @@ impl Numbers {
                 .map(|number| (number.id.clone(), (WorkloadIndex(number.index), number.ifindex)))
                 .collect(),
             next: snapshot.next,
+            fresh: false,
         };
         for (rule, id) in &numbers.rules {
             numbers.rule_names.insert(*id, rule.clone());
@@ -79,9 +83,15 @@ impl Numbers {
         numbers
     }
 
-    /// What a restart needs of them.
+    /// Whether a number was given out since the last [`Self::snapshot`]: it must be on disk before it is in a map.
     #[must_use]
-    pub fn snapshot(&self, boot_id: &str) -> Snapshot {
+    pub fn have_news(&self) -> bool {
+        self.fresh
+    }
+
+    /// What a restart needs of them.
+    pub fn snapshot(&mut self, boot_id: &str) -> Snapshot {
+        self.fresh = false;
         let rules = self.rules.iter().map(|(rule, id)| RuleNumber {
             policy: rule.policy.clone(),
             rule: rule.rule.clone(),
@@ -102,6 +112,7 @@ impl Numbers {
             rules: rules.collect(),
             workloads: workloads.collect(),
             next: self.next,
+            policies: Vec::new(),
         }
     }
 
@@ -116,6 +127,7 @@ impl Numbers {
         let number = *self.classes.entry(pattern.clone()).or_insert_with(|| {
             let number = self.next.class;
             self.next.class += 1;
+            self.fresh = true;
             number
         });
         Class::name(number)
@@ -128,9 +140,20 @@ impl Numbers {
         }
         let id = RuleId(self.next.rule);
         self.next.rule += 1;
+        self.fresh = true;
         self.rules.insert(rule.clone(), id);
         self.rule_names.insert(id, rule.clone());
         id
+    }
+
+    /// Gives a number to every class and rule of `ruleset`; the patterns with theirs.
+    pub fn words_of(&mut self, ruleset: &Ruleset) -> Vec<(Pattern, Class)> {
+        for (applied, observed) in ruleset.rules.values() {
+            for (_, rule) in applied.iter().chain(observed) {
+                self.rule(rule);
+            }
+        }
+        ruleset.names.iter().map(|pattern| (pattern.clone(), self.class(pattern))).collect()
     }
 
     /// A ruleset number that `taken` does not hold; the longest unused first, so that none comes back at once.
@@ -148,10 +171,12 @@ impl Numbers {
     /// A workload's index, and whether it had one already; `None` where all are in use.
     pub fn workload(&mut self, id: &WorkloadId, ifindex: u32) -> Option<(WorkloadIndex, bool)> {
         if let Some((index, known)) = self.workloads.get_mut(id) {
+            self.fresh |= *known != ifindex;
             *known = ifindex;
             return Some((*index, true));
         }
         let index = self.free_index()?;
+        self.fresh = true;
         self.workloads.insert(id.clone(), (index, ifindex));
         Some((index, false))
     }
@@ -173,7 +198,7 @@ impl Numbers {
 
     /// Takes a workload's index back.
     pub fn retire(&mut self, id: &WorkloadId) {
-        self.workloads.remove(id);
+        self.fresh |= self.workloads.remove(id).is_some();
     }
 }
 

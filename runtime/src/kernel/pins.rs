@@ -51,20 +51,6 @@ impl Pins {
         self.links().join(format!("{}-{}", workload.0, hook.word()))
     }
 
-    /// The workloads that have a link pinned.
-    #[must_use]
-    pub fn linked(&self) -> Vec<WorkloadIndex> {
-        let Ok(entries) = fs::read_dir(self.links()) else { return Vec::new() };
-        let mut found: Vec<_> = entries
-            .filter_map(|entry| {
-                entry.ok()?.file_name().to_str()?.split_once('-')?.0.parse().ok().map(WorkloadIndex)
-            })
-            .collect();
-        found.sort_unstable();
-        found.dedup();
-        found
-    }
-
     /// Whether a map of an earlier agent is there.
     #[must_use]
     pub fn have_maps(&self) -> bool {
@@ -78,18 +64,28 @@ impl Pins {
         }
     }
 
-    /// Takes away everything: links first, so that no program runs on maps that are gone.
+    /// Takes away every link and map of this version, and leaves the folders: links first, so that no program runs on
+    /// maps that are gone.
+    ///
+    /// # Errors
+    /// Where a pin cannot be removed.
+    pub fn clear(&self) -> Result<(), KernelError> {
+        for folder in [self.links(), self.maps()] {
+            let entries = fs::read_dir(&folder).doing(|| format!("read the folder {}", folder.display()))?;
+            for entry in entries.flatten() {
+                let path = entry.path();
+                fs::remove_file(&path).doing(|| format!("remove the pin {}", path.display()))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes away everything, the folders too.
     ///
     /// # Errors
     /// Where a pin cannot be removed.
     pub fn remove_all(&self) -> Result<(), KernelError> {
-        for workload in self.linked() {
-            self.unlink(workload);
-        }
-        if self.root.exists() {
-            fs::remove_dir_all(&self.root)
-                .doing(|| format!("remove the pins below {}", self.root.display()))?;
-        }
-        Ok(())
+        self.clear()?;
+        fs::remove_dir_all(&self.root).doing(|| format!("remove the folder {}", self.root.display()))
     }
 }

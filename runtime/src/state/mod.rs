@@ -8,4 +8,4 @@ pub mod file;
 pub mod snapshot;
 
 pub use file::{StateError, read, write};
-pub use snapshot::{ClassNumber, Damage, NextNumbers, RuleNumber, Snapshot, WorkloadNumber};
+pub use snapshot::{ClassNumber, Damage, NextNumbers, PolicyText, RuleNumber, Snapshot, WorkloadNumber};

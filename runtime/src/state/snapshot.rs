@@ -31,6 +31,18 @@ pub struct Snapshot {
     pub workloads: Vec<WorkloadNumber>,
     /// The numbers that were never given out.
     pub next: NextNumbers,
+    /// The policy files last accepted, as they were: what is in force where a file is bad at the next start. They
+    /// outlive a reboot.
+    pub policies: Vec<PolicyText>,
+}
+
+/// An accepted policy file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PolicyText {
+    /// The file, as problems and origins name it.
+    pub file: String,
+    /// What it said.
+    pub text: String,
 }
 
 /// The class of a name pattern.

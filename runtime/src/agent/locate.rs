@@ -1,0 +1,115 @@
+//! Finds a workload's interface pair: its own device, and the host side of it on the node.
+
+use std::path::{Path, PathBuf};
+
+use crate::kernel::netns::{self, Device, NetNs, Survey, Watch};
+use crate::model::Place;
+
+/// A workload that was found.
+pub struct Located {
+    /// Its network namespace.
+    pub netns: NetNs,
+    /// A view of it.
+    pub watch: Watch,
+    /// What was there.
+    pub survey: Survey,
+    /// Its own device.
+    pub device: Device,
+    /// The host side.
+    pub host: Device,
+}
+
+impl Located {
+    /// Why some of its packets pass no hook, where that is so.
+    #[must_use]
+    pub fn gap(&self) -> Option<String> {
+        other_ways_out(&self.survey, &self.device)
+    }
+}
+
+/// The devices besides `device` that are up, and whose packets no hook sees.
+#[must_use]
+pub fn other_ways_out(survey: &Survey, device: &Device) -> Option<String> {
+    let others: Vec<_> = survey
+        .devices
+        .iter()
+        .filter(|other| other.up && !other.loopback && other.index != device.index)
+        .map(|other| format!("`{}`", other.name))
+        .collect();
+    (!others.is_empty()).then(|| {
+        format!(
+            "it has another interface, {}, whose packets Egret does not see; take it away",
+            others.join(", ")
+        )
+    })
+}
+
+/// The path of a namespace: a name is one under /run/netns.
+#[must_use]
+pub fn path_of(netns: &str) -> PathBuf {
+    if netns.contains('/') { PathBuf::from(netns) } else { Path::new("/run/netns").join(netns) }
+}
+
+/// Finds a workload from the node's own namespace, whose devices are in `node`.
+///
+/// # Errors
+/// Why it cannot be covered, and what to do.
+pub async fn locate(place: &Place, own: &NetNs, node: &Survey) -> Result<Located, String> {
+    match place {
+        Place::Netns(name) => {
+            let path = path_of(name);
+            let netns = NetNs::open(&path).map_err(|error| {
+                format!("its network namespace {} cannot be opened: {error}", path.display())
+            })?;
+            if netns.inode == own.inode {
+                return Err("it is in the node's own network namespace; give it one of its own".to_owned());
+            }
+            in_namespace(netns, node).await
+        }
+        Place::Interface(name) => {
+            let host = node.devices.iter().find(|device| device.name == *name);
+            let host = host.ok_or_else(|| format!("the node has no interface `{name}`"))?;
+            behind(host, own).await
+        }
+    }
+}
+
+async fn survey(netns: &NetNs) -> Result<(Watch, Survey), String> {
+    let watch = Watch::open(netns).map_err(|error| error.to_string())?;
+    let survey = watch.survey().await.map_err(|error| error.to_string())?;
+    Ok((watch, survey))
+}
+
+async fn in_namespace(netns: NetNs, node: &Survey) -> Result<Located, String> {
+    let (watch, survey) = survey(&netns).await?;
+    let pair = survey.devices.iter().filter(|device| device.is_pair()).find_map(|device| {
+        let host = node.devices.iter().find(|host| is_pair(host, device))?;
+        Some((device.clone(), host.clone()))
+    });
+    let (device, host) = pair.ok_or_else(|| match survey.devices.iter().find(|device| !device.loopback) {
+        None => "it has no interface yet".to_owned(),
+        Some(device) => format!(
+            "its interface `{}` is not one end of a veth pair whose other end is on the node; Egret covers such pairs",
+            device.name
+        ),
+    })?;
+    Ok(Located { netns, watch, survey, device, host })
+}
+
+/// The namespace that holds the other end of the node's `host`.
+async fn behind(host: &Device, own: &NetNs) -> Result<Located, String> {
+    if !host.is_pair() {
+        return Err(format!("`{}` is not one end of a veth pair", host.name));
+    }
+    for netns in netns::all(own) {
+        let Ok((watch, survey)) = survey(&netns).await else { continue };
+        if let Some(device) = survey.devices.iter().find(|device| is_pair(host, device)).cloned() {
+            return Ok(Located { netns, watch, survey, device, host: host.clone() });
+        }
+    }
+    Err(format!("no network namespace holds the other end of `{}`", host.name))
+}
+
+fn is_pair(host: &Device, device: &Device) -> bool {
+    host.is_pair() && device.is_pair() && host.link == Some(device.index) && device.link == Some(host.index)
+}

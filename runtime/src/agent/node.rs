@@ -1,0 +1,247 @@
+//! What the parts of the agent share, and what the API reads.
+
+use std::collections::{BTreeMap, HashMap};
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+
+use egret_abi::{Counter, WorkloadIndex};
+use jiff::Timestamp;
+use tokio::sync::broadcast;
+
+use super::traffic::Traffic;
+use crate::api::{
+    ApiPlaces, Dest, EffectiveMode, ExplainError, FlowFilter, Host, NotCovered, NotReady, PolicyProblem,
+    PolicyStatus, Source, Status, WorkloadRow, WorkloadTotals,
+};
+use crate::enforce::Binder;
+use crate::flows::FlowLog;
+use crate::kernel::maps::Reader;
+use crate::kernel::{clock, preflight};
+use crate::model::{Coverage, FlowRecord, Name, Workload, WorkloadId, WorkloadRef};
+use crate::policy::{Accepted, Ranges, explain};
+
+/// A workload as the reconciling task left it.
+#[derive(Clone, Debug)]
+pub struct Shown {
+    /// What the operator said of it.
+    pub workload: Workload,
+    /// The resolvers it trusts.
+    pub resolvers: Vec<IpAddr>,
+    /// Whether it is covered.
+    pub coverage: Coverage,
+    /// Its index, where it has one.
+    pub index: Option<WorkloadIndex>,
+    /// Its own addresses.
+    pub addresses: Vec<IpAddr>,
+    /// The host side of its interface pair.
+    pub interface: Option<String>,
+    /// What its policies come to, once they are in the maps.
+    pub mode: EffectiveMode,
+    /// The policies that select it, once they are in the maps.
+    pub policies: Vec<String>,
+}
+
+/// What the reconciling task publishes after every change.
+#[derive(Debug, Default)]
+pub struct View {
+    /// Every workload.
+    pub workloads: BTreeMap<WorkloadId, Shown>,
+    /// The policies in force.
+    pub accepted: Accepted,
+    /// What is wrong with policy files.
+    pub problems: Vec<PolicyProblem>,
+    /// What is of the cluster and of the node.
+    pub ranges: Ranges,
+    /// Whether the first pass is done.
+    pub ready: bool,
+    /// For events: who sent.
+    pub by_index: HashMap<WorkloadIndex, Arc<WorkloadRef>>,
+}
+
+/// The shared half of the agent.
+pub struct Node {
+    /// Flow records.
+    pub log: FlowLog,
+    view: RwLock<View>,
+    binder: Arc<Mutex<Binder>>,
+    traffic: Mutex<Traffic>,
+    reader: Reader,
+    resolvers: Vec<IpAddr>,
+    places: ApiPlaces,
+    since: Timestamp,
+}
+
+impl Node {
+    /// An agent that has nothing to show yet.
+    pub fn new(
+        log: FlowLog,
+        binder: Arc<Mutex<Binder>>,
+        reader: Reader,
+        resolvers: Vec<IpAddr>,
+        places: ApiPlaces,
+    ) -> Self {
+        Self {
+            log,
+            view: RwLock::default(),
+            binder,
+            traffic: Mutex::new(Traffic::new()),
+            reader,
+            resolvers,
+            places,
+            since: Timestamp::now(),
+        }
+    }
+
+    /// Publishes a change.
+    pub fn publish(&self, change: impl FnOnce(&mut View)) {
+        change(&mut self.view.write().unwrap_or_else(PoisonError::into_inner));
+    }
+
+    fn view<R>(&self, read: impl FnOnce(&View) -> R) -> R {
+        read(&self.view.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// The binder, for one short call.
+    pub fn binder(&self) -> MutexGuard<'_, Binder> {
+        self.binder.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The traffic of live flows.
+    pub fn traffic(&self) -> MutexGuard<'_, Traffic> {
+        self.traffic.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Who has an index.
+    pub fn workload_at(&self, index: WorkloadIndex) -> Option<Arc<WorkloadRef>> {
+        self.view(|view| view.by_index.get(&index).cloned())
+    }
+
+    /// The live names of an address.
+    pub fn names_of(&self, index: WorkloadIndex, address: IpAddr) -> Vec<Name> {
+        self.binder().names_of(index, address, clock::now())
+    }
+
+    /// The latest name of an address, even if it has expired.
+    pub fn last_name_of(&self, index: WorkloadIndex, address: IpAddr) -> Option<Name> {
+        self.binder().last_name_of(index, address)
+    }
+
+    /// Adds the packets and bytes of live flows to their records.
+    pub fn collect_traffic(&self) {
+        let indexes: Vec<_> = self.view(|view| view.by_index.keys().copied().collect());
+        for index in indexes {
+            self.traffic().collect(index, &self.reader, &self.log);
+        }
+    }
+
+    fn counters(&self) -> BTreeMap<String, u64> {
+        let mut counters: BTreeMap<_, _> = Counter::ALL
+            .iter()
+            .map(|counter| (counter.word().to_owned(), self.reader.counter(*counter)))
+            .collect();
+        counters.insert("bindings_crowded".to_owned(), self.binder().crowded());
+        counters.insert("flow_records_evicted".to_owned(), self.log.evicted());
+        counters
+    }
+}
+
+impl Source for Node {
+    fn status(&self) -> Status {
+        let counters = self.counters();
+        self.view(|view| {
+            let not_covered: Vec<_> =
+                view.workloads.iter().filter_map(|(id, shown)| not_covered(id, shown)).collect();
+            Status {
+                version: env!("CARGO_PKG_VERSION").to_owned(),
+                node: rustix::system::uname().nodename().to_string_lossy().into_owned(),
+                kernel: preflight::release(),
+                ready: view.ready,
+                since: self.since,
+                tier: 1,
+                policies: PolicyStatus {
+                    accepted: view.accepted.policies().count() as u64,
+                    problems: view.problems.clone(),
+                },
+                workloads: WorkloadTotals {
+                    total: view.workloads.len() as u64,
+                    covered: (view.workloads.len() - not_covered.len()) as u64,
+                    not_covered,
+                },
+                counters,
+                resolvers: self.resolvers.clone(),
+                api: self.places.clone(),
+            }
+        })
+    }
+
+    fn workloads(&self) -> Vec<WorkloadRow> {
+        let shown: Vec<_> = self.view(|view| view.workloads.values().cloned().collect());
+        let now = clock::now();
+        let row = |shown: Shown| WorkloadRow {
+            names: shown.index.map_or(0, |index| self.binder().live(index, now) as u64),
+            flows: self.log.count_of(&shown.workload.id),
+            namespace: shown.workload.id.namespace,
+            name: shown.workload.id.name,
+            labels: shown.workload.labels,
+            service_account: shown.workload.service_account,
+            mode: shown.mode,
+            coverage: shown.coverage,
+            addresses: shown.addresses,
+            resolvers: shown.resolvers,
+            interface: shown.interface,
+            policies: shown.policies,
+        };
+        shown.into_iter().map(row).collect()
+    }
+
+    fn flows(&self, filter: &FlowFilter) -> Vec<FlowRecord> {
+        self.collect_traffic();
+        self.log.list(|record| filter.admits(record))
+    }
+
+    fn follow(&self) -> broadcast::Receiver<FlowRecord> {
+        self.log.follow()
+    }
+
+    fn explain(&self, workload: &WorkloadId, destination: &Dest) -> Result<serde_json::Value, ExplainError> {
+        let unknown = || ExplainError::UnknownWorkload(workload.clone());
+        let (labels, index) = self
+            .view(|view| {
+                view.workloads.get(workload).map(|shown| (shown.workload.labels.clone(), shown.index))
+            })
+            .ok_or_else(unknown)?;
+        let mut attempt = destination.attempt();
+        if let Some(index) = index {
+            let binder = self.binder();
+            match &destination.host {
+                Host::Name(name) => {
+                    attempt.address = binder.addresses_of(index, name, clock::now()).first().copied();
+                }
+                Host::Address(address) => attempt.names = binder.names_of(index, *address, clock::now()),
+            }
+        }
+        self.view(|view| {
+            let policies = view.accepted.selecting(&workload.namespace, &labels);
+            let kind =
+                attempt.address.map_or(crate::model::Kind::Internet, |address| view.ranges.kind_of(address));
+            serde_json::to_value(explain(&policies, &attempt, kind))
+                .map_err(|error| ExplainError::Unavailable(error.to_string()))
+        })
+    }
+
+    fn ready(&self) -> Result<(), NotReady> {
+        let waiting = || NotReady("the policies are not in force on every workload yet".to_owned());
+        self.view(|view| view.ready).then_some(()).ok_or_else(waiting)
+    }
+}
+
+fn not_covered(id: &WorkloadId, shown: &Shown) -> Option<NotCovered> {
+    match &shown.coverage {
+        Coverage::Covered => None,
+        Coverage::NotCovered { reason } => Some(NotCovered {
+            namespace: id.namespace.clone(),
+            name: id.name.clone(),
+            reason: reason.clone(),
+        }),
+    }
+}

@@ -1,0 +1,263 @@
+//! The composition root: from a configuration to a running agent, and to its end.
+
+use std::fs::{self, File, TryLockError};
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use anyhow::Context;
+use egret_abi::{Config as Shared, FLOWS_PER_WORKLOAD, QUERIES_PER_WORKLOAD, Tick};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::{mpsc, watch};
+use tracing::{info, warn};
+
+use super::node::Node;
+use super::reconcile::{Change, Parts, Reconciler};
+use super::{AgentError, Config, answers, events, watch as watching};
+use crate::api::{ApiPlaces, Server};
+use crate::enforce::{Binder, Enforcer, Numbers};
+use crate::flows::{DEFAULT_CAPACITY, FlowLog};
+use crate::kernel::maps::{Reader, Room};
+use crate::kernel::netns::{NetNs, Watch};
+use crate::kernel::rings::{Ring, Stop};
+use crate::kernel::{Gate, KernelError, Object, Pins, preflight};
+use crate::state::{self, Snapshot};
+
+/// How long a connection under way may use a name after it expired, when its flow was forgotten.
+const FLOW_GRACE_SECONDS: u32 = 3600;
+/// How long a flow of a protocol without connections lives without a packet.
+const IDLE_SECONDS: u32 = 180;
+/// ICMP errors and events of one workload per second.
+const PER_SECOND: u32 = 1000;
+/// Changes that wait to be acted on.
+const QUEUE: usize = 256;
+const TICK: Duration = Duration::from_secs(1);
+/// How long answers that are held already may take to go on, once the hold is closed.
+const LAST_ANSWERS: Duration = Duration::from_millis(50);
+
+/// Runs an agent until SIGTERM or SIGINT.
+///
+/// # Errors
+/// Why it could not start, or what broke.
+pub fn run(config: Config) -> Result<(), AgentError> {
+    preflight::check(&config.bpffs).map_err(|error| agent_error(error.into()))?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .map_err(|error| AgentError::Failed(error.into()))?;
+    runtime.block_on(serve(config)).map_err(agent_error)
+}
+
+fn agent_error(error: anyhow::Error) -> AgentError {
+    match error.downcast::<KernelError>() {
+        Ok(KernelError::Missing { what, fix }) => AgentError::Unsupported { missing: what, fix },
+        Ok(other) => AgentError::Failed(other.into()),
+        Err(other) => AgentError::Failed(other.into()),
+    }
+}
+
+async fn serve(config: Config) -> anyhow::Result<()> {
+    let _lock = lock(&config.state_dir)?;
+    let boot_id = boot_id()?;
+    let snapshot_file = config.state_dir.join("snapshot");
+    let last = last_snapshot(&snapshot_file);
+    let pins = Pins::open(&config.bpffs)?;
+    let numbers = adopt_or_clear(&pins, &last, &boot_id)?;
+    let rules = numbers.rule_names();
+
+    let mut object = Object::load(&pins)?;
+    let room = Room { flows: FLOWS_PER_WORKLOAD, queries: QUERIES_PER_WORKLOAD };
+    let enforcer = Enforcer::open(&pins, numbers, shared(), room)?;
+    let binder = Arc::new(Mutex::new(Binder::open(&pins, config.min_ttl)?));
+    let gate = Gate::open(&mut object)?;
+
+    let server = Server::bind(&config.socket, config.api).await?;
+    let places = ApiPlaces { socket: config.socket.display().to_string(), address: server.address() };
+    let log = FlowLog::new(DEFAULT_CAPACITY);
+    let node =
+        Arc::new(Node::new(log, binder.clone(), Reader::open(&pins)?, config.resolvers.clone(), places));
+
+    let (changes, mut changed) = mpsc::channel(QUEUE);
+    let stop = Stop::new()?;
+    let answers_thread = {
+        let (ring, stop, broken) = (Ring::open(&pins, "ANSWERS")?, stop.clone(), changes.clone());
+        thread("answers", broken, move || answers::serve(ring, &gate, &binder, &stop))?
+    };
+    let events_thread = {
+        let (ring, stop, broken, node) =
+            (Ring::open(&pins, "EVENTS")?, stop.clone(), changes.clone(), node.clone());
+        thread("events", broken, move || events::serve(ring, &node, &rules, &stop))?
+    };
+
+    let own = NetNs::own().context("open the node's network namespace")?;
+    let node_watch = Watch::open(&own)?;
+    let node_survey = node_watch.survey().await?;
+    let detach = config.detach_on_exit;
+    let policies = config.policies.clone();
+    let parts = Parts {
+        config,
+        pins,
+        object,
+        enforcer,
+        node: node.clone(),
+        own,
+        boot_id,
+        snapshot: snapshot_file,
+        changes: changes.clone(),
+    };
+    let mut reconciler = Reconciler::new(parts, &last.unwrap_or_default().policies, node_survey);
+    let (draining, drained) = watch::channel(false);
+    let api = tokio::spawn(server.run(node, until_true(drained)));
+
+    // Before the files are read for the first time, or a change in between would be missed.
+    let _watcher = watching::folder(&policies, changes.clone())
+        .with_context(|| format!("watch the policy folder {}", policies.display()))?;
+    watching::hang_up(changes.clone())?;
+    watch_node(node_watch, changes.clone());
+    tick(changes);
+    let ended = match reconciler.start().await {
+        Ok(()) => {
+            info!("ready");
+            tokio::select! {
+                result = reconciler.serve(&mut changed) => result,
+                result = terminated() => result,
+            }
+        }
+        Err(error) => Err(error),
+    };
+
+    info!("draining");
+    let _ = draining.send(true);
+    reconciler.drain()?;
+    tokio::time::sleep(LAST_ANSWERS).await;
+    stop.call();
+    let _ = tokio::task::spawn_blocking(move || (answers_thread.join(), events_thread.join())).await;
+    let _ = api.await;
+    if detach {
+        reconciler.detach()?;
+    }
+    ended
+}
+
+fn shared() -> Shared {
+    Shared {
+        mark: random_mark(),
+        flow_grace: Tick::lasting_seconds(FLOW_GRACE_SECONDS),
+        idle: Tick::lasting_seconds(IDLE_SECONDS),
+        refusals: PER_SECOND,
+        events: PER_SECOND,
+    }
+}
+
+fn random_mark() -> u32 {
+    let mut bytes = [0; 4];
+    // Fails only where the buffer is no buffer; a mark of one boot's clock would still be nobody's to guess.
+    let _ = rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty());
+    u32::from_ne_bytes(bytes) | 1
+}
+
+/// One agent per state folder: a second one would fight over maps and socket.
+fn lock(state_dir: &Path) -> anyhow::Result<File> {
+    fs::create_dir_all(state_dir)
+        .with_context(|| format!("make the state folder {}", state_dir.display()))?;
+    let path = state_dir.join("lock");
+    let file = File::create(&path).with_context(|| format!("open {}", path.display()))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => {
+            anyhow::bail!("another agent uses the state folder {}; stop it first", state_dir.display())
+        }
+        Err(TryLockError::Error(error)) => Err(error).with_context(|| format!("lock {}", path.display())),
+    }
+}
+
+fn boot_id() -> anyhow::Result<String> {
+    let path = "/proc/sys/kernel/random/boot_id";
+    Ok(fs::read_to_string(path).with_context(|| format!("read {path}"))?.trim().to_owned())
+}
+
+fn last_snapshot(path: &Path) -> Option<Snapshot> {
+    state::read(path).unwrap_or_else(|error| {
+        warn!("starting without what was known before: {error}");
+        None
+    })
+}
+
+/// The numbers that the pinned maps use; maps whose numbers are unknown are cleared, for nobody can say what they mean.
+fn adopt_or_clear(pins: &Pins, last: &Option<Snapshot>, boot_id: &str) -> anyhow::Result<Numbers> {
+    match last {
+        Some(snapshot) if snapshot.boot_id == boot_id && pins.have_maps() => {
+            info!("adopting the maps of an earlier agent: {} workloads", snapshot.workloads.len());
+            Ok(Numbers::restore(snapshot))
+        }
+        _ => {
+            if pins.have_maps() {
+                warn!("the pinned maps are of an unknown agent: they are cleared");
+                pins.clear()?;
+            }
+            Ok(Numbers::default())
+        }
+    }
+}
+
+fn thread(
+    name: &'static str,
+    broken: mpsc::Sender<Change>,
+    work: impl FnOnce() + Send + 'static,
+) -> anyhow::Result<std::thread::JoinHandle<()>> {
+    let spawned = std::thread::Builder::new().name(name.to_owned()).spawn(move || {
+        let guard = Guard(name, broken);
+        work();
+        drop(guard);
+    });
+    spawned.with_context(|| format!("start the thread {name}"))
+}
+
+/// Tells when a thread ends, by whatever way: an agent that no longer learns must not look alive.
+struct Guard(&'static str, mpsc::Sender<Change>);
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        let _ = self.1.try_send(Change::Broken(self.0));
+    }
+}
+
+fn watch_node(mut watch: Watch, changes: mpsc::Sender<Change>) {
+    tokio::spawn(async move {
+        while watch.changed().await {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            let Ok(survey) = watch.survey().await else { continue };
+            if changes.send(Change::Node(survey)).await.is_err() {
+                return;
+            }
+        }
+    });
+}
+
+fn tick(changes: mpsc::Sender<Change>) {
+    tokio::spawn(async move {
+        let mut interval = tokio::time::interval(TICK);
+        interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            interval.tick().await;
+            if changes.send(Change::Tick).await.is_err() {
+                return;
+            }
+        }
+    });
+}
+
+async fn until_true(mut flag: watch::Receiver<bool>) {
+    let _ = flag.wait_for(|flag| *flag).await;
+}
+
+async fn terminated() -> anyhow::Result<()> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    Ok(())
+}
