@@ -1,5 +1,7 @@
 //! The log of flows: first packets alike are one record.
 
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::net::IpAddr;
 use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -7,17 +9,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use jiff::Timestamp;
 use lru::LruCache;
 use tokio::sync::broadcast;
-use tokio_stream::wrappers::BroadcastStream;
-use tokio_stream::wrappers::errors::BroadcastStreamRecvError;
-use tokio_stream::{Stream, StreamExt};
 
-use crate::model::{Action, Destination, FlowRecord, Name, Protocol, Verdicts, WorkloadId, WorkloadRef};
+use crate::model::{Destination, FlowRecord, Name, Protocol, Verdicts, WorkloadId, WorkloadRef};
 
 /// Records kept by default: at about 600 bytes each, 40 MB when full.
 pub const DEFAULT_CAPACITY: NonZeroUsize = NonZeroUsize::new(65_536).expect("not zero");
 /// Names kept of one destination, the latest looked-up first: a workload could bind thousands to one address.
 const MAX_NAMES: usize = 16;
-/// First packets that a follower may be behind before it misses some.
+/// Records that a follower may be behind before it misses some.
 const FOLLOW_BUFFER: usize = 1024;
 
 /// A first packet that was judged.
@@ -52,7 +51,7 @@ struct Identity {
 }
 
 /// What is added up.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 struct Sum {
     time: Timestamp,
     names: Arc<[Name]>,
@@ -61,50 +60,19 @@ struct Sum {
     count: u64,
 }
 
-/// Which records are wanted. The default: all.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Filter {
-    /// Only of this workload.
-    pub workload: Option<WorkloadId>,
-    /// Only what was denied. Together with `would_be_denied`: what one of the two is true of.
-    pub denied: bool,
-    /// Only what is denied with every policy in mode Enforce.
-    pub would_be_denied: bool,
-}
-
-impl Filter {
-    fn wants(&self, workload: &WorkloadRef, applied: Action, observed: Action) -> bool {
-        let of_workload = self
-            .workload
-            .as_ref()
-            .is_none_or(|id| id.namespace == workload.namespace && id.name == workload.name);
-        let any = !self.denied && !self.would_be_denied;
-        let denied = self.denied && applied == Action::Deny;
-        let would_be = self.would_be_denied && observed == Action::Deny;
-        of_workload && (any || denied || would_be)
-    }
-}
-
-/// What a follower gets.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Followed {
-    /// One first packet, as a record with the count 1.
-    Record(Arc<FlowRecord>),
-    /// The follower was too slow: so many first packets, of any workload, were left out here.
-    Missed(u64),
-}
-
-/// Bounded: when full, the record that was least recently added to goes, and is counted. Shared by reference; every
-/// call holds a lock for at most one pass over the records, and never waits for a follower.
+/// Bounded: when full, the record that was least recently added to goes, and is counted. Shared by reference; no call
+/// waits for a follower, and none but [`Self::list`] holds the lock for longer than one record takes.
 #[derive(Debug)]
 pub struct FlowLog {
     records: Mutex<Records>,
-    followers: broadcast::Sender<Arc<FlowRecord>>,
+    followers: broadcast::Sender<FlowRecord>,
 }
 
 #[derive(Debug)]
 struct Records {
     sums: LruCache<FlowKey, Sum>,
+    /// How many of them each workload has; never 0.
+    counts: HashMap<WorkloadId, u64>,
     evicted: u64,
 }
 
@@ -112,7 +80,7 @@ impl FlowLog {
     /// An empty log of at most `capacity` records; see [`DEFAULT_CAPACITY`].
     #[must_use]
     pub fn new(capacity: NonZeroUsize) -> Self {
-        let records = Records { sums: LruCache::new(capacity), evicted: 0 };
+        let records = Records { sums: LruCache::new(capacity), counts: HashMap::new(), evicted: 0 };
         Self { records: Mutex::new(records), followers: broadcast::Sender::new(FOLLOW_BUFFER) }
     }
 
@@ -129,15 +97,18 @@ impl FlowLog {
             verdicts,
         }));
         let one = Sum { time, names: destination.names.into(), packets, bytes, count: 1 };
+        let mut records = self.lock();
+        let sum = records.add(&key, one);
         if self.followers.receiver_count() > 0 {
-            // An error says that the last follower has just gone.
-            let _ = self.followers.send(Arc::new(record_of(&key, &one)));
+            // Under the lock, so that no follower sees the totals of a record go back. An error says that the last
+            // follower has just gone.
+            let _ = self.followers.send(record_of(&key, sum));
         }
-        self.lock().add(key.clone(), one);
         key
     }
 
-    /// Adds what a flow sent after its first packet. False: the record is not there any more.
+    /// Adds what a flow sent after its first packet. Followers learn it with the next first packet of the record.
+    /// False: the record is not there any more.
     pub fn add_traffic(&self, key: &FlowKey, packets: u64, bytes: u64) -> bool {
         let mut records = self.lock();
         let Some(sum) = records.sums.get_mut(key) else { return false };
@@ -146,30 +117,27 @@ impl FlowLog {
         true
     }
 
-    /// The records that `filter` wants by time, the newest last.
+    /// The records that are `wanted` by time, the newest last.
     #[must_use]
-    pub fn list(&self, filter: &Filter) -> Vec<FlowRecord> {
-        let wanted = |FlowKey(flow): &FlowKey| {
-            let Verdicts { applied, observed } = &flow.verdicts;
-            filter.wants(&flow.workload, applied.action, observed.action)
-        };
-        let mut found: Vec<(FlowKey, Sum)> = {
-            let records = self.lock();
-            let found = records.sums.iter().filter(|(key, _)| wanted(key));
-            found.map(|(key, sum)| (key.clone(), sum.clone())).collect()
-        };
-        found.sort_by_key(|(_, sum)| sum.time);
-        found.iter().map(|(key, sum)| record_of(key, sum)).collect()
+    pub fn list(&self, wanted: impl Fn(&FlowRecord) -> bool) -> Vec<FlowRecord> {
+        // Two reference counts a record under the lock; the strings are copied, and looked at, without it.
+        let mut all: Vec<(FlowKey, Sum)> =
+            self.lock().sums.iter().rev().map(|(key, sum)| (key.clone(), sum.clone())).collect();
+        all.sort_by_key(|(_, sum)| sum.time);
+        all.iter().map(|(key, sum)| record_of(key, sum)).filter(wanted).collect()
     }
 
-    /// First packets from now on that `filter` wants. Ends when the log is dropped.
-    pub fn follow(&self, filter: Filter) -> impl Stream<Item = Followed> + Send + use<> {
-        BroadcastStream::new(self.followers.subscribe()).filter_map(move |next| match next {
-            Ok(record) => filter
-                .wants(&record.workload, record.applied.action, record.observed.action)
-                .then_some(Followed::Record(record)),
-            Err(BroadcastStreamRecvError::Lagged(missed)) => Some(Followed::Missed(missed)),
-        })
+    /// Every record that is added to from now on, each time with its totals so far. Who falls behind misses some and
+    /// is told how many; the end is that of the log.
+    #[must_use]
+    pub fn follow(&self) -> broadcast::Receiver<FlowRecord> {
+        self.followers.subscribe()
+    }
+
+    /// How many records there are of a workload.
+    #[must_use]
+    pub fn count_of(&self, workload: &WorkloadId) -> u64 {
+        self.lock().counts.get(workload).copied().unwrap_or(0)
     }
 
     /// How many records went because the log was full.
@@ -185,15 +153,32 @@ impl FlowLog {
 }
 
 impl Records {
-    fn add(&mut self, key: FlowKey, one: Sum) {
-        if let Some(sum) = self.sums.get_mut(&key) {
-            sum.time = one.time;
-            sum.names = one.names;
-            sum.packets = sum.packets.saturating_add(one.packets);
-            sum.bytes = sum.bytes.saturating_add(one.bytes);
-            sum.count += 1;
-        } else if self.sums.push(key, one).is_some() {
-            self.evicted += 1;
+    fn add(&mut self, key: &FlowKey, one: Sum) -> &Sum {
+        if !self.sums.contains(key) {
+            self.make_room();
+            *self.counts.entry(key.0.workload.id()).or_default() += 1;
+        }
+        let sum = self.sums.get_or_insert_mut(key.clone(), Sum::default);
+        *sum = Sum {
+            packets: sum.packets.saturating_add(one.packets),
+            bytes: sum.bytes.saturating_add(one.bytes),
+            count: sum.count + one.count,
+            ..one
+        };
+        sum
+    }
+
+    fn make_room(&mut self) {
+        if self.sums.len() < self.sums.cap().get() {
+            return;
+        }
+        let Some((FlowKey(oldest), _)) = self.sums.pop_lru() else { return };
+        self.evicted += 1;
+        if let Entry::Occupied(mut count) = self.counts.entry(oldest.workload.id()) {
+            *count.get_mut() -= 1;
+            if *count.get() == 0 {
+                count.remove();
+            }
         }
     }
 }

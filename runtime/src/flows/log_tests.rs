@@ -1,7 +1,9 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+use tokio::sync::broadcast::error::{RecvError, TryRecvError};
+
 use super::*;
-use crate::model::{Labels, Reason, Verdict};
+use crate::model::{Action, Labels, Reason, Verdict};
 
 fn log(capacity: usize) -> FlowLog {
     FlowLog::new(NonZeroUsize::new(capacity).unwrap())
@@ -71,7 +73,7 @@ fn first_packets_alike_are_one_record_and_every_part_of_the_key_makes_another() 
     for other in &others {
         assert_ne!(log.record(other.clone()), key);
     }
-    let records = log.list(&Filter::default());
+    let records = log.list(|_| true);
     assert_eq!(records.len(), 1 + others.len());
     let newest = records.last().unwrap();
     assert_eq!(told(std::slice::from_ref(newest)), ["a/b x.example:443 count 2 packets 12 bytes 1120"]);
@@ -86,7 +88,7 @@ fn the_latest_names_of_a_destination_are_told_and_their_number_is_bounded() {
     log.record(one.clone());
     one.destination.names = (0..50).map(|n| Name::parse(&format!("n{n}.example")).unwrap()).collect();
     log.record(one.clone());
-    assert_eq!(log.list(&Filter::default())[0].destination.names, one.destination.names[..MAX_NAMES]);
+    assert_eq!(log.list(|_| true)[0].destination.names, one.destination.names[..MAX_NAMES]);
 }
 
 #[test]
@@ -97,68 +99,83 @@ fn a_full_log_loses_the_record_that_was_least_recently_added_to_and_counts_it() 
     let second = log.record(b);
     log.record(a);
     log.record(c);
-    let names: Vec<String> = log
-        .list(&Filter::default())
-        .iter()
-        .map(|r| r.destination.name.as_ref().unwrap().to_string())
-        .collect();
+    let names: Vec<String> =
+        log.list(|_| true).iter().map(|r| r.destination.name.as_ref().unwrap().to_string()).collect();
     assert_eq!((names.len(), log.evicted()), (2, 1));
     assert!(!names.contains(&"b.example".to_owned()));
     assert!(log.add_traffic(&first, 1, 1) && !log.add_traffic(&second, 1, 1));
 }
 
 #[test]
-fn a_filter_keeps_what_it_says() {
+fn only_what_is_wanted_is_listed_the_newest_last_also_within_one_instant() {
     let log = log(100);
-    for (port, applied, observed) in [(1, Allow, Allow), (2, Allow, Deny), (3, Deny, Deny), (4, Deny, Allow)]
-    {
-        log.record(seen(1, "a/b", "x.example", port, applied, observed));
-        log.record(seen(1, "a/c", "x.example", port + 10, applied, observed));
+    for (second, port) in [(2, 1), (1, 2), (2, 3), (3, 4), (2, 1)] {
+        log.record(seen(second, "a/b", "x.example", port, Allow, Allow));
     }
-    let of_b = || Some("a/b".parse().unwrap());
-    for (workload, denied, would_be_denied, expected) in [
-        (None, false, false, &[1, 2, 3, 4, 11, 12, 13, 14][..]),
-        (of_b(), false, false, &[1, 2, 3, 4]),
-        (of_b(), true, false, &[3, 4]),
-        (of_b(), false, true, &[2, 3]),
-        (of_b(), true, true, &[2, 3, 4]),
-        (Some("a/x".parse().unwrap()), false, false, &[]),
-    ] {
-        let filter = Filter { workload, denied, would_be_denied };
-        let mut ports: Vec<u16> = log.list(&filter).iter().map(|record| record.destination.port).collect();
-        ports.sort_unstable();
-        assert_eq!(ports, expected, "{filter:?}");
-    }
+    let ports = |wanted: fn(&FlowRecord) -> bool| -> Vec<u16> {
+        log.list(wanted).iter().map(|record| record.destination.port).collect()
+    };
+    assert_eq!(ports(|_| true), [2, 3, 1, 4]);
+    assert_eq!(ports(|record| record.count == 2), [1]);
+    assert!(ports(|_| false).is_empty());
 }
 
-#[tokio::test]
-async fn a_follower_gets_each_first_packet_that_it_wants() {
+#[test]
+fn records_are_counted_by_workload_as_they_come_and_go() {
+    let log = log(3);
+    let [b, c] = ["a/b", "a/c"].map(|id| id.parse::<WorkloadId>().unwrap());
+    let counts = || (log.count_of(&b), log.count_of(&c));
+    assert_eq!(counts(), (0, 0));
+    for (workload, port, expected) in
+        [("a/b", 1, (1, 0)), ("a/b", 1, (1, 0)), ("a/b", 2, (2, 0)), ("a/c", 1, (2, 1)), ("a/c", 2, (1, 2))]
+    {
+        log.record(seen(1, workload, "x.example", port, Allow, Allow));
+        assert_eq!(counts(), expected, "after {workload} {port}");
+    }
+    log.record(seen(1, "a/c", "x.example", 3, Allow, Allow));
+    assert_eq!(counts(), (0, 3));
+    assert!(!log.lock().counts.contains_key(&b), "a workload that has gone leaves nothing behind");
+}
+
+#[test]
+fn a_follower_gets_each_record_that_is_added_to_with_its_totals_so_far() {
     let log = log(100);
-    log.record(seen(1, "a/b", "before.example", 443, Deny, Deny));
-    let mut follow = log.follow(Filter { denied: true, ..Filter::default() });
-    for (name, applied) in [("x.example", Deny), ("y.example", Allow), ("x.example", Deny)] {
-        log.record(seen(2, "a/b", name, 443, applied, Deny));
-    }
+    let first = seen(1, "a/b", "x.example", 443, Deny, Deny);
+    let key = log.record(first.clone());
+    let mut follow = log.follow();
+    log.record(first.clone());
+    log.add_traffic(&key, 3, 300);
+    log.record(seen(2, "a/b", "y.example", 443, Allow, Allow));
+    log.record(first);
     drop(log);
-    for _ in 0..2 {
-        let Some(Followed::Record(record)) = follow.next().await else { panic!("a record") };
-        assert_eq!(told(&[FlowRecord::clone(&record)]), ["a/b x.example:443 count 1 packets 1 bytes 60"]);
-    }
-    assert_eq!(follow.next().await, None);
+    let mut got = Vec::new();
+    let end = loop {
+        match follow.try_recv() {
+            Ok(record) => got.push(record),
+            Err(end) => break end,
+        }
+    };
+    assert_eq!(
+        told(&got),
+        [
+            "a/b x.example:443 count 2 packets 2 bytes 120",
+            "a/b y.example:443 count 1 packets 1 bytes 60",
+            "a/b x.example:443 count 3 packets 6 bytes 480",
+        ]
+    );
+    assert_eq!(end, TryRecvError::Closed);
 }
 
 #[tokio::test]
 async fn a_slow_follower_holds_nobody_up_and_is_told_what_it_missed() {
     let log = log(100);
-    let mut follow = log.follow(Filter { workload: Some("a/b".parse().unwrap()), ..Filter::default() });
+    let mut follow = log.follow();
     let total = FOLLOW_BUFFER as u64 * 3;
     for _ in 0..total {
         log.record(seen(1, "a/b", "x.example", 443, Allow, Allow));
     }
-    assert_eq!(log.list(&Filter::default())[0].count, total);
-    drop(log);
-    let Some(Followed::Missed(missed)) = follow.next().await else { panic!("what was missed") };
-    let got = follow.filter(|next| matches!(next, Followed::Record(_))).fold(0, |count, _| count + 1).await;
-    assert_eq!(missed + got, total);
-    assert!(missed > 0 && got > 0);
+    assert_eq!(log.list(|_| true)[0].count, total);
+    let missed = total - FOLLOW_BUFFER as u64;
+    assert_eq!(follow.recv().await, Err(RecvError::Lagged(missed)));
+    assert_eq!(follow.recv().await.unwrap().count, missed + 1);
 }

@@ -1,8 +1,9 @@
 //! From kernel events to flow records: what happened, added up, for people to read.
 //!
 //! In come first packets with their verdicts and names ([`Seen`]), told by `agent` as the kernel reports them. Out go
-//! records ([`FlowLog::list`]) and single first packets as they come ([`FlowLog::follow`]), for `api`.
+//! records: those there are ([`FlowLog::list`]) and each as it is added to ([`FlowLog::follow`]), for `api`, which
+//! picks the ones it wants.
 
 mod log;
 
-pub use log::{DEFAULT_CAPACITY, Filter, FlowKey, FlowLog, Followed, Seen};
+pub use log::{DEFAULT_CAPACITY, FlowKey, FlowLog, Seen};
