@@ -183,11 +183,12 @@ impl Said {
         RuleId(self.0 & !Self::DENY)
     }
 
-    /// This and what the rules of another class of the same destination say: deny first, then what came first.
+    /// This and what the rules of another class of the same destination say: deny first. As numbers, deny is above
+    /// every allow, and an allow above nothing.
     #[must_use]
     #[inline(always)]
     pub const fn and(self, other: Self) -> Self {
-        if self.denies() || (other.0 == 0) || (self.allows() && !other.denies()) { self } else { other }
+        if self.0 >= other.0 { self } else { other }
     }
 }
 

@@ -1,12 +1,12 @@
 //! What a workload sends.
 
 use egret_abi::{
-    Class, Counter, Dest, Direction, Event, Flow, Generation, OwnKey, Query, QueryKey, RuleId, RuleKey,
-    RuleValue, Ruleset, Said, Slot, Tick, WorkloadIndex, action_reason as why,
+    Class, Counter, Dest, Direction, Event, Flow, Flow4Key, Flow6Key, Generation, OwnKey, Query, RuleId,
+    RuleKey, RuleValue, Ruleset, Said, Slot, Tick, WorkloadIndex, action_reason as why,
 };
 
-use crate::parse::{self, DNS, FlowKey, Headers, Packet, Parsed, TCP, UDP};
-use crate::{Tables, budget, question};
+use crate::parse::{self, DNS, FlowKey, Packet, Parsed, TCP, UDP};
+use crate::{Exchange, Tables, budget, question};
 
 /// What to do with a packet from a workload.
 #[must_use]
@@ -28,61 +28,192 @@ pub enum Egress {
     },
 }
 
-/// Judges a packet of `ethertype` (host order) from `workload`.
-#[inline(always)]
+/// What the first look at a packet says.
+#[must_use]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Glance {
+    /// Nobody judges it, or its flow is known: it goes on.
+    Pass,
+    /// It ends here: it is neither IP nor what keeps a link alive, and a default denies.
+    Drop,
+    /// An IPv4 packet to be judged by [`judge`].
+    Judge4(Pending<Flow4Key>),
+    /// An IPv6 packet to be judged by [`judge`].
+    Judge6(Pending<Flow6Key>),
+}
+
+/// A packet on its way from [`glance`] to [`judge`]: two programs, so that the verifier follows the second once and
+/// not once for every branch of the first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(C)]
+pub struct Pending<K> {
+    /// The workload's epoch and ruleset, as the first look saw them.
+    pub generation: Generation,
+    /// Who sent it.
+    pub workload: WorkloadIndex,
+    /// The class that its flow was admitted by, where it is one of an older epoch; see `known`.
+    pub class: Class,
+    /// Where the transport header starts.
+    pub transport: u32,
+    /// TCP's flags.
+    pub flags: u8,
+    /// 1: the flow is one of an older epoch.
+    pub known: u8,
+    /// 1: the packet could not be read, and `key` has what is there of its addresses.
+    pub unreadable: u8,
+    /// Zero.
+    pub zero: u8,
+    /// Its flow.
+    pub key: K,
+}
+
+/// Judges a packet of `ethertype` (host order) from `workload`: both steps, one after the other.
 pub fn from_pod<T: Tables, P: Packet>(
     tables: &T,
     packet: &P,
     workload: WorkloadIndex,
     ethertype: u16,
 ) -> Egress {
-    match ethertype {
-        parse::IPV4 => judge(tables, packet, workload, parse::ipv4(packet)),
-        parse::IPV6 => judge(tables, packet, workload, parse::ipv6(packet)),
-        parse::ARP => Egress::Pass,
-        _ => unreadable(tables, packet, workload, None::<egret_abi::Flow4Key>),
+    let verdict = match glance(tables, packet, workload, ethertype) {
+        Glance::Pass => return Egress::Pass,
+        Glance::Drop => return Egress::Drop,
+        Glance::Judge4(pending) => judge(tables, packet, &pending),
+        Glance::Judge6(pending) => judge(tables, packet, &pending),
+    };
+    match verdict {
+        Verdict::Act(egress) => egress,
+        Verdict::Query(exchange) => {
+            remember_query(tables, packet, &exchange);
+            Egress::Pass
+        }
     }
 }
 
+/// The hot path: one parse, one look-up.
 #[inline(always)]
-fn judge<T: Tables, P: Packet, K: FlowKey>(
+pub fn glance<T: Tables, P: Packet>(
     tables: &T,
     packet: &P,
     workload: WorkloadIndex,
+    ethertype: u16,
+) -> Glance {
+    let Some(generation) = tables.generation(workload) else { return Glance::Pass };
+    match ethertype {
+        parse::IPV4 => {
+            let parsed = parse::ipv4(packet);
+            look(tables, packet, workload, generation, parsed).map_or(Glance::Pass, Glance::Judge4)
+        }
+        parse::IPV6 => {
+            let parsed = parse::ipv6(packet);
+            look(tables, packet, workload, generation, parsed).map_or(Glance::Pass, Glance::Judge6)
+        }
+        parse::ARP => Glance::Pass,
+        _ if denies_anything(tables, generation) => {
+            tables.count(Counter::Unparsed);
+            Glance::Drop
+        }
+        _ => Glance::Pass,
+    }
+}
+
+/// `None`: it goes on.
+#[inline(always)]
+fn look<T: Tables, P: Packet, K: FlowKey + Default>(
+    tables: &T,
+    packet: &P,
+    workload: WorkloadIndex,
+    generation: Generation,
     parsed: Parsed<K>,
-) -> Egress {
+) -> Option<Pending<K>> {
+    let mut pending = Pending {
+        generation,
+        workload,
+        class: Class::NONE,
+        transport: 0,
+        flags: 0,
+        known: 0,
+        unreadable: 0,
+        zero: 0,
+        key: K::default(),
+    };
     let headers = match parsed {
         Parsed::Flow(headers) => headers,
-        Parsed::Link => return Egress::Pass,
-        Parsed::Unreadable(key) => return unreadable(tables, packet, workload, Some(key)),
+        Parsed::Link => return None,
+        Parsed::Unreadable(key) => {
+            pending.key = key;
+            pending.unreadable = 1;
+            return Some(pending);
+        }
     };
-    let Some(generation) = tables.generation(workload) else { return Egress::Pass };
-    let now = tables.now();
-    let key = &headers.key;
-    let first = headers.begins_connection();
     // A query is never answered from the flow cache: each one must be remembered, or its answer would not be learned.
-    let mut known = None;
-    if !first && !headers.is_query() {
-        match hit(tables, workload, key, generation, now, packet.length()) {
-            Hit::Pass => return Egress::Pass,
-            Hit::Stale(class) => known = Some(class),
+    if !headers.begins_connection() && !headers.is_query() {
+        match hit(tables, workload, &headers.key, generation, tables.now(), packet.length()) {
+            Hit::Pass => return None,
+            Hit::Stale(class) => (pending.known, pending.class) = (1, class),
             Hit::Miss => {}
         }
     }
-    if !tables.owns(&OwnKey { workload, address: key.local() }) {
-        return spoofed(tables, packet, workload, generation, key);
+    pending.key = headers.key;
+    pending.transport = headers.transport as u32;
+    pending.flags = headers.flags;
+    Some(pending)
+}
+
+/// What [`judge`] says.
+#[must_use]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Do this.
+    Act(Egress),
+    /// It is a question to a trusted resolver: [`remember_query`], then let it pass.
+    Query(Exchange),
+}
+
+/// Judges a packet whose flow is not known, or of an older epoch.
+#[inline(always)]
+pub fn judge<T: Tables, P: Packet, K: FlowKey>(tables: &T, packet: &P, pending: &Pending<K>) -> Verdict {
+    let key = &pending.key;
+    if pending.unreadable != 0 {
+        return Verdict::Act(unreadable(tables, packet, pending));
     }
+    if !tables.owns(&OwnKey { workload: pending.workload, address: key.local() }) {
+        return Verdict::Act(spoofed(tables, packet, pending));
+    }
+    let now = tables.now();
     if key.remote_port() == DNS
         && (key.protocol() == UDP || key.protocol() == TCP)
-        && tables.trusts(&OwnKey { workload, address: key.remote() })
+        && tables.trusts(&OwnKey { workload: pending.workload, address: key.remote() })
     {
-        return resolver(tables, packet, workload, generation, &headers, now);
+        if key.protocol() == UDP {
+            return Verdict::Query(Exchange::of(pending.workload, key, pending.transport));
+        }
+        admit(tables, packet, pending, &Verdicts::resolver(), now);
+        return Verdict::Act(Egress::Pass);
     }
-    let ruleset = tables.ruleset(generation.ruleset()).unwrap_or_default();
-    let midstream = known.is_some() || (key.protocol() == TCP && !first);
-    let found = look_up(tables, workload, generation, key, known, midstream, now);
-    let verdicts = Verdicts::of(&ruleset, &found);
-    finish(tables, packet, workload, generation, &headers, &ruleset, &verdicts, now, known.is_some())
+    let ruleset = tables.ruleset(pending.generation.ruleset()).unwrap_or_default();
+    let verdicts = tables.with_findings(|found| {
+        look_up(tables, pending, now, found);
+        Verdicts::of(&ruleset, found)
+    });
+    if verdicts.allows() {
+        admit(tables, packet, pending, &verdicts, now);
+        return Verdict::Act(Egress::Pass);
+    }
+    tables.count(Counter::Denied);
+    report(tables, packet, pending, &verdicts, now);
+    Verdict::Act(refuse(tables, pending, &ruleset, now))
+}
+
+/// Remembers a question, so that its answer will be learned.
+#[inline(always)]
+pub fn remember_query<T: Tables, P: Packet>(tables: &T, packet: &P, exchange: &Exchange) {
+    tables.count(Counter::Queries);
+    let message = exchange.message as usize;
+    let Some(question) = question::hash(packet, message) else { return };
+    let Some(id) = packet.read::<2>(message) else { return };
+    if !tables.remember_query(exchange.workload, &exchange.key(id), &Query { question }) {
+        tables.count(Counter::QueriesFull);
+    }
 }
 
 enum Hit {
@@ -118,27 +249,21 @@ fn hit<T: Tables, K: FlowKey>(
 }
 
 /// What rules say of a destination.
-struct Found {
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct Findings {
     said: RuleValue,
-    class: Class,
     /// What rules would say if no binding had expired.
     expired: RuleValue,
+    class: Class,
     kind: u32,
 }
 
 #[inline(always)]
-fn look_up<T: Tables, K: FlowKey>(
-    tables: &T,
-    workload: WorkloadIndex,
-    generation: Generation,
-    key: &K,
-    known: Option<Class>,
-    midstream: bool,
-    now: Tick,
-) -> Found {
+fn look_up<T: Tables, K: FlowKey>(tables: &T, pending: &Pending<K>, now: Tick, found: &mut Findings) {
+    let Pending { workload, generation, key, .. } = pending;
     let Dest { class, kind } = tables.dest(&key.dest(generation.ruleset())).unwrap_or_default();
-    let mut found =
-        Found { said: RuleValue::default(), class: Class::NONE, expired: RuleValue::default(), kind };
+    *found = Findings { kind, ..Findings::default() };
     let says = |class: Class| {
         let rule = RuleKey::new(generation.ruleset(), class, key.rule_protocol(), key.remote_port());
         tables.rule(&rule).unwrap_or_default()
@@ -146,14 +271,14 @@ fn look_up<T: Tables, K: FlowKey>(
     if class != Class::NONE {
         found.add(class, says(class));
     }
-    if let Some(class) = known
-        && class.is_name()
-    {
-        found.add(class, says(class));
+    if pending.class.is_name() {
+        found.add(pending.class, says(pending.class));
     }
-    let Some(binding) = tables.binding(&OwnKey { workload, address: key.remote() }) else { return found };
+    let own = OwnKey { workload: *workload, address: key.remote() };
+    let Some(binding) = tables.binding(&own) else { return };
     // A connection under way may use a name for a while after it expired; a new one may not.
-    let limit = if midstream { now.minus(tables.config().flow_grace) } else { now };
+    let begins = parse::begins_connection(pending.flags) || key.protocol() != TCP;
+    let limit = if pending.known != 0 || !begins { now.minus(tables.config().flow_grace) } else { now };
     for Slot { class, until } in &binding.slots {
         if *class == Class::NONE {
             continue;
@@ -166,21 +291,19 @@ fn look_up<T: Tables, K: FlowKey>(
             found.expired.observed = found.expired.observed.and(said.observed);
         }
     }
-    found
 }
 
-impl Found {
+impl Findings {
     #[inline(always)]
     fn add(&mut self, class: Class, said: RuleValue) {
-        let before = self.said.applied;
-        self.said.applied = before.and(said.applied);
-        self.said.observed = self.said.observed.and(said.observed);
         // The class that a policy in force allows; else one that a policy on trial would, so that a connection begun
         // under Observe is known by its name when enforcement is switched on.
-        let admits = said.applied.allows() && !before.allows();
+        let admits = said.applied.allows() && !self.said.applied.allows();
         if admits || (self.class == Class::NONE && said.observed.allows()) {
             self.class = class;
         }
+        self.said.applied = self.said.applied.and(said.applied);
+        self.said.observed = self.said.observed.and(said.observed);
     }
 }
 
@@ -195,7 +318,7 @@ struct Verdicts {
 
 impl Verdicts {
     #[inline(always)]
-    fn of(ruleset: &Ruleset, found: &Found) -> Self {
+    fn of(ruleset: &Ruleset, found: &Findings) -> Self {
         // Shift instead of index: the kind comes from a map, and an index would cost a bounds check.
         let denies = |defaults: &[u8; 3]| match found.kind {
             0 => defaults[0] != 0,
@@ -248,150 +371,77 @@ impl Verdicts {
     }
 }
 
-/// Acts on the verdicts of a first packet, or of one that is judged again.
+/// How a denied packet ends.
 #[inline(always)]
-#[expect(clippy::too_many_arguments, reason = "one call; a struct would be built on a stack of 512 bytes")]
-fn finish<T: Tables, P: Packet, K: FlowKey>(
-    tables: &T,
-    packet: &P,
-    workload: WorkloadIndex,
-    generation: Generation,
-    headers: &Headers<K>,
-    ruleset: &Ruleset,
-    verdicts: &Verdicts,
-    now: Tick,
-    again: bool,
-) -> Egress {
-    let key = &headers.key;
-    if verdicts.allows() {
-        admit(tables, packet, workload, generation, key, verdicts, now, again);
-        return Egress::Pass;
-    }
-    tables.count(Counter::Denied);
-    report(tables, packet, workload, generation, key, verdicts, now);
-    if ruleset.silent != 0 {
-        return Egress::Drop;
-    }
-    match key.protocol() {
-        TCP if !headers.is_reset() => Egress::Reset { transport: headers.transport },
-        UDP if may_refuse(tables, workload, now) => Egress::Unreachable { transport: headers.transport },
+fn refuse<T: Tables, K: FlowKey>(tables: &T, pending: &Pending<K>, ruleset: &Ruleset, now: Tick) -> Egress {
+    let transport = pending.transport as usize;
+    match pending.key.protocol() {
+        _ if ruleset.silent != 0 => Egress::Drop,
+        TCP if !parse::is_reset(pending.flags) => Egress::Reset { transport },
+        UDP if may_refuse(tables, pending.workload, now) => Egress::Unreachable { transport },
         _ => Egress::Drop,
     }
 }
 
+/// Remembers a flow that may go on, and tells it; one that is judged again keeps its counts and is not told.
 #[inline(always)]
-#[expect(clippy::too_many_arguments, reason = "one call; a struct would be built on a stack of 512 bytes")]
 fn admit<T: Tables, P: Packet, K: FlowKey>(
     tables: &T,
     packet: &P,
-    workload: WorkloadIndex,
-    generation: Generation,
-    key: &K,
+    pending: &Pending<K>,
     verdicts: &Verdicts,
     now: Tick,
-    again: bool,
 ) {
+    let key = &pending.key;
     let until = if key.protocol() == TCP { Tick::NEVER } else { now.plus(tables.config().idle) };
     let bytes = packet.length() as u64;
-    if again {
-        // Judged again and still allowed: it is the same flow, and keeps its counts.
-        let renewed = key.with_flow(tables, workload, |flow| {
-            flow.epoch = generation.epoch();
-            flow.until = until;
-            flow.applied = verdicts.applied;
-            flow.observed = verdicts.observed;
-            flow.applied_why = verdicts.applied_why;
-            flow.observed_why = verdicts.observed_why;
-            flow.class = verdicts.class;
-            flow.packets += 1;
-            flow.bytes += bytes;
-        });
-        if renewed.is_some() {
-            return;
-        }
-    }
-    let flow = Flow {
-        epoch: generation.epoch(),
-        until,
-        applied: verdicts.applied,
-        observed: verdicts.observed,
-        class: verdicts.class,
-        direction: Direction::Out as u8,
-        applied_why: verdicts.applied_why,
-        observed_why: verdicts.observed_why,
-        zero: 0,
-        packets: 1,
-        bytes,
+    let renew = |flow: &mut Flow| {
+        flow.epoch = pending.generation.epoch();
+        flow.until = until;
+        flow.applied = verdicts.applied;
+        flow.observed = verdicts.observed;
+        flow.applied_why = verdicts.applied_why;
+        flow.observed_why = verdicts.observed_why;
+        flow.class = verdicts.class;
+        flow.packets += 1;
+        flow.bytes += bytes;
     };
-    if !key.remember(tables, workload, &flow) {
+    if pending.known != 0 && key.with_flow(tables, pending.workload, renew).is_some() {
+        return;
+    }
+    let mut flow = Flow { direction: Direction::Out as u8, ..Flow::default() };
+    renew(&mut flow);
+    if !key.remember(tables, pending.workload, &flow) {
         tables.count(Counter::FlowsFull);
     }
     tables.count(Counter::Allowed);
-    report(tables, packet, workload, generation, key, verdicts, now);
-}
-
-#[inline(always)]
-fn resolver<T: Tables, P: Packet, K: FlowKey>(
-    tables: &T,
-    packet: &P,
-    workload: WorkloadIndex,
-    generation: Generation,
-    headers: &Headers<K>,
-    now: Tick,
-) -> Egress {
-    let key = &headers.key;
-    if key.protocol() == TCP {
-        admit(tables, packet, workload, generation, key, &Verdicts::resolver(), now, false);
-        return Egress::Pass;
-    }
-    tables.count(Counter::Queries);
-    let message = headers.transport + 8;
-    if let (Some(id), Some(question)) = (packet.read::<2>(message), question::hash(packet, message)) {
-        let query = QueryKey { resolver: key.remote(), local: key.local(), local_port: key.local_port(), id };
-        if !tables.remember_query(workload, &query, &Query { question }) {
-            tables.count(Counter::QueriesFull);
-        }
-    }
-    Egress::Pass
+    report(tables, packet, pending, verdicts, now);
 }
 
 /// Dropped for unmanaged workloads too: what others believe of an address must come from its owner.
 #[inline(always)]
-fn spoofed<T: Tables, P: Packet, K: FlowKey>(
-    tables: &T,
-    packet: &P,
-    workload: WorkloadIndex,
-    generation: Generation,
-    key: &K,
-) -> Egress {
+fn spoofed<T: Tables, P: Packet, K: FlowKey>(tables: &T, packet: &P, pending: &Pending<K>) -> Egress {
     tables.count(Counter::Spoofed);
-    let reason = if key.local_port() == DNS && key.protocol() == UDP {
-        why::FORGED_ANSWER
-    } else {
-        why::SPOOFED_SOURCE
-    };
-    report(tables, packet, workload, generation, key, &Verdicts::denied(reason), tables.now());
+    let forged = pending.key.local_port() == DNS && pending.key.protocol() == UDP;
+    let reason = if forged { why::FORGED_ANSWER } else { why::SPOOFED_SOURCE };
+    report(tables, packet, pending, &Verdicts::denied(reason), tables.now());
     Egress::Drop
 }
 
 /// What cannot be read is let pass only where no default would deny it.
 #[inline(always)]
-fn unreadable<T: Tables, P: Packet, K: FlowKey>(
-    tables: &T,
-    packet: &P,
-    workload: WorkloadIndex,
-    key: Option<K>,
-) -> Egress {
-    let Some(generation) = tables.generation(workload) else { return Egress::Pass };
-    let ruleset = tables.ruleset(generation.ruleset()).unwrap_or_default();
-    if ruleset.applied_default == [0; 3] {
+fn unreadable<T: Tables, P: Packet, K: FlowKey>(tables: &T, packet: &P, pending: &Pending<K>) -> Egress {
+    if !denies_anything(tables, pending.generation) {
         return Egress::Pass;
     }
     tables.count(Counter::Unparsed);
-    if let Some(key) = key {
-        report(tables, packet, workload, generation, &key, &Verdicts::denied(why::UNPARSED), tables.now());
-    }
+    report(tables, packet, pending, &Verdicts::denied(why::UNPARSED), tables.now());
     Egress::Drop
+}
+
+#[inline(always)]
+fn denies_anything<T: Tables>(tables: &T, generation: Generation) -> bool {
+    tables.ruleset(generation.ruleset()).unwrap_or_default().applied_default != [0; 3]
 }
 
 #[inline(always)]
@@ -407,13 +457,11 @@ fn may_refuse<T: Tables>(tables: &T, workload: WorkloadIndex, now: Tick) -> bool
 fn report<T: Tables, P: Packet, K: FlowKey>(
     tables: &T,
     packet: &P,
-    workload: WorkloadIndex,
-    generation: Generation,
-    key: &K,
+    pending: &Pending<K>,
     verdicts: &Verdicts,
     now: Tick,
 ) {
-    let rate = tables.config().events;
+    let (rate, workload, key) = (tables.config().events, pending.workload, &pending.key);
     let may = tables.with_budget(workload, |b| budget::take(&mut b.events_at, &mut b.events, now, rate));
     if may != Some(true) {
         tables.count(Counter::EventsOver);
@@ -421,7 +469,7 @@ fn report<T: Tables, P: Packet, K: FlowKey>(
     }
     tables.report(|| Event {
         time: tables.nanoseconds(),
-        generation,
+        generation: pending.generation,
         workload,
         length: packet.length(),
         applied: verdicts.applied,

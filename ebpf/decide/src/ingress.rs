@@ -1,11 +1,13 @@
 //! What a workload is sent: connections that others begin, and the answers of its resolvers.
 
 use egret_abi::{
-    Counter, Direction, Flow, OwnKey, QueryKey, Said, Tick, WorkloadIndex, action_reason as why,
+    Address, Counter, Direction, Flow, OwnKey, QueryKey, Tick, WorkloadIndex, action_reason as why,
 };
 
-use crate::parse::{self, DNS, FlowKey, Headers, Packet, Parsed, TCP, UDP};
+use crate::parse::{self, DNS, FlowKey, Packet, Parsed, TCP, UDP};
 use crate::{Tables, question};
+
+const UDP_HEADER: u32 = 8;
 
 /// What to do with a packet toward a workload. It is never denied: Egret judges what workloads send.
 #[must_use]
@@ -13,11 +15,50 @@ use crate::{Tables, question};
 pub enum Ingress {
     /// It goes on.
     Pass,
-    /// An answer that the workload asked a trusted resolver for: it is held until its bindings are in the map.
-    Learn,
+    /// A message from a trusted resolver: [`is_asked_for`] tells whether it is held until its bindings are in the map.
+    Answer(Exchange),
 }
 
-/// Judges a packet of `ethertype` (host order) toward `workload`.
+/// One side of a question and its answer, on its way to a program of its own; see [`crate::egress::Pending`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(C)]
+pub struct Exchange {
+    /// Who asks.
+    pub workload: WorkloadIndex,
+    /// Where the DNS message starts.
+    pub message: u32,
+    /// The resolver.
+    pub resolver: Address,
+    /// The workload's own address.
+    pub local: Address,
+    /// The workload's own port.
+    pub local_port: [u8; 2],
+    /// Zero.
+    pub zero: [u8; 6],
+}
+
+impl Exchange {
+    /// The exchange of a datagram whose UDP header starts at `transport`; `key` as the workload sees it.
+    #[inline(always)]
+    pub fn of<K: FlowKey>(workload: WorkloadIndex, key: &K, transport: u32) -> Self {
+        Self {
+            workload,
+            message: transport + UDP_HEADER,
+            resolver: key.remote(),
+            local: key.local(),
+            local_port: key.local_port(),
+            zero: [0; 6],
+        }
+    }
+
+    /// Its key in QUERIES.
+    #[inline(always)]
+    pub fn key(&self, id: [u8; 2]) -> QueryKey {
+        QueryKey { resolver: self.resolver, local: self.local, local_port: self.local_port, id }
+    }
+}
+
+/// Looks at a packet of `ethertype` (host order) toward `workload`.
 #[inline(always)]
 pub fn to_pod<T: Tables, P: Packet>(
     tables: &T,
@@ -26,19 +67,14 @@ pub fn to_pod<T: Tables, P: Packet>(
     ethertype: u16,
 ) -> Ingress {
     match ethertype {
-        parse::IPV4 => judge(tables, packet, workload, parse::ipv4(packet)),
-        parse::IPV6 => judge(tables, packet, workload, parse::ipv6(packet)),
+        parse::IPV4 => look(tables, workload, parse::ipv4(packet)),
+        parse::IPV6 => look(tables, workload, parse::ipv6(packet)),
         _ => Ingress::Pass,
     }
 }
 
 #[inline(always)]
-fn judge<T: Tables, P: Packet, K: FlowKey>(
-    tables: &T,
-    packet: &P,
-    workload: WorkloadIndex,
-    parsed: Parsed<K>,
-) -> Ingress {
+fn look<T: Tables, K: FlowKey>(tables: &T, workload: WorkloadIndex, parsed: Parsed<K>) -> Ingress {
     let Parsed::Flow(headers) = parsed else { return Ingress::Pass };
     let protocol = headers.key.protocol();
     if protocol == TCP && !headers.begins_connection() {
@@ -49,7 +85,7 @@ fn judge<T: Tables, P: Packet, K: FlowKey>(
         && key.remote_port() == DNS
         && tables.trusts(&OwnKey { workload, address: key.remote() })
     {
-        return answer(tables, packet, workload, &headers, &key);
+        return Ingress::Answer(Exchange::of(workload, &key, headers.transport as u32));
     }
     if headers.request {
         note_incoming(tables, workload, &key);
@@ -57,26 +93,19 @@ fn judge<T: Tables, P: Packet, K: FlowKey>(
     Ingress::Pass
 }
 
+/// Whether the workload asked for this answer; the question counts once.
 #[inline(always)]
-fn answer<T: Tables, P: Packet, K: FlowKey>(
-    tables: &T,
-    packet: &P,
-    workload: WorkloadIndex,
-    headers: &Headers<K>,
-    key: &K,
-) -> Ingress {
-    let message = headers.transport + 8;
-    let asked = packet.read::<2>(message).and_then(|id| {
-        let query = QueryKey { resolver: key.remote(), local: key.local(), local_port: key.local_port(), id };
-        tables.take_query(workload, &query)
+pub fn is_asked_for<T: Tables, P: Packet>(tables: &T, packet: &P, exchange: &Exchange) -> bool {
+    let message = exchange.message as usize;
+    let asked = question::hash(packet, message).is_some_and(|question| {
+        let query =
+            packet.read::<2>(message).and_then(|id| tables.take_query(exchange.workload, &exchange.key(id)));
+        query.is_some_and(|query| query.question == question)
     });
-    match (asked, question::hash(packet, message)) {
-        (Some(query), Some(question)) if query.question == question => Ingress::Learn,
-        _ => {
-            tables.count(Counter::AnswersUnasked);
-            Ingress::Pass
-        }
+    if !asked {
+        tables.count(Counter::AnswersUnasked);
     }
+    asked
 }
 
 /// Somebody else begins a flow: what the workload sends back must pass, whatever its policy.
@@ -94,7 +123,6 @@ fn note_incoming<T: Tables, K: FlowKey>(tables: &T, workload: WorkloadIndex, key
     let flow = Flow {
         until,
         direction: Direction::In as u8,
-        applied: Said::NOTHING,
         applied_why: why::REPLY,
         observed_why: why::REPLY,
         ..Flow::default()

@@ -15,7 +15,7 @@ pub mod refuse;
 pub mod tables;
 
 pub use egress::{Egress, from_pod};
-pub use ingress::{Ingress, to_pod};
+pub use ingress::{Exchange, Ingress, to_pod};
 pub use parse::{FlowKey, Packet};
 pub use tables::Tables;
 

@@ -30,10 +30,20 @@ const FIN_SYN_RST_ACK: u8 = 0x17;
 const SYN: u8 = 0x02;
 const RST: u8 = 0x04;
 
+/// Bytes of [`Packet::window`]; a power of two.
+pub const WINDOW: usize = 512;
+
 /// Where bytes come from: packet memory in the kernel, a slice on the host.
 pub trait Packet {
     /// The `N` bytes at `at` from the start of the link header.
     fn read<const N: usize>(&self, at: usize) -> Option<[u8; N]>;
+    /// The bytes from `at` on, as many as there are and fit, and how many: for what is read byte by byte.
+    fn window(&self, at: usize) -> Option<(&[u8; WINDOW], usize)>;
+    /// `value` as it is. In the kernel it goes through a map on its way, so that the verifier forgets which of many
+    /// branches made it, and follows what comes after once.
+    fn forget(&self, value: usize) -> usize {
+        value
+    }
     /// Bytes in all, link header included.
     fn length(&self) -> u32;
 }
@@ -145,13 +155,7 @@ impl<K: FlowKey> Headers<K> {
     /// A packet that begins a TCP connection.
     #[inline(always)]
     pub fn begins_connection(&self) -> bool {
-        self.flags & FIN_SYN_RST_ACK == SYN
-    }
-
-    /// A TCP reset.
-    #[inline(always)]
-    pub fn is_reset(&self) -> bool {
-        self.flags & RST != 0
+        begins_connection(self.flags)
     }
 
     /// A UDP datagram to port 53.
@@ -159,6 +163,18 @@ impl<K: FlowKey> Headers<K> {
     pub fn is_query(&self) -> bool {
         self.key.remote_port() == DNS && self.key.protocol() == UDP
     }
+}
+
+/// Whether TCP's `flags` begin a connection.
+#[inline(always)]
+pub fn begins_connection(flags: u8) -> bool {
+    flags & FIN_SYN_RST_ACK == SYN
+}
+
+/// Whether TCP's `flags` end a connection at once.
+#[inline(always)]
+pub fn is_reset(flags: u8) -> bool {
+    flags & RST != 0
 }
 
 /// What a packet is, once read.
@@ -255,9 +271,10 @@ fn is_extension(protocol: u8) -> bool {
 /// carry hop limit 255, which no router passes on; the second go to link-scope groups with hop limit 1.
 #[inline(always)]
 fn keeps_link<P: Packet>(packet: &P, transport: usize, hop_limit: u8, remote: &[u8; 16]) -> bool {
-    match packet.read::<1>(transport) {
-        Some([133..=137]) => hop_limit == 255,
-        Some([130..=132 | 143]) => hop_limit == 1 && remote[0] == 0xff && remote[1] & 15 <= 2,
+    // Two bytes where one would do: the verifier learns nothing from a bound of one.
+    match packet.read::<2>(transport) {
+        Some([133..=137, _]) => hop_limit == 255,
+        Some([130..=132 | 143, _]) => hop_limit == 1 && remote[0] == 0xff && remote[1] & 15 <= 2,
         _ => false,
     }
 }

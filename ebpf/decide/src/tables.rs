@@ -5,6 +5,8 @@ use egret_abi::{
     Query, QueryKey, RuleKey, RuleValue, Ruleset, RulesetId, Tick, WorkloadIndex,
 };
 
+use crate::egress::Findings;
+
 /// What the logic asks of the maps. Each look-up is one kernel helper call at most; two for maps of maps.
 pub trait Tables {
     /// Coarse monotonic time.
@@ -53,6 +55,11 @@ pub trait Tables {
     fn with_budget<R>(&self, workload: WorkloadIndex, f: impl FnOnce(&mut Budget) -> R) -> Option<R>;
     /// Counts one up.
     fn count(&self, counter: Counter);
+    /// Runs `f` on memory for what rules say. In the kernel it is in a map, so that the verifier does not follow every
+    /// way in which up to nine classes can speak.
+    fn with_findings<R>(&self, f: impl FnOnce(&mut Findings) -> R) -> R {
+        f(&mut Findings::default())
+    }
     /// Sends an event; `make` writes it where it will lie.
     fn report(&self, make: impl FnOnce() -> Event);
 }

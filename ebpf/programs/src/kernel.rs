@@ -8,7 +8,7 @@ use egret_abi::{
     Binding, Budget, Config, Counter, Dest, DestKey, Event, Flow, Flow4Key, Flow6Key, Generation, OwnKey,
     Query, QueryKey, RuleKey, RuleValue, Ruleset, RulesetId, Tick, WorkloadIndex,
 };
-use egret_decide::Tables;
+use egret_decide::{Tables, egress::Findings};
 
 use crate::maps;
 
@@ -115,6 +115,15 @@ impl Tables for Kernel {
         if let Some(count) = maps::COUNTERS.get_ptr_mut(counter as u32) {
             // SAFETY: this CPU's own value.
             unsafe { *count += 1 };
+        }
+    }
+
+    #[inline(always)]
+    fn with_findings<R>(&self, f: impl FnOnce(&mut Findings) -> R) -> R {
+        match maps::FINDINGS.get_ptr_mut(0) {
+            // SAFETY: this CPU's own memory; nothing else writes it while the program runs.
+            Some(findings) => f(unsafe { &mut *findings }),
+            None => f(&mut Findings::default()),
         }
     }
 

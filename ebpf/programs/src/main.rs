@@ -1,9 +1,9 @@
-//! The hooks. Each finds its workload and does what `egret-decide` says.
+//! The hooks and the steps behind them. Each finds its workload and does what `egret-decide` says.
 //!
 //! `from_pod`: tcx ingress on the host side of a workload's interface pair. `to_pod`: the shared half of the doors,
-//! which are tcx ingress on the workload's own device. `refuse_*`: called by
-//! `from_pod` through REFUSE. `hold_answer`: called through HOLD while the agent lives.
-//! `gate_in`, `gate_out`: ingress and egress of the agent's TAP device.
+//! which are tcx ingress on the workload's own device. `judge4`, `judge6`, `query`, `reset`, `unreachable`, `answer`:
+//! steps behind them, called through STEPS. `hold_answer`: called through HOLD while the agent lives. `gate_in`,
+//! `gate_out`: ingress and egress of the agent's TAP device.
 #![no_std]
 #![no_main]
 
@@ -12,12 +12,17 @@ mod kernel;
 mod maps;
 mod packet;
 mod refuse;
+mod steps;
 
 use aya_ebpf::{macros::classifier, programs::TcContext};
-use egret_abi::{Counter, IFACES_MAX, WorkloadIndex};
-use egret_decide::{Egress, Ingress, Tables};
+use egret_abi::{Counter, Flow4Key, Flow6Key, IFACES_MAX, WorkloadIndex};
+use egret_decide::{
+    Egress, Exchange, FlowKey, Ingress, Tables,
+    egress::{self, Glance, Pending, Verdict},
+    ingress,
+};
 
-use crate::{kernel::Kernel, packet::Frame, refuse::Refusal};
+use crate::{kernel::Kernel, packet::Frame, steps::Step};
 
 /// `TCX_NEXT`: the next program decides; a plain pass would silence the programs of others.
 const NEXT: i32 = -1;
@@ -27,21 +32,53 @@ const DROP: i32 = 2;
 #[classifier]
 pub fn from_pod(ctx: TcContext) -> i32 {
     let Some(workload) = workload_of(&ctx) else { return NEXT };
-    match egret_decide::from_pod(&Kernel, &Frame(&ctx), workload, ethertype(&ctx)) {
-        Egress::Pass => NEXT,
-        Egress::Drop => DROP,
-        Egress::Reset { transport } => refuse::refuse(&ctx, Refusal::Reset, transport),
-        Egress::Unreachable { transport } => refuse::refuse(&ctx, Refusal::Unreachable, transport),
+    match egress::glance(&Kernel, &Frame(&ctx), workload, ethertype(&ctx)) {
+        Glance::Pass => return NEXT,
+        Glance::Drop => {}
+        Glance::Judge4(pending) => steps::go(&ctx, Step::Judge4, pending),
+        Glance::Judge6(pending) => steps::go(&ctx, Step::Judge6, pending),
     }
+    DROP
 }
 
 #[classifier]
-pub fn refuse_reset(ctx: TcContext) -> i32 {
+pub fn judge4(ctx: TcContext) -> i32 {
+    judge::<Flow4Key>(&ctx)
+}
+
+#[classifier]
+pub fn judge6(ctx: TcContext) -> i32 {
+    judge::<Flow6Key>(&ctx)
+}
+
+#[inline(always)]
+fn judge<K: FlowKey + 'static>(ctx: &TcContext) -> i32 {
+    let Some(pending) = steps::handed::<Pending<K>>() else { return DROP };
+    match egress::judge(&Kernel, &Frame(ctx), pending) {
+        Verdict::Act(Egress::Pass) => return NEXT,
+        Verdict::Act(Egress::Drop) => {}
+        Verdict::Act(Egress::Reset { transport }) => steps::go(ctx, Step::Reset, transport),
+        Verdict::Act(Egress::Unreachable { transport }) => steps::go(ctx, Step::Unreachable, transport),
+        Verdict::Query(exchange) => steps::go(ctx, Step::Query, exchange),
+    }
+    DROP
+}
+
+#[classifier]
+pub fn query(ctx: TcContext) -> i32 {
+    if let Some(exchange) = steps::handed::<Exchange>() {
+        egress::remember_query(&Kernel, &Frame(&ctx), exchange);
+    }
+    NEXT
+}
+
+#[classifier]
+pub fn reset(ctx: TcContext) -> i32 {
     refuse::reset(&ctx)
 }
 
 #[classifier]
-pub fn refuse_unreachable(ctx: TcContext) -> i32 {
+pub fn unreachable(ctx: TcContext) -> i32 {
     refuse::unreachable(&ctx)
 }
 
@@ -55,15 +92,23 @@ pub fn to_pod(ctx: TcContext) -> i32 {
         unsafe { core::ptr::write_volatile(&raw mut (*skb).mark, 0) };
         return NEXT;
     }
-    match egret_decide::to_pod(&Kernel, &Frame(&ctx), WorkloadIndex(workload), ethertype(&ctx)) {
-        Ingress::Pass => NEXT,
-        Ingress::Learn => {
-            // SAFETY: HOLD holds classifiers only; where the agent is away it is empty, and the call falls through.
-            let _ = unsafe { maps::HOLD.tail_call(&ctx, 0) };
-            Kernel.count(Counter::AnswersUnlearned);
-            NEXT
-        }
+    if let Ingress::Answer(exchange) =
+        egret_decide::to_pod(&Kernel, &Frame(&ctx), WorkloadIndex(workload), ethertype(&ctx))
+    {
+        steps::go(&ctx, Step::Answer, exchange);
     }
+    NEXT
+}
+
+#[classifier]
+pub fn answer(ctx: TcContext) -> i32 {
+    let Some(exchange) = steps::handed::<Exchange>() else { return NEXT };
+    if ingress::is_asked_for(&Kernel, &Frame(&ctx), exchange) {
+        // SAFETY: HOLD holds classifiers only; where the agent is away it is empty, and the call falls through.
+        let _ = unsafe { maps::HOLD.tail_call(&ctx, 0) };
+        Kernel.count(Counter::AnswersUnlearned);
+    }
+    NEXT
 }
 
 #[classifier]

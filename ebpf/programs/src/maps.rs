@@ -1,4 +1,5 @@
-//! Every map: key, value, capacity, who writes it, and what happens when it is full. All are pinned but HOLD.
+//! Every map: key, value, capacity, who writes it, and what happens when it is full. All are pinned but HOLD
+//! and what lasts for one packet: SCRATCH, SCRATCH_WORD, FINDINGS, WINDOWS.
 
 use aya_ebpf::{
     btf_maps::{Array, ArrayOfMaps, HashMap, LpmTrie, LruHashMap, PerCpuArray, ProgramArray, RingBuf},
@@ -69,6 +70,20 @@ pub static BUDGETS: Array<Budget, { WORKLOADS_MAX as usize }> = Array::new();
 /// One value per [`Counter`]. Programs.
 #[btf_map]
 pub static COUNTERS: PerCpuArray<u64, { Counter::ALL.len() }> = PerCpuArray::new();
+/// Bytes of SCRATCH.
+pub const SCRATCH_SIZE: usize = 128;
+/// What one step hands to the next; see [`crate::steps`].
+#[btf_map]
+pub static SCRATCH: PerCpuArray<[u64; SCRATCH_SIZE / 8], 1> = PerCpuArray::new();
+/// See [`crate::steps::through`].
+#[btf_map]
+pub static SCRATCH_WORD: PerCpuArray<u64, 1> = PerCpuArray::new();
+/// What rules say of the packet in hand; see [`egret_decide::Tables::with_findings`].
+#[btf_map]
+pub static FINDINGS: PerCpuArray<egret_decide::egress::Findings, 1> = PerCpuArray::new();
+/// Bytes of a message, for what is read byte by byte; see [`egret_decide::Packet::window`].
+#[btf_map]
+pub static WINDOWS: PerCpuArray<[u8; egret_decide::parse::WINDOW], 1> = PerCpuArray::new();
 /// First packets, told to the agent. Programs; full: counted.
 #[btf_map]
 pub static EVENTS: RingBuf<Event, RING> = RingBuf::new();
@@ -78,9 +93,9 @@ pub static ANSWERS: RingBuf<u8, RING> = RingBuf::new();
 /// The shared half of `to_pod`, called by each door.
 #[btf_map]
 pub static TO_POD: ProgramArray<1> = ProgramArray::new();
-/// The refusals, by [`crate::refuse::Refusal`]: programs of their own, each with a stack of its own.
+/// The steps of a judgement, by [`crate::steps::Step`].
 #[btf_map]
-pub static REFUSE: ProgramArray<2> = ProgramArray::new();
+pub static STEPS: ProgramArray<6> = ProgramArray::new();
 /// The hold: not pinned, so that the agent's death empties it and packets go the kernel's way.
 #[btf_map]
 pub static HOLD: ProgramArray<1> = ProgramArray::new();

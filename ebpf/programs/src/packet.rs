@@ -1,7 +1,9 @@
 //! Packet memory: direct access where the bytes are in the linear part, a helper where they are not.
 
 use aya_ebpf::{EbpfContext, helpers::bpf_skb_load_bytes, programs::TcContext};
-use egret_decide::Packet;
+use egret_decide::{Packet, parse::WINDOW};
+
+use crate::{maps, steps};
 
 /// Offsets beyond this are not read: no header is that far, and the verifier wants a bound.
 const FAR: usize = 0x3fff;
@@ -25,6 +27,30 @@ impl Packet for Frame<'_> {
         let failed =
             unsafe { bpf_skb_load_bytes(self.0.as_ptr(), at as u32, bytes.as_mut_ptr().cast(), N as u32) };
         (failed == 0).then_some(bytes)
+    }
+
+    #[inline(always)]
+    fn window(&self, at: usize) -> Option<(&[u8; WINDOW], usize)> {
+        let window = maps::WINDOWS.get_ptr_mut(0)?;
+        if at > FAR {
+            return None;
+        }
+        // Opaque to the compiler, which would otherwise drop the mask or the test, and each is the verifier's proof.
+        let there = (self.0.len() as usize).checked_sub(at)?.min(WINDOW - 1);
+        let length = core::hint::black_box(there) & (WINDOW - 1);
+        if length == 0 {
+            return None;
+        }
+        // SAFETY: this CPU's own memory; the helper writes at most `length` bytes, which fit, or fails.
+        unsafe {
+            let failed = bpf_skb_load_bytes(self.0.as_ptr(), at as u32, window.cast(), length as u32);
+            (failed == 0).then(|| (&*window, length))
+        }
+    }
+
+    #[inline(always)]
+    fn forget(&self, value: usize) -> usize {
+        steps::through(value)
     }
 
     #[inline(always)]

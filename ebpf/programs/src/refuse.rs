@@ -8,39 +8,13 @@ use aya_ebpf::{
 use egret_abi::Counter;
 use egret_decide::{Tables, parse, refuse};
 
-use crate::{DROP, ethertype, kernel::Kernel, maps, packet::Frame};
-
-/// Which refusal; its index in REFUSE.
-#[derive(Clone, Copy)]
-#[repr(u32)]
-pub enum Refusal {
-    /// A TCP reset.
-    Reset = 0,
-    /// An ICMP error.
-    Unreachable = 1,
-}
-
-/// Ends the packet with a refusal; in silence where the program of the refusal is not there.
-#[inline(always)]
-pub fn refuse(ctx: &TcContext, refusal: Refusal, transport: usize) -> i32 {
-    // SAFETY: the context; cb is writable by classifiers and kept across a tail call.
-    unsafe { (*ctx.skb.skb).cb[0] = transport as u32 };
-    // SAFETY: REFUSE holds classifiers only.
-    let _ = unsafe { maps::REFUSE.tail_call(ctx, refusal as u32) };
-    DROP
-}
-
-/// Where the transport header starts, as [`refuse`] handed it over.
-#[inline(always)]
-fn transport(ctx: &TcContext) -> usize {
-    // SAFETY: the context.
-    unsafe { (*ctx.skb.skb).cb[0] as usize }
-}
+use crate::{DROP, ethertype, kernel::Kernel, packet::Frame, steps};
 
 #[inline(always)]
 pub fn reset(ctx: &TcContext) -> i32 {
     Kernel.count(Counter::Resets);
-    let (packet, transport) = (Frame(ctx), transport(ctx));
+    let packet = Frame(ctx);
+    let Some(&transport) = steps::handed::<usize>() else { return DROP };
     match ethertype(ctx) {
         parse::IPV4 => answer(ctx, |frame| refuse::reset4(&packet, transport, frame)),
         _ => answer(ctx, |frame| refuse::reset6(&packet, transport, frame)),
@@ -49,7 +23,8 @@ pub fn reset(ctx: &TcContext) -> i32 {
 
 #[inline(always)]
 pub fn unreachable(ctx: &TcContext) -> i32 {
-    let (packet, transport) = (Frame(ctx), transport(ctx));
+    let packet = Frame(ctx);
+    let Some(&transport) = steps::handed::<usize>() else { return DROP };
     match ethertype(ctx) {
         parse::IPV4 => answer(ctx, |frame| refuse::unreachable4(&packet, frame)),
         _ => answer(ctx, |frame| refuse::unreachable6(&packet, transport, frame)),

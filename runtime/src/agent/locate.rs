@@ -75,7 +75,7 @@ pub async fn locate(place: &Place, own: &NetNs, node: &Survey) -> Result<Located
 }
 
 async fn survey(netns: &NetNs) -> Result<(Watch, Survey), String> {
-    let watch = Watch::open(netns).map_err(|error| error.to_string())?;
+    let mut watch = Watch::open(netns).map_err(|error| error.to_string())?;
     let survey = watch.survey().await.map_err(|error| error.to_string())?;
     Ok((watch, survey))
 }

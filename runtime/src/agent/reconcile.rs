@@ -429,8 +429,10 @@ impl Reconciler {
 
     /// Workloads of an earlier agent that the operator no longer names.
     fn retire_strangers(&mut self) {
-        let known: Vec<_> = self.parts.enforcer.numbers().workloads().map(|(id, ..)| id.clone()).collect();
-        for id in known.into_iter().filter(|id| !self.workers.contains_key(id)) {
+        let named = &self.workers;
+        let known = self.parts.enforcer.numbers().workloads().map(|(id, ..)| id);
+        let strangers: Vec<_> = known.filter(|id| !named.contains_key(*id)).cloned().collect();
+        for id in strangers {
             info!("{id} is no longer named: its programs are taken away");
             self.retire(&id);
         }

@@ -91,7 +91,7 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     };
 
     let own = NetNs::own().context("open the node's network namespace")?;
-    let node_watch = Watch::open(&own)?;
+    let mut node_watch = Watch::open(&own)?;
     let node_survey = node_watch.survey().await?;
     let detach = config.detach_on_exit;
     let policies = config.policies.clone();

@@ -152,7 +152,7 @@ impl Watch {
     ///
     /// # Errors
     /// What netlink said.
-    pub async fn survey(&self) -> Result<Survey, KernelError> {
+    pub async fn survey(&mut self) -> Result<Survey, KernelError> {
         let mut survey = Survey::default();
         let mut links = self.handle.link().get().execute();
         while let Some(message) = links.try_next().await.doing(|| "list the devices".to_owned())? {

@@ -10,7 +10,7 @@ use egret_abi::WorkloadIndex;
 use super::netns::{self, NetNs};
 use super::{Doing, KernelError, Pins};
 
-static HOOKS: &[u8] = include_bytes_aligned!(concat!(env!("OUT_DIR"), "/egret.bpf.o"));
+static OBJECT: &[u8] = include_bytes_aligned!(concat!(env!("OUT_DIR"), "/egret.bpf.o"));
 static DOOR: &[u8] = include_bytes_aligned!(concat!(env!("OUT_DIR"), "/door.bpf.o"));
 
 /// Every map but HOLD, which must die with the agent.
@@ -35,10 +35,11 @@ const PINNED: &[&str] = &[
     "EVENTS",
     "ANSWERS",
     "TO_POD",
-    "REFUSE",
+    "STEPS",
 ];
-const PROGRAMS: &[&str] =
-    &["from_pod", "to_pod", "hold_answer", "refuse_reset", "refuse_unreachable", "gate_in", "gate_out"];
+/// The steps behind the hooks, in the order of STEPS.
+const STEPS: &[&str] = &["judge4", "judge6", "query", "reset", "unreachable", "answer"];
+const HOOKS: &[&str] = &["from_pod", "to_pod", "hold_answer", "gate_in", "gate_out"];
 
 /// Where a program of a workload sits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,13 +82,13 @@ impl Object {
         for name in PINNED {
             loader.map_pin_path(name, pins.map(name));
         }
-        let mut ebpf = loader.load(HOOKS).doing(|| "load the eBPF object".to_owned())?;
-        for name in PROGRAMS {
+        let mut ebpf = loader.load(OBJECT).doing(|| "load the eBPF object".to_owned())?;
+        for name in STEPS.iter().chain(HOOKS) {
             classifier(&mut ebpf, name)?.load().doing(|| format!("load the eBPF program {name}"))?;
         }
         let hold = take_programs(&mut ebpf, "HOLD")?;
         let mut object = Self { ebpf, pins: pins.clone(), hold };
-        object.fill("REFUSE", &["refuse_reset", "refuse_unreachable"])?;
+        object.fill("STEPS", STEPS)?;
         Ok(object)
     }
 

@@ -1,0 +1,55 @@
+//! From one program to the next: a packet's judgement is cut into steps that call each other through STEPS.
+//!
+//! Each step has a stack of its own, and the verifier follows it once: what it is handed comes out of a map, of which
+//! the verifier knows nothing.
+
+use aya_ebpf::programs::TcContext;
+
+use crate::maps;
+
+/// The steps; each one's number is its place in STEPS.
+#[derive(Clone, Copy)]
+#[repr(u32)]
+pub enum Step {
+    /// Judges an IPv4 packet.
+    Judge4 = 0,
+    /// Judges an IPv6 packet.
+    Judge6 = 1,
+    /// Remembers a DNS question.
+    Query = 2,
+    /// Sends a TCP reset.
+    Reset = 3,
+    /// Sends an ICMP error.
+    Unreachable = 4,
+    /// Finds the question of a DNS answer.
+    Answer = 5,
+}
+
+/// Hands `value` to `step`. Comes back only where the step is not there.
+#[inline(always)]
+pub fn go<V: Copy>(ctx: &TcContext, step: Step, value: V) {
+    const { assert!(size_of::<V>() <= maps::SCRATCH_SIZE && align_of::<V>() <= 8) };
+    let Some(scratch) = maps::SCRATCH.get_ptr_mut(0) else { return };
+    // SAFETY: this CPU's own memory, large enough and aligned; nothing else writes it before the step reads it.
+    unsafe { scratch.cast::<V>().write(value) };
+    // SAFETY: STEPS holds classifiers only.
+    let _ = unsafe { maps::STEPS.tail_call(ctx, step as u32) };
+}
+
+/// What the step before handed over.
+#[inline(always)]
+pub fn handed<V: Copy>() -> Option<&'static V> {
+    // SAFETY: the step before wrote a V there; all of its bytes are numbers.
+    maps::SCRATCH.get_ptr(0).map(|scratch| unsafe { &*scratch.cast::<V>() })
+}
+
+/// `value`, by way of a map.
+#[inline(always)]
+pub fn through(value: usize) -> usize {
+    let Some(scratch) = maps::SCRATCH_WORD.get_ptr_mut(0) else { return value };
+    // SAFETY: this CPU's own memory; volatile, or the compiler would skip the way.
+    unsafe {
+        scratch.write_volatile(value as u64);
+        scratch.read_volatile() as usize
+    }
+}
