@@ -23,12 +23,9 @@ pub fn hash<P: Packet>(packet: &P, at: usize) -> Option<u64> {
         return None;
     }
     let mut hash = 0xcbf2_9ce4_8422_2325_u64;
-    for i in HEADER..HEADER + NAME_MAX + TAIL {
-        if i >= end {
-            break;
-        }
+    for byte in message.get(HEADER..end)? {
         // Sets the bit that tells lower case in every letter; what it does to other bytes is the same on both sides.
-        let folded = (message[i] | 0x20) as u64;
+        let folded = (byte | 0x20) as u64;
         hash = (hash ^ folded).wrapping_mul(0x0100_0000_01b3);
     }
     Some(hash)
