@@ -3,7 +3,7 @@
 use aya::maps::{MapData, ProgramArray};
 use aya::programs::links::{FdLink, PinnedLink};
 use aya::programs::tc::{SchedClassifierLink, TcAttachOptions};
-use aya::programs::{LinkOrder, SchedClassifier, TcAttachType};
+use aya::programs::{LinkOrder, SchedClassifier, TcAttachType, TestRun, TestRunOptions};
 use aya::{Ebpf, EbpfLoader, include_bytes_aligned};
 use egret_abi::WorkloadIndex;
 
@@ -163,6 +163,20 @@ impl Object {
                 .doing(|| format!("attach {name} to {interface}"))?;
         }
         Ok(())
+    }
+}
+
+impl Object {
+    /// Runs a program `repeat` times on `frame`, as if it had come in at the loopback device: what it returned last,
+    /// and nanoseconds per run. For benchmarks.
+    ///
+    /// # Errors
+    /// What the kernel said.
+    pub fn test_run(&mut self, program: &str, frame: &[u8], repeat: u32) -> Result<(i32, f64), KernelError> {
+        let options = TestRunOptions { data_in: Some(frame), repeat, ..TestRunOptions::default() };
+        let program: &SchedClassifier = classifier(&mut self.ebpf, program)?;
+        let result = program.test_run(options).doing(|| "run a program".to_owned())?;
+        Ok((result.return_value.cast_signed(), result.duration.as_nanos() as f64))
     }
 }
 
