@@ -67,6 +67,14 @@ pub struct Pending<K> {
     pub key: K,
 }
 
+impl<K: FlowKey> Pending<K> {
+    /// Nothing stands between the IP header and the transport's: an ICMP error has room to quote both.
+    #[inline(always)]
+    fn is_plain(&self) -> bool {
+        self.transport as usize == parse::LINK + if K::V6 { 40 } else { 20 }
+    }
+}
+
 /// Judges a packet of `ethertype` (host order) from `workload`: both steps, one after the other.
 pub fn from_pod<T: Tables, P: Packet>(
     tables: &T,
@@ -145,8 +153,10 @@ fn look<T: Tables, P: Packet, K: FlowKey + Default>(
             return Some(pending);
         }
     };
-    // A query is never answered from the flow cache: each one must be remembered, or its answer would not be learned.
-    if !headers.begins_connection() && !headers.is_query() {
+    // A query to a resolver is never answered from the flow cache: each one must be remembered, or its answer would
+    // not be learned.
+    let query = headers.is_query() && tables.trusts(&OwnKey { workload, address: headers.key.remote() });
+    if !(headers.begins_connection() || query) {
         match hit(tables, workload, &headers.key, generation, tables.now(), packet.length()) {
             Hit::Pass => return None,
             Hit::Stale(class) => (pending.known, pending.class) = (1, class),
@@ -296,10 +306,11 @@ fn look_up<T: Tables, K: FlowKey>(tables: &T, pending: &Pending<K>, now: Tick, f
 impl Findings {
     #[inline(always)]
     fn add(&mut self, class: Class, said: RuleValue) {
-        // The class that a policy in force allows; else one that a policy on trial would, so that a connection begun
-        // under Observe is known by its name when enforcement is switched on.
-        let admits = said.applied.allows() && !self.said.applied.allows();
-        if admits || (self.class == Class::NONE && said.observed.allows()) {
+        // The class whose rule, of a policy in force, is the one told; else of a policy on trial, so that a connection
+        // begun under Observe is known by its name when enforcement is switched on.
+        let admits = said.applied.allows() && said.applied.0 > self.said.applied.0;
+        let would = said.observed.allows() && said.observed.0 > self.said.observed.0;
+        if admits || (would && !self.said.applied.allows()) {
             self.class = class;
         }
         self.said.applied = self.said.applied.and(said.applied);
@@ -378,7 +389,9 @@ fn refuse<T: Tables, K: FlowKey>(tables: &T, pending: &Pending<K>, ruleset: &Rul
     match pending.key.protocol() {
         _ if ruleset.silent != 0 => Egress::Drop,
         TCP if !parse::is_reset(pending.flags) => Egress::Reset { transport },
-        UDP if may_refuse(tables, pending.workload, now) => Egress::Unreachable { transport },
+        UDP if pending.is_plain() && may_refuse(tables, pending.workload, now) => {
+            Egress::Unreachable { transport }
+        }
         _ => Egress::Drop,
     }
 }
@@ -428,15 +441,20 @@ fn spoofed<T: Tables, P: Packet, K: FlowKey>(tables: &T, packet: &P, pending: &P
     Egress::Drop
 }
 
-/// What cannot be read is let pass only where no default would deny it.
+/// What cannot be read is let pass only where no default in force would deny it, and told where one on trial would.
 #[inline(always)]
 fn unreadable<T: Tables, P: Packet, K: FlowKey>(tables: &T, packet: &P, pending: &Pending<K>) -> Egress {
-    if !denies_anything(tables, pending.generation) {
+    let ruleset = tables.ruleset(pending.generation.ruleset()).unwrap_or_default();
+    let mut verdicts = Verdicts::denied(why::UNPARSED);
+    if ruleset.applied_default != [0; 3] {
+        tables.count(Counter::Unparsed);
+    } else if ruleset.observed_default != [0; 3] {
+        verdicts.applied_why = why::NOT_ENFORCED;
+    } else {
         return Egress::Pass;
     }
-    tables.count(Counter::Unparsed);
-    report(tables, packet, pending, &Verdicts::denied(why::UNPARSED), tables.now());
-    Egress::Drop
+    report(tables, packet, pending, &verdicts, tables.now());
+    if verdicts.allows() { Egress::Pass } else { Egress::Drop }
 }
 
 #[inline(always)]

@@ -117,7 +117,9 @@ fn note_incoming<T: Tables, K: FlowKey>(tables: &T, workload: WorkloadIndex, key
             flow.until = until;
         }
     });
-    if known.is_some() {
+    // A multicast group or somebody else's address is none that the workload may answer from: a flow of it would let
+    // it speak as a resolver, because what hits a flow is not asked for its source again.
+    if known.is_some() || !tables.owns(&OwnKey { workload, address: key.local() }) {
         return;
     }
     let flow = Flow {

@@ -18,17 +18,25 @@ pub fn hash<P: Packet>(packet: &P, at: usize) -> Option<u64> {
     if message[4..6] != [0, 1] {
         return None;
     }
-    let end = packet.forget(HEADER + name_length(message)? + TAIL);
-    if end > length || end > HEADER + NAME_MAX + TAIL {
+    let end = packet.forget(HEADER + name_length(message)?);
+    if end > HEADER + NAME_MAX || end + TAIL > length {
         return None;
     }
     let mut hash = 0xcbf2_9ce4_8422_2325_u64;
     for byte in message.get(HEADER..end)? {
         // Sets the bit that tells lower case in every letter; what it does to other bytes is the same on both sides.
-        let folded = (byte | 0x20) as u64;
-        hash = (hash ^ folded).wrapping_mul(0x0100_0000_01b3);
+        hash = fold(hash, *byte | 0x20);
+    }
+    // As they are: that bit tells A (1) from SRV (33).
+    for byte in message.get(end..end + TAIL)? {
+        hash = fold(hash, *byte);
     }
     Some(hash)
+}
+
+#[inline(always)]
+fn fold(hash: u64, byte: u8) -> u64 {
+    (hash ^ byte as u64).wrapping_mul(0x0100_0000_01b3)
 }
 
 /// Bytes of the name behind the header, its closing zero included.

@@ -1,0 +1,20 @@
+//! The packet logic on plain tables: frames in, and out come what to do, every counter that moved, and the events.
+//!
+//! `world` holds the tables and `frame` builds packets; each other file is one topic.
+
+mod budgets;
+mod dns;
+mod established;
+mod frame;
+mod judged_again;
+mod link;
+mod names;
+mod question;
+mod random;
+mod refusals;
+mod replies;
+mod spoofed;
+mod tables;
+mod unreadable;
+mod verdicts;
+mod world;

@@ -1,0 +1,149 @@
+//! What cannot be read is denied where a default in force denies, and nowhere else.
+
+use egret_abi::{Counter::*, action_reason as why};
+
+use super::frame::{Frame, SYN, with_extensions, with_options};
+use super::world::{ALLOWED, NAME, RULESET, World, both};
+use crate::Egress::{Drop, Pass};
+use crate::parse::{ICMP, ICMP6, LINK, SCTP, UDP};
+
+/// Frames that have addresses and no transport that can be read.
+fn with_addresses() -> Vec<(&'static str, Frame)> {
+    let [v4, v6] = both(443);
+    let (syn4, syn6) = (v4.tcp(SYN), v6.tcp(SYN));
+    let fragment = |bits: u16| syn4.clone().with(LINK + 6, &bits.to_be_bytes());
+    vec![
+        ("a later fragment, the last", fragment(0x0001)),
+        ("a later fragment, more follow", fragment(0x2001)),
+        ("a later fragment, the furthest", fragment(0x1fff)),
+        ("the reserved bit", fragment(0x8000)),
+        ("version 5", syn4.clone().with(LINK, &[0x55])),
+        ("version 6 in IPv4", syn4.clone().with(LINK, &[0x65])),
+        ("4 words of header", syn4.clone().with(LINK, &[0x44])),
+        ("no words of header", syn4.clone().with(LINK, &[0x40])),
+        ("15 words of header, 5 there", syn4.clone().with(LINK, &[0x4f])),
+        ("IPv4, no transport", syn4.clone().cut(LINK + 20)),
+        ("IPv4, TCP without its flags", syn4.clone().cut(LINK + 20 + 13)),
+        ("IPv4, UDP without its ports", v4.ip(UDP, &[0; 3])),
+        ("IPv4, SCTP without its ports", v4.ip(SCTP, &[0; 3])),
+        ("IPv4, echo without its identifier", v4.ip(ICMP, &[8, 0, 0, 0, 0])),
+        ("IPv4, ICMP that is no echo", v4.ip(ICMP, &[3, 3, 0, 0, 0, 0, 0, 0])),
+        ("IPv4, an IPv6 fragment header", v4.ip(44, &[0; 40])),
+        ("IPv4, ESP", v4.ip(50, &[0; 40])),
+        ("IPv4, AH", v4.ip(51, &[0; 40])),
+        ("version 4 in IPv6", syn6.clone().with(LINK, &[0x40])),
+        ("IPv6, no transport", syn6.clone().cut(LINK + 40)),
+        ("IPv6, TCP without its flags", syn6.clone().cut(LINK + 40 + 13)),
+        ("IPv6, UDP without its ports", v6.ip(UDP, &[0; 3])),
+        ("IPv6, ICMP that is no echo", v6.ip(ICMP6, &[1, 4, 0, 0, 0, 0, 0, 0])),
+        ("IPv6, a fragment", with_extensions(&syn6, 44, 1, 1)),
+        ("IPv6, a fragment behind options", with_extensions(&with_extensions(&syn6, 44, 1, 1), 60, 1, 1)),
+        ("IPv6, AH", with_extensions(&syn6, 51, 1, 3)),
+        ("IPv6, ESP", v6.ip(50, &[0; 40])),
+        ("IPv6, mobility", with_extensions(&syn6, 135, 1, 1)),
+        ("IPv6, HIP", with_extensions(&syn6, 139, 1, 1)),
+        ("IPv6, shim", with_extensions(&syn6, 140, 1, 1)),
+        ("IPv6, 7 extension headers", with_extensions(&syn6, 60, 7, 1)),
+        ("IPv6, 100 extension headers", with_extensions(&syn6, 0, 100, 1)),
+        ("IPv6, cut within its extension headers", with_extensions(&syn6, 60, 2, 1).cut(LINK + 40 + 9)),
+        ("IPv6, an extension header beyond the end", v6.ip(0, &[6, 255, 0, 0, 0, 0, 0, 0])),
+        ("IPv4, no header", syn4.cut(LINK + 19)),
+        ("IPv6, no header", syn6.cut(LINK + 39)),
+    ]
+}
+
+#[test]
+fn what_cannot_be_read_is_denied_where_a_default_in_force_denies() {
+    let denied = why::DENY | why::UNPARSED;
+    for (what, frame) in with_addresses() {
+        for kind in 0..3 {
+            let mut world = World::new();
+            world.ruleset().applied_default = [0; 3];
+            world.ruleset().applied_default[kind] = 1;
+            assert_eq!(world.send(&frame), (Drop, vec![Unparsed]), "{what}");
+            assert_eq!(world.reasons(), [(denied, denied)], "{what}");
+            assert_eq!(world.flows(), 0, "{what}");
+        }
+    }
+}
+
+#[test]
+fn what_cannot_be_read_passes_where_a_default_is_on_trial_and_is_told() {
+    for (what, frame) in with_addresses() {
+        let mut world = World::new();
+        world.ruleset().applied_default = [0; 3];
+        assert_eq!(world.send(&frame), (Pass, vec![]), "{what}");
+        assert_eq!(world.reasons(), [(why::NOT_ENFORCED, why::DENY | why::UNPARSED)], "{what}");
+    }
+}
+
+#[test]
+fn what_cannot_be_read_passes_untold_where_no_default_denies() {
+    for (what, frame) in with_addresses() {
+        let mut world = World::new();
+        for unmanaged in [0, 1] {
+            let ruleset = egret_abi::Ruleset { unmanaged, ..Default::default() };
+            world.rulesets.insert(RULESET, ruleset);
+            assert_eq!(world.send(&frame), (Pass, vec![]), "{what}");
+        }
+        assert!(world.events().is_empty(), "{what}");
+    }
+}
+
+#[test]
+fn an_event_tells_what_could_be_read_of_the_addresses() {
+    let [v4, v6] = both(443);
+    for (ends, frame) in [(v4, v4.ip(50, &[0; 8])), (v6, v6.ip(50, &[0; 8]))] {
+        let world = World::new();
+        assert_eq!(world.send(&frame).0, Drop);
+        let [event] = world.events()[..] else { panic!("one event") };
+        assert_eq!(event.local, super::world::address(ends.from.ip()));
+        assert_eq!(event.remote, super::world::address(ends.to.ip()));
+        assert_eq!((event.protocol, event.local_port, event.remote_port), (50, [0; 2], [0; 2]));
+    }
+}
+
+#[test]
+fn frames_of_an_unknown_ethertype_are_counted_and_have_no_event() {
+    // An inner VLAN tag, its outer kind, MPLS, LLDP, and a length instead of a type.
+    for ethertype in [0x8100u16, 0x88a8, 0x8847, 0x88cc, 0x0040] {
+        let frame = both(443)[0].tcp(SYN).with(12, &ethertype.to_be_bytes());
+        let mut world = World::new();
+        assert_eq!(world.send(&frame), (Drop, vec![Unparsed]), "{ethertype:#x}");
+        world.ruleset().applied_default = [0; 3];
+        assert_eq!(world.send(&frame), (Pass, vec![]), "{ethertype:#x}");
+        assert!(world.events().is_empty());
+    }
+}
+
+#[test]
+fn the_first_fragment_and_odd_headers_that_can_be_read_are_judged() {
+    let [v4, v6] = both(443);
+    let (syn4, syn6) = (v4.tcp(SYN), v6.tcp(SYN));
+    let mut frames = vec![
+        syn4.clone().with(LINK + 6, &[0x20, 0]),
+        syn4.clone().with(LINK + 6, &[0x40, 0]),
+        syn4.clone().cut(LINK + 20 + 14),
+        with_options(&syn4, 1),
+        with_options(&syn4, 10),
+        with_extensions(&syn6, 0, 1, 1),
+        with_extensions(&syn6, 43, 2, 2),
+        with_extensions(&syn6, 60, 1, 32),
+    ];
+    frames.extend((1..=6).map(|count| with_extensions(&syn6, 60, count, 1)));
+    for frame in frames {
+        let mut world = World::new();
+        let (egress, counted) = world.send(&frame);
+        let transport = if frame.ethertype() == 0x0800 {
+            LINK + (frame[LINK] & 15) as usize * 4
+        } else {
+            frame.len() - 20
+        };
+        assert_eq!((egress, counted), (crate::Egress::Reset { transport }, vec![Denied]));
+        for ends in [v4, v6] {
+            world.bind(ends.to, NAME, egret_abi::Tick::NEVER);
+        }
+        world.any(NAME, ALLOWED);
+        assert_eq!(world.send(&frame), (Pass, vec![Allowed]));
+    }
+}

@@ -1,0 +1,328 @@
+//! The tables over plain collections, and one workload on them.
+
+use std::cell::RefCell;
+use std::collections::{HashMap, HashSet};
+use std::net::{IpAddr, SocketAddr};
+
+use egret_abi::{
+    Address, Binding, Budget, Class, Config, Counter, Dest, DestKey, Epoch, Event, Flow, Flow4Key, Flow6Key,
+    Generation, OwnKey, Query, QueryKey, RuleId, RuleKey, RuleValue, Ruleset, RulesetId, Said, Slot, Tick,
+    WorkloadIndex,
+};
+use zerocopy::IntoBytes;
+
+use super::frame::{Ends, Frame};
+use crate::ingress::is_asked_for;
+use crate::{Egress, Ingress, Tables};
+
+pub const POD: WorkloadIndex = WorkloadIndex(7);
+pub const RULESET: RulesetId = RulesetId(3);
+/// A name's class, another's, and one of addresses.
+pub const NAME: Class = Class::name(5);
+pub const OTHER: Class = Class::name(6);
+pub const RANGE: Class = Class(9);
+pub const RULE: RuleId = RuleId(20);
+
+pub const START: Tick = Tick(1000);
+pub const GRACE: Tick = Tick(100);
+pub const IDLE: Tick = Tick(50);
+
+/// The pod and a server at `port`, in both families.
+pub fn both(port: u16) -> [Ends; 2] {
+    [
+        Ends::new("10.0.0.7:40000", &format!("192.0.2.1:{port}")),
+        Ends::new("[fd00::7]:40000", &format!("[2001:db8::1]:{port}")),
+    ]
+}
+
+/// The pod and a resolver that it trusts, in both families.
+pub fn to_resolver() -> [Ends; 2] {
+    [Ends::new("10.0.0.7:40000", "10.96.0.10:53"), Ends::new("[fd00::7]:40000", "[fd00:96::10]:53")]
+}
+
+pub fn address(of: IpAddr) -> Address {
+    match of {
+        IpAddr::V4(of) => Address::v4(of.octets()),
+        IpAddr::V6(of) => Address(of.octets()),
+    }
+}
+
+/// What the policies in force say, and what all say.
+pub fn says(applied: Said, observed: Said) -> RuleValue {
+    RuleValue { applied, observed }
+}
+
+pub const ALLOWED: RuleValue = RuleValue { applied: Said::allow(RULE), observed: Said::allow(RULE) };
+pub const DENIED: RuleValue = RuleValue { applied: Said::deny(RULE), observed: Said::deny(RULE) };
+
+/// What becomes of a packet toward the workload.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Arrival {
+    /// It goes on.
+    Pass,
+    /// It is held until it was learned from.
+    Learn,
+}
+
+/// What the agent writes is plain; what the programs write, and what they asked, is behind cells.
+#[derive(Default)]
+pub struct World {
+    pub now: Tick,
+    pub config: Config,
+    pub workloads: HashMap<WorkloadIndex, Generation>,
+    pub rulesets: HashMap<RulesetId, Ruleset>,
+    pub own: HashSet<OwnKey>,
+    pub resolvers: HashSet<OwnKey>,
+    pub bindings: HashMap<OwnKey, Binding>,
+    dests: Vec<(u32, DestKey, Dest)>,
+    rules: Vec<(u32, RuleKey, RuleValue)>,
+    /// Nothing more can be remembered.
+    pub full: bool,
+    flows4: RefCell<HashMap<(WorkloadIndex, Flow4Key), Flow>>,
+    flows6: RefCell<HashMap<(WorkloadIndex, Flow6Key), Flow>>,
+    pub queries: RefCell<HashMap<(WorkloadIndex, QueryKey), Query>>,
+    budgets: RefCell<HashMap<WorkloadIndex, Budget>>,
+    counted: RefCell<Vec<Counter>>,
+    events: RefCell<Vec<Event>>,
+    asked: RefCell<Vec<&'static str>>,
+}
+
+impl World {
+    /// One workload in epoch 1 whose policy is in force and denies every place by default.
+    pub fn new() -> Self {
+        let deny = [1; 3];
+        let mut world = Self {
+            now: START,
+            config: Config { mark: 1, flow_grace: GRACE, idle: IDLE, refusals: 3, events: 1000 },
+            ..Self::default()
+        };
+        world.enter(1);
+        let ruleset = Ruleset { applied_default: deny, observed_default: deny, ..Ruleset::default() };
+        world.rulesets.insert(RULESET, ruleset);
+        for ends in both(0) {
+            world.own.insert(own(ends.from));
+        }
+        for ends in to_resolver() {
+            world.resolvers.insert(own(ends.to));
+        }
+        world
+    }
+
+    /// The policy of the workload has changed.
+    pub fn enter(&mut self, epoch: u32) {
+        self.workloads.insert(POD, Generation::new(Epoch(epoch), RULESET));
+    }
+
+    pub fn ruleset(&mut self) -> &mut Ruleset {
+        self.rulesets.get_mut(&RULESET).unwrap()
+    }
+
+    /// The workload's own look-up gave `class` for the address, until `until`.
+    pub fn bind(&mut self, to: SocketAddr, class: Class, until: Tick) {
+        let binding = self.bindings.entry(own(to)).or_default();
+        let free = binding.slots.iter_mut().find(|slot| slot.class == Class::NONE).unwrap();
+        *free = Slot { class, until };
+    }
+
+    /// A range, as `192.0.2.0/24`, is of a class and a kind.
+    pub fn range(&mut self, range: &str, class: Class, kind: u32) {
+        let (start, bits) = range.split_once('/').unwrap();
+        let key = match start.parse().unwrap() {
+            IpAddr::V4(start) => DestKey::v4(RULESET, start.octets()),
+            IpAddr::V6(start) => DestKey::v6(RULESET, start.octets()),
+        };
+        let bits: u32 = bits.parse().unwrap();
+        self.dests.push((DestKey::FIXED_BITS + bits, key, Dest { class, kind }));
+    }
+
+    /// For every protocol of `class`.
+    pub fn any(&mut self, class: Class, value: RuleValue) {
+        self.rules.push((RuleKey::ANY_PROTOCOL_BITS, RuleKey::new(RULESET, class, 0, [0; 2]), value));
+    }
+
+    /// For the ports of `class` that begin with the `bits` first bits of `port`.
+    pub fn ports(&mut self, class: Class, protocol: u8, port: u16, bits: u32, value: RuleValue) {
+        let key = RuleKey::new(RULESET, class, protocol, port.to_be_bytes());
+        self.rules.push((RuleKey::PROTOCOL_BITS + bits, key, value));
+    }
+
+    pub fn forget_ranges(&mut self) {
+        self.dests.clear();
+    }
+
+    pub fn forget_rules(&mut self) {
+        self.rules.clear();
+    }
+
+    /// The workload sends `frame`: what is done with it, and what was counted.
+    pub fn send(&self, frame: &Frame) -> (Egress, Vec<Counter>) {
+        self.send_as(POD, frame)
+    }
+
+    pub fn send_as(&self, workload: WorkloadIndex, frame: &Frame) -> (Egress, Vec<Counter>) {
+        self.asked.take();
+        (crate::from_pod(self, frame, workload, frame.ethertype()), self.counted.take())
+    }
+
+    /// The workload is sent `frame`.
+    pub fn receive(&self, frame: &Frame) -> (Arrival, Vec<Counter>) {
+        self.receive_as(frame, frame.ethertype())
+    }
+
+    pub fn receive_as(&self, frame: &Frame, ethertype: u16) -> (Arrival, Vec<Counter>) {
+        self.asked.take();
+        let arrival = match crate::to_pod(self, frame, POD, ethertype) {
+            Ingress::Answer(exchange) if is_asked_for(self, frame, &exchange) => Arrival::Learn,
+            Ingress::Answer(_) | Ingress::Pass => Arrival::Pass,
+        };
+        (arrival, self.counted.take())
+    }
+
+    /// The tables that the last packet asked, in order.
+    pub fn asked(&self) -> Vec<&'static str> {
+        self.asked.borrow().clone()
+    }
+
+    /// What was told since the last call.
+    pub fn events(&self) -> Vec<Event> {
+        self.events.take()
+    }
+
+    /// The same as pairs of applied and observed reasons.
+    pub fn reasons(&self) -> Vec<(u8, u8)> {
+        self.events().iter().map(|event| (event.applied_why, event.observed_why)).collect()
+    }
+
+    /// What is remembered of the flow that the workload sends as `ends`, where it has ports.
+    pub fn flow(&self, ends: Ends, protocol: u8) -> Option<Flow> {
+        let (local_port, remote_port) = (ends.from.port().to_be_bytes(), ends.to.port().to_be_bytes());
+        match (ends.from.ip(), ends.to.ip()) {
+            (IpAddr::V4(local), IpAddr::V4(remote)) => {
+                let (local, remote) = (local.octets(), remote.octets());
+                let key = Flow4Key { local, remote, local_port, remote_port, protocol, zero: [0; 3] };
+                self.flows4.borrow().get(&(POD, key)).copied()
+            }
+            (IpAddr::V6(local), IpAddr::V6(remote)) => {
+                let (local, remote) = (local.octets(), remote.octets());
+                let key = Flow6Key { local, remote, local_port, remote_port, protocol, zero: [0; 3] };
+                self.flows6.borrow().get(&(POD, key)).copied()
+            }
+            _ => panic!("two families in one flow"),
+        }
+    }
+
+    /// How many flows are remembered.
+    pub fn flows(&self) -> usize {
+        self.flows4.borrow().len() + self.flows6.borrow().len()
+    }
+
+    fn ask(&self, table: &'static str) {
+        self.asked.borrow_mut().push(table);
+    }
+}
+
+pub fn own(of: SocketAddr) -> OwnKey {
+    OwnKey { workload: POD, address: address(of.ip()) }
+}
+
+/// The value whose key has the longest prefix in common with `wanted`.
+fn longest<K: IntoBytes + zerocopy::Immutable, V: Copy>(entries: &[(u32, K, V)], wanted: &K) -> Option<V> {
+    let begins = |(bits, key, _): &&(u32, K, V)| {
+        let bit = |bytes: &[u8], i: u32| bytes[i as usize / 8] >> (7 - i % 8) & 1;
+        (0..*bits).all(|i| bit(key.as_bytes(), i) == bit(wanted.as_bytes(), i))
+    };
+    entries.iter().filter(begins).max_by_key(|(bits, ..)| *bits).map(|(.., value)| *value)
+}
+
+macro_rules! flows {
+    ($map:ident, $key:ty, $with:ident, $remember:ident) => {
+        fn $with<R>(&self, workload: WorkloadIndex, key: &$key, f: impl FnOnce(&mut Flow) -> R) -> Option<R> {
+            self.ask("flow");
+            self.$map.borrow_mut().get_mut(&(workload, *key)).map(f)
+        }
+
+        fn $remember(&self, workload: WorkloadIndex, key: &$key, flow: &Flow) -> bool {
+            self.ask("remember flow");
+            if !self.full {
+                self.$map.borrow_mut().insert((workload, *key), *flow);
+            }
+            !self.full
+        }
+    };
+}
+
+impl Tables for World {
+    fn now(&self) -> Tick {
+        self.now
+    }
+
+    fn nanoseconds(&self) -> u64 {
+        self.now.nanoseconds()
+    }
+
+    fn config(&self) -> Config {
+        self.ask("config");
+        self.config
+    }
+
+    fn generation(&self, workload: WorkloadIndex) -> Option<Generation> {
+        self.ask("generation");
+        self.workloads.get(&workload).copied()
+    }
+
+    fn ruleset(&self, ruleset: RulesetId) -> Option<Ruleset> {
+        self.ask("ruleset");
+        self.rulesets.get(&ruleset).copied()
+    }
+
+    fn owns(&self, key: &OwnKey) -> bool {
+        self.ask("own");
+        self.own.contains(key)
+    }
+
+    fn trusts(&self, key: &OwnKey) -> bool {
+        self.ask("resolver");
+        self.resolvers.contains(key)
+    }
+
+    fn binding(&self, key: &OwnKey) -> Option<&Binding> {
+        self.ask("binding");
+        self.bindings.get(key)
+    }
+
+    fn dest(&self, key: &DestKey) -> Option<Dest> {
+        self.ask("dest");
+        longest(&self.dests, key)
+    }
+
+    fn rule(&self, key: &RuleKey) -> Option<RuleValue> {
+        self.ask("rule");
+        longest(&self.rules, key)
+    }
+
+    flows!(flows4, Flow4Key, with_flow4, remember_flow4);
+    flows!(flows6, Flow6Key, with_flow6, remember_flow6);
+
+    fn remember_query(&self, workload: WorkloadIndex, key: &QueryKey, query: &Query) -> bool {
+        if !self.full {
+            self.queries.borrow_mut().insert((workload, *key), *query);
+        }
+        !self.full
+    }
+
+    fn take_query(&self, workload: WorkloadIndex, key: &QueryKey) -> Option<Query> {
+        self.queries.borrow_mut().remove(&(workload, *key))
+    }
+
+    fn with_budget<R>(&self, workload: WorkloadIndex, f: impl FnOnce(&mut Budget) -> R) -> Option<R> {
+        Some(f(self.budgets.borrow_mut().entry(workload).or_default()))
+    }
+
+    fn count(&self, counter: Counter) {
+        self.counted.borrow_mut().push(counter);
+    }
+
+    fn report(&self, make: impl FnOnce() -> Event) {
+        self.events.borrow_mut().push(make());
+    }
+}
