@@ -26,8 +26,6 @@ pub const NAMED: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 7);
 pub struct Node {
     /// The programs.
     pub object: Object,
-    /// The maps.
-    pub enforcer: Enforcer,
     /// The pins, for a reader of events.
     pub pins: Pins,
     folder: PathBuf,
@@ -56,7 +54,7 @@ impl Node {
         enforcer.place(index, Placement { ifindex: LOOPBACK, addresses, resolvers: BTreeSet::new() })?;
         bind(&pins, &mut enforcer, index, ranges)?;
         enforcer.open_interface(index)?;
-        Ok(Self { object, enforcer, pins, folder })
+        Ok(Self { object, pins, folder })
     }
 }
 
@@ -88,7 +86,7 @@ fn policy(ranges: &[[u8; 4]]) -> String {
     let to: Vec<_> = ranges.iter().map(|[a, b, c, _]| format!("{{cidr: {a}.{b}.{c}.0/24}}")).collect();
     format!(
         "apiVersion: egret.dev/v1alpha1\nkind: EgressPolicy\nmetadata: {{name: bench, namespace: bench}}\nspec:\n  \
-         podSelector: {{}}\n  mode: Enforce\n  scope: all\n  allow:\n  - name: names\n    to: [{{fqdn: github.com}}]\n    \
+         podSelector: {{}}\n  mode: Enforce\n  scope: all\n  onDeny: Drop\n  allow:\n  - name: names\n    to: [{{fqdn: github.com}}]\n    \
          ports: [{{protocol: TCP, port: 443}}]\n  - name: ranges\n    to: [{}]\n    ports: [{{protocol: TCP, port: 443}}]\n",
         to.join(", ")
     )

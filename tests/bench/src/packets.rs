@@ -12,9 +12,9 @@ use crate::yardsticks::Yardsticks;
 
 /// Runs of one program in one round.
 const REPEAT: u32 = 100_000;
-/// `TCX_NEXT`, and the redirect that carries a refusal back.
+/// `TCX_NEXT` and `TCX_DROP`. A refusal would change the packet that the next run gets, so denial is by silence here.
 const NEXT: i32 = -1;
-const REDIRECT: i32 = 7;
+const DROP: i32 = 2;
 const SYN: u8 = 0x02;
 const ACK: u8 = 0x10;
 
@@ -66,7 +66,7 @@ pub fn measure(rounds: usize) -> Result<Vec<Row>> {
             case("established", NAMED, ACK, NEXT),
             case("by name", NAMED, SYN, NEXT),
             case("by range", in_range, SYN, NEXT),
-            case("denied", STRANGER, SYN, REDIRECT),
+            case("denied", STRANGER, SYN, DROP),
         ]
     };
     let (mut silent, mut told) = (cases(), cases());
