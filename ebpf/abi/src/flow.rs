@@ -4,40 +4,63 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 use crate::{Class, Epoch, Said, Tick};
 
+/// Two ports as one word: the workload's own (or the identifier of an echo, or 0), then the other end's (or 0), each in
+/// network order. One word and not four bytes, or the hash that reads it would wait for the bytes to be put together.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, IntoBytes, FromBytes, Immutable, KnownLayout)]
+#[repr(transparent)]
+pub struct Ports(pub u32);
+
+impl Ports {
+    /// From the two ports.
+    #[must_use]
+    #[inline(always)]
+    pub const fn new(local: [u8; 2], remote: [u8; 2]) -> Self {
+        Self(u32::from_ne_bytes([local[0], local[1], remote[0], remote[1]]))
+    }
+
+    /// The workload's own.
+    #[must_use]
+    #[inline(always)]
+    pub const fn local(self) -> [u8; 2] {
+        let [a, b, _, _] = self.0.to_ne_bytes();
+        [a, b]
+    }
+
+    /// The other end's.
+    #[must_use]
+    #[inline(always)]
+    pub const fn remote(self) -> [u8; 2] {
+        let [_, _, c, d] = self.0.to_ne_bytes();
+        [c, d]
+    }
+}
+
 /// An IPv4 flow as its workload sends it. Kept at 16 bytes: the hash of the hot path runs over it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, IntoBytes, FromBytes, Immutable, KnownLayout)]
-#[repr(C)]
+#[repr(C, align(4))]
 pub struct Flow4Key {
     /// The workload's own address.
     pub local: [u8; 4],
     /// The destination.
     pub remote: [u8; 4],
-    /// The workload's own port, or the identifier of an echo; else 0.
-    pub local_port: [u8; 2],
-    /// The port dialled, or 0.
-    pub remote_port: [u8; 2],
+    /// Both ports.
+    pub ports: Ports,
     /// The IP protocol.
-    pub protocol: u8,
-    /// Zero.
-    pub zero: [u8; 3],
+    pub protocol: u32,
 }
 
 /// An IPv6 flow as its workload sends it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, IntoBytes, FromBytes, Immutable, KnownLayout)]
-#[repr(C)]
+#[repr(C, align(4))]
 pub struct Flow6Key {
     /// The workload's own address.
     pub local: [u8; 16],
     /// The destination.
     pub remote: [u8; 16],
-    /// The workload's own port, or the identifier of an echo; else 0.
-    pub local_port: [u8; 2],
-    /// The port dialled, or 0.
-    pub remote_port: [u8; 2],
+    /// Both ports.
+    pub ports: Ports,
     /// The IP protocol; ICMPv6 as 58.
-    pub protocol: u8,
-    /// Zero.
-    pub zero: [u8; 3],
+    pub protocol: u32,
 }
 
 /// What is remembered of a flow that was let pass.

@@ -11,7 +11,7 @@ mod ids;
 mod rule;
 
 pub use event::{ANSWER_MAX, AnswerHead, Counter, Event, Held, Query, QueryKey};
-pub use flow::{Direction, Flow, Flow4Key, Flow6Key, action_reason};
+pub use flow::{Direction, Flow, Flow4Key, Flow6Key, Ports, action_reason};
 pub use ids::{Class, Epoch, Generation, RuleId, RulesetId, Tick, WorkloadIndex};
 pub use rule::{Address, Binding, Dest, DestKey, Kind, OwnKey, RuleKey, RuleValue, Ruleset, Said, Slot};
 

@@ -1,6 +1,6 @@
 //! Headers to keys.
 
-use egret_abi::{Address, DestKey, Flow, Flow4Key, Flow6Key, RulesetId, WorkloadIndex};
+use egret_abi::{Address, DestKey, Flow, Flow4Key, Flow6Key, Ports, RulesetId, WorkloadIndex};
 
 use crate::Tables;
 
@@ -37,6 +37,9 @@ pub const WINDOW: usize = 512;
 pub trait Packet {
     /// The `N` bytes at `at` from the start of the link header.
     fn read<const N: usize>(&self, at: usize) -> Option<[u8; N]>;
+    /// The `N` words of four bytes at `at`, each as it lies there. Headers start two bytes off a multiple of four, for
+    /// the link header is 14 bytes long; what is read this way is read word by word and not byte by byte.
+    fn words<const N: usize>(&self, at: usize) -> Option<[u32; N]>;
     /// The bytes from `at` on, as many as there are and fit, and how many: for what is read byte by byte.
     fn window(&self, at: usize) -> Option<(&[u8; WINDOW], usize)>;
     /// `value` as it is. In the kernel it goes through a map on its way, so that the verifier forgets which of many
@@ -97,15 +100,15 @@ macro_rules! flow_key {
             }
             #[inline(always)]
             fn local_port(&self) -> [u8; 2] {
-                self.local_port
+                self.ports.local()
             }
             #[inline(always)]
             fn remote_port(&self) -> [u8; 2] {
-                self.remote_port
+                self.ports.remote()
             }
             #[inline(always)]
             fn protocol(&self) -> u8 {
-                self.protocol
+                self.protocol as u8
             }
             #[inline(always)]
             fn dest(&self, ruleset: RulesetId) -> DestKey {
@@ -113,11 +116,11 @@ macro_rules! flow_key {
             }
             #[inline(always)]
             fn reversed(&self) -> Self {
-                let (local_port, remote_port) = match self.protocol {
-                    ICMP | ICMP6 => (self.local_port, self.remote_port),
-                    _ => (self.remote_port, self.local_port),
+                let ports = match self.protocol() {
+                    ICMP | ICMP6 => self.ports,
+                    _ => Ports::new(self.ports.remote(), self.ports.local()),
                 };
-                Self { local: self.remote, remote: self.local, local_port, remote_port, ..*self }
+                Self { local: self.remote, remote: self.local, ports, ..*self }
             }
             #[inline(always)]
             fn with_flow<T: Tables, R>(
@@ -189,8 +192,8 @@ pub enum Parsed<K> {
 }
 
 const BROADCAST: [u8; 4] = [255; 4];
-const DHCP4: ([u8; 2], [u8; 2]) = (68u16.to_be_bytes(), 67u16.to_be_bytes());
-const DHCP6: ([u8; 2], [u8; 2]) = (546u16.to_be_bytes(), 547u16.to_be_bytes());
+const DHCP4: Ports = Ports::new(68u16.to_be_bytes(), 67u16.to_be_bytes());
+const DHCP6: Ports = Ports::new(546u16.to_be_bytes(), 547u16.to_be_bytes());
 /// All DHCP relays and servers of the link: ff02::1:2.
 const DHCP6_SERVERS: [u8; 16] = [0xff, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 2];
 
@@ -198,22 +201,26 @@ const DHCP6_SERVERS: [u8; 16] = [0xff, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0,
 #[inline(always)]
 pub fn ipv4<P: Packet>(packet: &P) -> Parsed<Flow4Key> {
     let mut key = Flow4Key::default();
-    let Some(h) = packet.read::<20>(LINK) else { return Parsed::Unreadable(key) };
-    key.local = [h[12], h[13], h[14], h[15]];
-    key.remote = [h[16], h[17], h[18], h[19]];
-    key.protocol = h[9];
+    let Some([first, second, third, source, destination]) = packet.words(LINK) else {
+        return Parsed::Unreadable(key);
+    };
+    let [version_and_words, ..] = first.to_ne_bytes();
+    let [_, _, fragment @ ..] = second.to_ne_bytes();
+    let [_, protocol, ..] = third.to_ne_bytes();
+    key.local = source.to_ne_bytes();
+    key.remote = destination.to_ne_bytes();
+    key.protocol = protocol as u32;
     // The reserved bit, and every fragment but the first, which alone carries ports.
-    let later_fragment = u16::from_be_bytes([h[6], h[7]]) & 0x9fff != 0;
-    let words = h[0] & 15;
-    if h[0] >> 4 != 4 || words < 5 || later_fragment {
+    let later_fragment = u16::from_be_bytes(fragment) & 0x9fff != 0;
+    let words = version_and_words & 15;
+    if version_and_words >> 4 != 4 || words < 5 || later_fragment {
         return Parsed::Unreadable(key);
     }
     // The constant offset of a header without options keeps the hot path free of arithmetic on packet pointers.
     let transport = if words == 5 { LINK + 20 } else { LINK + words as usize * 4 };
-    let Some(t) = transport_header(packet, h[9], transport) else { return Parsed::Unreadable(key) };
-    key.local_port = t.source;
-    key.remote_port = t.destination;
-    if h[9] == UDP && (t.source, t.destination) == DHCP4 && key.remote == BROADCAST {
+    let Some(t) = transport_header(packet, protocol, transport) else { return Parsed::Unreadable(key) };
+    key.ports = t.ports;
+    if protocol == UDP && t.ports == DHCP4 && key.remote == BROADCAST {
         return Parsed::Link;
     }
     Parsed::Flow(Headers { key, transport, flags: t.flags, request: t.request })
@@ -223,25 +230,35 @@ pub fn ipv4<P: Packet>(packet: &P) -> Parsed<Flow4Key> {
 #[inline(always)]
 pub fn ipv6<P: Packet>(packet: &P) -> Parsed<Flow6Key> {
     let mut key = Flow6Key::default();
-    let Some(h) = packet.read::<40>(LINK) else { return Parsed::Unreadable(key) };
-    key.local.copy_from_slice(&h[8..24]);
-    key.remote.copy_from_slice(&h[24..40]);
-    key.protocol = h[6];
-    if h[0] >> 4 != 6 {
+    let Some(words) = packet.words::<10>(LINK) else { return Parsed::Unreadable(key) };
+    let [version, ..] = words[0].to_ne_bytes();
+    let [_, _, next, hop_limit] = words[1].to_ne_bytes();
+    key.local = address(&words, 2);
+    key.remote = address(&words, 6);
+    key.protocol = next as u32;
+    if version >> 4 != 6 {
         return Parsed::Unreadable(key);
     }
-    let Some((protocol, transport)) = skip_extensions(packet, h[6]) else { return Parsed::Unreadable(key) };
-    key.protocol = protocol;
-    if protocol == ICMP6 && keeps_link(packet, transport, h[7], &key.remote) {
+    let Some((protocol, transport)) = skip_extensions(packet, next) else { return Parsed::Unreadable(key) };
+    key.protocol = protocol as u32;
+    if protocol == ICMP6 && keeps_link(packet, transport, hop_limit, &key.remote) {
         return Parsed::Link;
     }
     let Some(t) = transport_header(packet, protocol, transport) else { return Parsed::Unreadable(key) };
-    key.local_port = t.source;
-    key.remote_port = t.destination;
-    if protocol == UDP && (t.source, t.destination) == DHCP6 && key.remote == DHCP6_SERVERS {
+    key.ports = t.ports;
+    if protocol == UDP && t.ports == DHCP6 && key.remote == DHCP6_SERVERS {
         return Parsed::Link;
     }
     Parsed::Flow(Headers { key, transport, flags: t.flags, request: t.request })
+}
+
+#[inline(always)]
+fn address(words: &[u32; 10], at: usize) -> [u8; 16] {
+    let mut address = [0; 16];
+    for i in 0..4 {
+        address[i * 4..i * 4 + 4].copy_from_slice(&words[at + i].to_ne_bytes());
+    }
+    address
 }
 
 /// Steps over hop-by-hop, routing and destination options, at most six of them; to the protocol and where it starts.
@@ -280,8 +297,7 @@ fn keeps_link<P: Packet>(packet: &P, transport: usize, hop_limit: u8, remote: &[
 }
 
 struct Transport {
-    source: [u8; 2],
-    destination: [u8; 2],
+    ports: Ports,
     flags: u8,
     request: bool,
 }
@@ -290,24 +306,26 @@ struct Transport {
 fn transport_header<P: Packet>(packet: &P, protocol: u8, at: usize) -> Option<Transport> {
     match protocol {
         TCP => {
-            let h = packet.read::<14>(at)?;
-            Some(Transport { source: [h[0], h[1]], destination: [h[2], h[3]], flags: h[13], request: true })
+            let [ports, _, _, control, _] = packet.words(at)?;
+            let [_, flags, ..] = control.to_ne_bytes();
+            Some(Transport { ports: Ports(ports), flags, request: true })
         }
         UDP | SCTP => {
-            let h = packet.read::<4>(at)?;
-            Some(Transport { source: [h[0], h[1]], destination: [h[2], h[3]], flags: 0, request: true })
+            let [ports, _] = packet.words(at)?;
+            Some(Transport { ports: Ports(ports), flags: 0, request: true })
         }
         ICMP | ICMP6 => {
-            let h = packet.read::<6>(at)?;
-            let request = match (protocol, h[0]) {
+            let [head, echo] = packet.words(at)?;
+            let [kind, ..] = head.to_ne_bytes();
+            let request = match (protocol, kind) {
                 (ICMP, 8) | (ICMP6, 128) => true,
                 (ICMP, 0) | (ICMP6, 129) => false,
                 _ => return None,
             };
-            Some(Transport { source: [h[4], h[5]], destination: [0; 2], flags: 0, request })
+            Some(Transport { ports: Ports::new(Ports(echo).local(), [0; 2]), flags: 0, request })
         }
         // No ports to read; a fragment header or anything that hides the transport is no protocol that a rule names.
         44 | 50 | 51 | 135 | 139 | 140 => None,
-        _ => Some(Transport { source: [0; 2], destination: [0; 2], flags: 0, request: true }),
+        _ => Some(Transport { ports: Ports(0), flags: 0, request: true }),
     }
 }

@@ -30,6 +30,25 @@ impl Packet for Frame<'_> {
     }
 
     #[inline(always)]
+    fn words<const N: usize>(&self, at: usize) -> Option<[u32; N]> {
+        if at > FAR {
+            return None;
+        }
+        let start = self.0.data() + at;
+        if start + N * 4 <= self.0.data_end() {
+            // SAFETY: the bounds check above. The compiler takes the words for aligned and loads each at once, which
+            // every machine that loads these programs can do at any address.
+            return Some(unsafe { core::ptr::read(start as *const [u32; N]) });
+        }
+        let mut words = [0; N];
+        // SAFETY: the helper writes N words to a buffer of N, or fails.
+        let failed = unsafe {
+            bpf_skb_load_bytes(self.0.as_ptr(), at as u32, words.as_mut_ptr().cast(), N as u32 * 4)
+        };
+        (failed == 0).then_some(words)
+    }
+
+    #[inline(always)]
     fn window(&self, at: usize) -> Option<(&[u8; WINDOW], usize)> {
         let window = maps::WINDOWS.get_ptr_mut(0)?;
         if at > FAR {

@@ -339,9 +339,9 @@ fn tuple4(key: &Flow4Key) -> FlowTuple {
     FlowTuple {
         local: Address::v4(key.local),
         remote: Address::v4(key.remote),
-        local_port: u16::from_be_bytes(key.local_port),
-        remote_port: u16::from_be_bytes(key.remote_port),
-        protocol: key.protocol,
+        local_port: u16::from_be_bytes(key.ports.local()),
+        remote_port: u16::from_be_bytes(key.ports.remote()),
+        protocol: key.protocol as u8,
     }
 }
 
@@ -349,9 +349,9 @@ fn tuple6(key: &Flow6Key) -> FlowTuple {
     FlowTuple {
         local: Address(key.local),
         remote: Address(key.remote),
-        local_port: u16::from_be_bytes(key.local_port),
-        remote_port: u16::from_be_bytes(key.remote_port),
-        protocol: key.protocol,
+        local_port: u16::from_be_bytes(key.ports.local()),
+        remote_port: u16::from_be_bytes(key.ports.remote()),
+        protocol: key.protocol as u8,
     }
 }
 

@@ -48,7 +48,8 @@ impl Node {
         };
         let room = Room { flows: 4096, queries: 1024 };
         let mut enforcer = Enforcer::open(&pins, Numbers::default(), config, room)?;
-        let (index, known) = enforcer.index_of(&"bench/client".parse().map_err(anyhow::Error::msg)?, LOOPBACK)?;
+        let (index, known) =
+            enforcer.index_of(&"bench/client".parse().map_err(anyhow::Error::msg)?, LOOPBACK)?;
         enforcer.make_room(index, known)?;
         let addresses = BTreeSet::from([IpAddr::V4(LOCAL)]);
         enforcer.place(index, Placement { ifindex: LOOPBACK, addresses, resolvers: BTreeSet::new() })?;

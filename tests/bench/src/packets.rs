@@ -55,7 +55,12 @@ pub fn measure(rounds: usize) -> Result<Vec<Row>> {
     let mut quiet = Node::load(&ranges, 0)?;
     let mut telling = Node::load(&ranges, u32::MAX)?;
     let in_range = Ipv4Addr::new(20, 19, 136, 1);
-    let case = |name, to, flags, expected| Measured { name, frame: frame(to, flags), expected, nanoseconds: Vec::new() };
+    let case = |name, to, flags, expected| Measured {
+        name,
+        frame: frame(to, flags),
+        expected,
+        nanoseconds: Vec::new(),
+    };
     let mut bounds = [
         case("empty", NAMED, ACK, NEXT),
         case("flow_cache", NAMED, ACK, NEXT),
@@ -97,14 +102,21 @@ pub fn measure(rounds: usize) -> Result<Vec<Row>> {
 }
 
 fn note(measured: &mut Measured, returned: i32, nanoseconds: f64) -> Result<()> {
-    ensure!(returned == measured.expected, "{} returned {returned}, not {}", measured.name, measured.expected);
+    ensure!(
+        returned == measured.expected,
+        "{} returned {returned}, not {}",
+        measured.name,
+        measured.expected
+    );
     measured.nanoseconds.push(nanoseconds);
     Ok(())
 }
 
 fn rows(bounds: &[Measured], silent: &[Measured], told: &[Measured]) -> Vec<Row> {
     let of = |list: &[Measured], name: &str| {
-        list.iter().find(|measured| measured.name == name).map_or(f64::NAN, |measured| median(&measured.nanoseconds))
+        list.iter()
+            .find(|measured| measured.name == name)
+            .map_or(f64::NAN, |measured| median(&measured.nanoseconds))
     };
     let empty = of(bounds, "empty");
     let row = |what: &str, nanoseconds: f64, against: &str, bound: f64, target: f64| Row {
@@ -117,7 +129,13 @@ fn rows(bounds: &[Measured], silent: &[Measured], told: &[Measured]) -> Vec<Row>
     };
     let new_flow = of(bounds, "new_flow");
     vec![
-        row("established packet", of(silent, "established"), "a minimal flow cache", of(bounds, "flow_cache"), 1.4),
+        row(
+            "established packet",
+            of(silent, "established"),
+            "a minimal flow cache",
+            of(bounds, "flow_cache"),
+            1.4,
+        ),
         row("first packet, by range", of(silent, "by range"), "longest match and insert", new_flow, 1.25),
         row("first packet, by name", of(silent, "by name"), "longest match and insert", new_flow, 0.6),
         row("first packet told", of(told, "by range"), "the same not told", of(silent, "by range"), 1.25),

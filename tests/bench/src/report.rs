@@ -30,10 +30,8 @@ pub fn median(values: &[f64]) -> f64 {
 
 /// A table for a person.
 pub fn table(rows: &[Row]) -> String {
-    let mut out = format!(
-        "{:<26}{:>9}  {:<28}{:>9}{:>8}{:>8}\n",
-        "WHAT", "NS", "AGAINST", "NS", "RATIO", "TARGET"
-    );
+    let mut out =
+        format!("{:<26}{:>9}  {:<28}{:>9}{:>8}{:>8}\n", "WHAT", "NS", "AGAINST", "NS", "RATIO", "TARGET");
     for row in rows {
         let met = if row.ratio <= row.target { "met" } else { "not met" };
         let _ = writeln!(

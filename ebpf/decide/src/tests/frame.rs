@@ -24,6 +24,11 @@ impl Packet for Frame {
         self.get(at..at.checked_add(N)?)?.try_into().ok()
     }
 
+    fn words<const N: usize>(&self, at: usize) -> Option<[u32; N]> {
+        let (words, []) = self.get(at..at.checked_add(N * 4)?)?.as_chunks::<4>() else { return None };
+        Some(std::array::from_fn(|i| u32::from_ne_bytes(words[i])))
+    }
+
     fn window(&self, at: usize) -> Option<(&[u8; WINDOW], usize)> {
         let there = self.length.checked_sub(at)?.min(WINDOW - 1);
         let window = self.memory.get(at..at + WINDOW)?.try_into().ok()?;

@@ -123,7 +123,6 @@ fn the_first_fragment_and_odd_headers_that_can_be_read_are_judged() {
     let mut frames = vec![
         syn4.clone().with(LINK + 6, &[0x20, 0]),
         syn4.clone().with(LINK + 6, &[0x40, 0]),
-        syn4.clone().cut(LINK + 20 + 14),
         with_options(&syn4, 1),
         with_options(&syn4, 10),
         with_extensions(&syn6, 0, 1, 1),

@@ -6,8 +6,8 @@ use std::net::{IpAddr, SocketAddr};
 
 use egret_abi::{
     Address, Binding, Budget, Class, Config, Counter, Dest, DestKey, Epoch, Event, Flow, Flow4Key, Flow6Key,
-    Generation, OwnKey, Query, QueryKey, RuleId, RuleKey, RuleValue, Ruleset, RulesetId, Said, Slot, Tick,
-    WorkloadIndex,
+    Generation, OwnKey, Ports, Query, QueryKey, RuleId, RuleKey, RuleValue, Ruleset, RulesetId, Said, Slot,
+    Tick, WorkloadIndex,
 };
 use zerocopy::IntoBytes;
 
@@ -195,16 +195,17 @@ impl World {
 
     /// What is remembered of the flow that the workload sends as `ends`, where it has ports.
     pub fn flow(&self, ends: Ends, protocol: u8) -> Option<Flow> {
-        let (local_port, remote_port) = (ends.from.port().to_be_bytes(), ends.to.port().to_be_bytes());
+        let ports = Ports::new(ends.from.port().to_be_bytes(), ends.to.port().to_be_bytes());
+        let protocol = u32::from(protocol);
         match (ends.from.ip(), ends.to.ip()) {
             (IpAddr::V4(local), IpAddr::V4(remote)) => {
                 let (local, remote) = (local.octets(), remote.octets());
-                let key = Flow4Key { local, remote, local_port, remote_port, protocol, zero: [0; 3] };
+                let key = Flow4Key { local, remote, ports, protocol };
                 self.flows4.borrow().get(&(POD, key)).copied()
             }
             (IpAddr::V6(local), IpAddr::V6(remote)) => {
                 let (local, remote) = (local.octets(), remote.octets());
-                let key = Flow6Key { local, remote, local_port, remote_port, protocol, zero: [0; 3] };
+                let key = Flow6Key { local, remote, ports, protocol };
                 self.flows6.borrow().get(&(POD, key)).copied()
             }
             _ => panic!("two families in one flow"),
