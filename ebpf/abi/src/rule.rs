@@ -214,4 +214,8 @@ pub struct Ruleset {
     pub observed_default: [u8; 3],
     /// 1: a denied packet is dropped in silence.
     pub silent: u8,
+    /// 1: some policy is in force, so that what cannot be read is denied.
+    pub enforced: u8,
+    /// Zero.
+    pub zero: [u8; 3],
 }

@@ -29,6 +29,8 @@ pub fn encode(ruleset: &Ruleset, id: RulesetId, numbers: &mut Numbers) -> Encode
             unmanaged: ruleset.unmanaged.into(),
             observed_default: defaults(ruleset.observed_default),
             silent: (ruleset.on_deny == OnDeny::Drop).into(),
+            enforced: ruleset.enforced.into(),
+            zero: [0; 3],
         },
         dest: ruleset.dest.iter().map(|(range, entry)| dest(id, range, entry)).collect(),
         rules: ruleset.rules.iter().map(|(key, said)| rule(id, key, said, numbers)).collect(),

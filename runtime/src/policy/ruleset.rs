@@ -82,6 +82,8 @@ pub struct Default3 {
 pub struct Ruleset {
     /// No policy selects these workloads; then all the rest is empty.
     pub unmanaged: bool,
+    /// Some policy is in mode Enforce: what cannot be read is denied.
+    pub enforced: bool,
     /// What the sender of a denied packet sees (of the Enforce policies; Drop beats Reject).
     pub on_deny: OnDeny,
     /// Where the default of the Enforce policies denies.

@@ -53,13 +53,12 @@ fn with_addresses() -> Vec<(&'static str, Frame)> {
 }
 
 #[test]
-fn what_cannot_be_read_is_denied_where_a_default_in_force_denies() {
+fn what_cannot_be_read_is_denied_where_a_policy_is_in_force_even_one_of_only_deny_rules() {
     let denied = why::DENY | why::UNPARSED;
     for (what, frame) in with_addresses() {
-        for kind in 0..3 {
+        for default in [[0; 3], [1, 0, 0], [1; 3]] {
             let mut world = World::new();
-            world.ruleset().applied_default = [0; 3];
-            world.ruleset().applied_default[kind] = 1;
+            world.ruleset().applied_default = default;
             assert_eq!(world.send(&frame), (Drop, vec![Unparsed]), "{what}");
             assert_eq!(world.reasons(), [(denied, denied)], "{what}");
             assert_eq!(world.flows(), 0, "{what}");
@@ -68,25 +67,31 @@ fn what_cannot_be_read_is_denied_where_a_default_in_force_denies() {
 }
 
 #[test]
-fn what_cannot_be_read_passes_where_a_default_is_on_trial_and_is_told() {
+fn what_cannot_be_read_passes_where_a_policy_is_on_trial_and_is_told() {
     for (what, frame) in with_addresses() {
         let mut world = World::new();
-        world.ruleset().applied_default = [0; 3];
+        world.ruleset().enforced = 0;
         assert_eq!(world.send(&frame), (Pass, vec![]), "{what}");
         assert_eq!(world.reasons(), [(why::NOT_ENFORCED, why::DENY | why::UNPARSED)], "{what}");
     }
 }
 
 #[test]
-fn what_cannot_be_read_passes_untold_where_no_default_denies() {
+fn what_cannot_be_read_passes_untold_where_no_policy_is() {
     for (what, frame) in with_addresses() {
         let mut world = World::new();
-        for unmanaged in [0, 1] {
-            let ruleset = egret_abi::Ruleset { unmanaged, ..Default::default() };
-            world.rulesets.insert(RULESET, ruleset);
-            assert_eq!(world.send(&frame), (Pass, vec![]), "{what}");
-        }
+        world.rulesets.insert(RULESET, egret_abi::Ruleset { unmanaged: 1, ..Default::default() });
+        assert_eq!(world.send(&frame), (Pass, vec![]), "{what}");
         assert!(world.events().is_empty(), "{what}");
+    }
+}
+
+#[test]
+fn a_ruleset_that_is_not_there_denies() {
+    for ends in both(443) {
+        let mut world = World::new();
+        world.rulesets.clear();
+        assert_eq!(world.send(&ends.tcp(SYN)).1, vec![Denied]);
     }
 }
 
@@ -110,7 +115,7 @@ fn frames_of_an_unknown_ethertype_are_counted_and_have_no_event() {
         let frame = both(443)[0].tcp(SYN).with(12, &ethertype.to_be_bytes());
         let mut world = World::new();
         assert_eq!(world.send(&frame), (Drop, vec![Unparsed]), "{ethertype:#x}");
-        world.ruleset().applied_default = [0; 3];
+        world.ruleset().enforced = 0;
         assert_eq!(world.send(&frame), (Pass, vec![]), "{ethertype:#x}");
         assert!(world.events().is_empty());
     }

@@ -81,6 +81,7 @@ fn of_no_rules(policies: &[&EgressPolicy]) -> Ruleset {
     let enforced = || policies.iter().filter(|policy| policy.mode == Mode::Enforce);
     Ruleset {
         unmanaged: false,
+        enforced: enforced().next().is_some(),
         on_deny: enforced().map(|policy| policy.on_deny).max().unwrap_or(OnDeny::Reject),
         applied_default: default_of(enforced()),
         observed_default: default_of(policies.iter()),

@@ -1,0 +1,72 @@
+//! What the rules say of a destination: by address, by the name that admitted a known flow, by the names it is bound to.
+
+use egret_abi::{Class, Dest, OwnKey, RuleKey, RuleValue, Slot, Tick};
+
+use super::Pending;
+use crate::Tables;
+use crate::parse::{self, FlowKey, TCP};
+
+/// What rules say of a destination.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct Findings {
+    pub(super) said: RuleValue,
+    /// What rules would say if no binding had expired.
+    pub(super) expired: RuleValue,
+    pub(super) class: Class,
+    pub(super) kind: u32,
+}
+
+#[inline(always)]
+pub(super) fn look_up<T: Tables, K: FlowKey>(
+    tables: &T,
+    pending: &Pending<K>,
+    now: Tick,
+    found: &mut Findings,
+) {
+    let Pending { workload, generation, key, .. } = pending;
+    let Dest { class, kind } = tables.dest(&key.dest(generation.ruleset())).unwrap_or_default();
+    *found = Findings { kind, ..Findings::default() };
+    let says = |class: Class| {
+        let rule = RuleKey::new(generation.ruleset(), class, key.rule_protocol(), key.remote_port());
+        tables.rule(&rule).unwrap_or_default()
+    };
+    if class != Class::NONE {
+        found.add(class, says(class));
+    }
+    if pending.class.is_name() {
+        found.add(pending.class, says(pending.class));
+    }
+    let own = OwnKey { workload: *workload, address: key.remote() };
+    let Some(binding) = tables.binding(&own) else { return };
+    // A connection under way may use a name for a while after it expired; a new one may not.
+    let begins = parse::begins_connection(pending.flags) || key.protocol() != TCP;
+    let limit = if pending.known != 0 || !begins { now.minus(tables.config().flow_grace) } else { now };
+    for Slot { class, until } in &binding.slots {
+        if *class == Class::NONE {
+            continue;
+        }
+        let said = says(*class);
+        if *until > limit {
+            found.add(*class, said);
+        } else {
+            found.expired.applied = found.expired.applied.and(said.applied);
+            found.expired.observed = found.expired.observed.and(said.observed);
+        }
+    }
+}
+
+impl Findings {
+    #[inline(always)]
+    fn add(&mut self, class: Class, said: RuleValue) {
+        // The class whose rule, of a policy in force, is the one told; else of a policy on trial, so that a connection
+        // begun under Observe is known by its name when enforcement is switched on.
+        let admits = said.applied.allows() && said.applied.0 > self.said.applied.0;
+        let would = said.observed.allows() && said.observed.0 > self.said.observed.0;
+        if admits || (would && !self.said.applied.allows()) {
+            self.class = class;
+        }
+        self.said.applied = self.said.applied.and(said.applied);
+        self.said.observed = self.said.observed.and(said.observed);
+    }
+}

@@ -1,0 +1,185 @@
+//! The judgement of a packet whose flow is not known.
+
+use egret_abi::{
+    Counter, Direction, Event, Flow, Generation, OwnKey, Query, Ruleset, Tick, WorkloadIndex,
+    action_reason as why,
+};
+
+use super::findings::look_up;
+use super::verdicts::Verdicts;
+use super::{Egress, Pending, Verdict};
+use crate::parse::{self, DNS, FlowKey, Packet, TCP, UDP};
+use crate::{Exchange, Tables, budget, question};
+
+/// Judges a packet whose flow is not known, or of an older epoch.
+#[inline(always)]
+pub fn judge<T: Tables, P: Packet, K: FlowKey>(tables: &T, packet: &P, pending: &Pending<K>) -> Verdict {
+    let key = &pending.key;
+    if pending.unreadable != 0 {
+        return Verdict::Act(unreadable(tables, packet, pending));
+    }
+    if !tables.owns(&OwnKey { workload: pending.workload, address: key.local() }) {
+        return Verdict::Act(spoofed(tables, packet, pending));
+    }
+    let now = tables.now();
+    if key.remote_port() == DNS
+        && (key.protocol() == UDP || key.protocol() == TCP)
+        && tables.trusts(&OwnKey { workload: pending.workload, address: key.remote() })
+    {
+        if key.protocol() == UDP {
+            return Verdict::Query(Exchange::of(pending.workload, key, pending.transport));
+        }
+        admit(tables, packet, pending, &Verdicts::resolver(), now);
+        return Verdict::Act(Egress::Pass);
+    }
+    let ruleset = ruleset_of(tables, pending.generation);
+    let verdicts = tables.with_findings(|found| {
+        look_up(tables, pending, now, found);
+        Verdicts::of(&ruleset, found)
+    });
+    if verdicts.allows() {
+        admit(tables, packet, pending, &verdicts, now);
+        return Verdict::Act(Egress::Pass);
+    }
+    tables.count(Counter::Denied);
+    report(tables, packet, pending, &verdicts, now);
+    Verdict::Act(refuse(tables, pending, &ruleset, now))
+}
+
+/// Remembers a question, so that its answer will be learned.
+#[inline(always)]
+pub fn remember_query<T: Tables, P: Packet>(tables: &T, packet: &P, exchange: &Exchange) {
+    tables.count(Counter::Queries);
+    let message = exchange.message as usize;
+    let Some(question) = question::hash(packet, message) else { return };
+    let Some(id) = packet.read::<2>(message) else { return };
+    if !tables.remember_query(exchange.workload, &exchange.key(id), &Query { question }) {
+        tables.count(Counter::QueriesFull);
+    }
+}
+
+/// How a denied packet ends.
+#[inline(always)]
+fn refuse<T: Tables, K: FlowKey>(tables: &T, pending: &Pending<K>, ruleset: &Ruleset, now: Tick) -> Egress {
+    let transport = pending.transport as usize;
+    match pending.key.protocol() {
+        _ if ruleset.silent != 0 => Egress::Drop,
+        TCP if !parse::is_reset(pending.flags) => Egress::Reset { transport },
+        UDP if pending.is_plain() && may_refuse(tables, pending.workload, now) => {
+            Egress::Unreachable { transport }
+        }
+        _ => Egress::Drop,
+    }
+}
+
+/// Remembers a flow that may go on, and tells it; one that is judged again keeps its counts and is not told.
+#[inline(always)]
+fn admit<T: Tables, P: Packet, K: FlowKey>(
+    tables: &T,
+    packet: &P,
+    pending: &Pending<K>,
+    verdicts: &Verdicts,
+    now: Tick,
+) {
+    let key = &pending.key;
+    let until = if key.protocol() == TCP { Tick::NEVER } else { now.plus(tables.config().idle) };
+    let bytes = packet.length() as u64;
+    let renew = |flow: &mut Flow| {
+        flow.epoch = pending.generation.epoch();
+        flow.until = until;
+        flow.applied = verdicts.applied;
+        flow.observed = verdicts.observed;
+        flow.applied_why = verdicts.applied_why;
+        flow.observed_why = verdicts.observed_why;
+        flow.class = verdicts.class;
+        flow.packets += 1;
+        flow.bytes += bytes;
+    };
+    if pending.known != 0 && key.with_flow(tables, pending.workload, renew).is_some() {
+        return;
+    }
+    let mut flow = Flow { direction: Direction::Out as u8, ..Flow::default() };
+    renew(&mut flow);
+    if !key.remember(tables, pending.workload, &flow) {
+        tables.count(Counter::FlowsFull);
+    }
+    tables.count(Counter::Allowed);
+    report(tables, packet, pending, verdicts, now);
+}
+
+/// Dropped for unmanaged workloads too: what others believe of an address must come from its owner.
+#[inline(always)]
+fn spoofed<T: Tables, P: Packet, K: FlowKey>(tables: &T, packet: &P, pending: &Pending<K>) -> Egress {
+    tables.count(Counter::Spoofed);
+    let forged = pending.key.local_port() == DNS && pending.key.protocol() == UDP;
+    let reason = if forged { why::FORGED_ANSWER } else { why::SPOOFED_SOURCE };
+    report(tables, packet, pending, &Verdicts::denied(reason), tables.now());
+    Egress::Drop
+}
+
+/// What cannot be read is denied where a policy is in force, and told where one on trial would deny it.
+#[inline(always)]
+fn unreadable<T: Tables, P: Packet, K: FlowKey>(tables: &T, packet: &P, pending: &Pending<K>) -> Egress {
+    let ruleset = ruleset_of(tables, pending.generation);
+    let mut verdicts = Verdicts::denied(why::UNPARSED);
+    if ruleset.unmanaged != 0 {
+        return Egress::Pass;
+    }
+    if ruleset.enforced != 0 {
+        tables.count(Counter::Unparsed);
+    } else {
+        verdicts.applied_why = why::NOT_ENFORCED;
+    }
+    report(tables, packet, pending, &verdicts, tables.now());
+    if verdicts.allows() { Egress::Pass } else { Egress::Drop }
+}
+
+/// A workload's ruleset; one that is not there denies everything.
+#[inline(always)]
+pub(super) fn ruleset_of<T: Tables>(tables: &T, generation: Generation) -> Ruleset {
+    let closed =
+        Ruleset { applied_default: [1; 3], observed_default: [1; 3], enforced: 1, ..Ruleset::default() };
+    tables.ruleset(generation.ruleset()).unwrap_or(closed)
+}
+
+#[inline(always)]
+fn may_refuse<T: Tables>(tables: &T, workload: WorkloadIndex, now: Tick) -> bool {
+    let rate = tables.config().refusals;
+    let may = tables.with_budget(workload, |b| budget::take(&mut b.refusals_at, &mut b.refusals, now, rate));
+    let may = may.unwrap_or(false);
+    tables.count(if may { Counter::Icmp } else { Counter::RefusalsOver });
+    may
+}
+
+#[inline(always)]
+fn report<T: Tables, P: Packet, K: FlowKey>(
+    tables: &T,
+    packet: &P,
+    pending: &Pending<K>,
+    verdicts: &Verdicts,
+    now: Tick,
+) {
+    let (rate, workload, key) = (tables.config().events, pending.workload, &pending.key);
+    let may = tables.with_budget(workload, |b| budget::take(&mut b.events_at, &mut b.events, now, rate));
+    if may != Some(true) {
+        tables.count(Counter::EventsOver);
+        return;
+    }
+    tables.report(|| Event {
+        time: tables.nanoseconds(),
+        generation: pending.generation,
+        workload,
+        length: packet.length(),
+        applied: verdicts.applied,
+        observed: verdicts.observed,
+        class: verdicts.class,
+        local_port: key.local_port(),
+        remote_port: key.remote_port(),
+        local: key.local(),
+        remote: key.remote(),
+        protocol: key.protocol(),
+        applied_why: verdicts.applied_why,
+        observed_why: verdicts.observed_why,
+        zero: [0; 5],
+    });
+}

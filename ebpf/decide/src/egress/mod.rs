@@ -1,0 +1,117 @@
+//! What a workload sends.
+//!
+//! [`glance()`] is the hot path: one parse, one look-up of the flow. What it cannot settle goes to [`judge()`], which asks
+//! what the rules say ([`findings`]) and acts on it. [`from_pod`] is both, for callers with one stack.
+
+mod findings;
+mod glance;
+mod judge;
+mod verdicts;
+
+use egret_abi::{Class, Flow4Key, Flow6Key, Generation, WorkloadIndex};
+
+pub use findings::Findings;
+pub use glance::glance;
+pub use judge::{judge, remember_query};
+
+use crate::parse::{self, FlowKey, Packet};
+use crate::{Exchange, Tables};
+
+/// What to do with a packet from a workload.
+#[must_use]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Egress {
+    /// It goes on.
+    Pass,
+    /// It ends here, in silence.
+    Drop,
+    /// It ends here, and its sender gets a TCP reset.
+    Reset {
+        /// Where its TCP header starts.
+        transport: usize,
+    },
+    /// It ends here, and its sender gets an ICMP error: port unreachable.
+    Unreachable {
+        /// Where its UDP header starts.
+        transport: usize,
+    },
+}
+
+/// What the first look at a packet says.
+#[must_use]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Glance {
+    /// Nobody judges it, or its flow is known: it goes on.
+    Pass,
+    /// It ends here: it is neither IP nor what keeps a link alive, and a policy is in force.
+    Drop,
+    /// An IPv4 packet to be judged by [`judge`].
+    Judge4(Pending<Flow4Key>),
+    /// An IPv6 packet to be judged by [`judge`].
+    Judge6(Pending<Flow6Key>),
+}
+
+/// A packet on its way from [`glance`] to [`judge`]: two programs, so that the verifier follows the second once and
+/// not once for every branch of the first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(C)]
+pub struct Pending<K> {
+    /// The workload's epoch and ruleset, as the first look saw them.
+    pub generation: Generation,
+    /// Who sent it.
+    pub workload: WorkloadIndex,
+    /// The class that its flow was admitted by, where it is one of an older epoch; see `known`.
+    pub class: Class,
+    /// Where the transport header starts.
+    pub transport: u32,
+    /// TCP's flags.
+    pub flags: u8,
+    /// 1: the flow is one of an older epoch.
+    pub known: u8,
+    /// 1: the packet could not be read, and `key` has what is there of its addresses.
+    pub unreadable: u8,
+    /// Zero.
+    pub zero: u8,
+    /// Its flow.
+    pub key: K,
+}
+
+impl<K: FlowKey> Pending<K> {
+    /// Nothing stands between the IP header and the transport's: an ICMP error has room to quote both.
+    #[inline(always)]
+    fn is_plain(&self) -> bool {
+        self.transport as usize == parse::LINK + if K::V6 { 40 } else { 20 }
+    }
+}
+
+/// What [`judge`] says.
+#[must_use]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Do this.
+    Act(Egress),
+    /// It is a question to a trusted resolver: [`remember_query`], then let it pass.
+    Query(Exchange),
+}
+
+/// Judges a packet of `ethertype` (host order) from `workload`: both steps, one after the other.
+pub fn from_pod<T: Tables, P: Packet>(
+    tables: &T,
+    packet: &P,
+    workload: WorkloadIndex,
+    ethertype: u16,
+) -> Egress {
+    let verdict = match glance(tables, packet, workload, ethertype) {
+        Glance::Pass => return Egress::Pass,
+        Glance::Drop => return Egress::Drop,
+        Glance::Judge4(pending) => judge(tables, packet, &pending),
+        Glance::Judge6(pending) => judge(tables, packet, &pending),
+    };
+    match verdict {
+        Verdict::Act(egress) => egress,
+        Verdict::Query(exchange) => {
+            remember_query(tables, packet, &exchange);
+            Egress::Pass
+        }
+    }
+}
