@@ -21,7 +21,7 @@ use crate::eventually;
 use crate::world::Pod;
 
 pub use records::{Explained, Flow, Verdict, WorkloadRow};
-pub use setup::Setup;
+pub use setup::{Setup, described};
 
 /// How long the agent may take to start, to stop, or to notice a file.
 pub const PATIENCE: Duration = Duration::from_secs(10);
@@ -43,7 +43,7 @@ impl Agent {
         self.setup.as_ref().expect("taken only when the agent ends")
     }
 
-    /// Waits until the agent says that every covered workload has its rules in force, and every workload is covered.
+    /// Waits until the agent says that every covered workload has its rules in force.
     fn wait_until_ready(&mut self) -> Result<()> {
         let deadline = std::time::Instant::now() + PATIENCE;
         while !self.get("/readyz").is_ok_and(|answer| answer.status == 200) {
@@ -53,14 +53,45 @@ impl Agent {
             ensure!(std::time::Instant::now() < deadline, "the agent is not ready:\n{}", self.log());
             std::thread::sleep(Duration::from_millis(10));
         }
-        let status = self.status()?;
-        let missing = &status["workloads"]["notCovered"];
+        Ok(())
+    }
+
+    fn demand_coverage(&self) -> Result<()> {
+        let missing = &self.status()?["workloads"]["notCovered"];
         ensure!(
             missing.as_array().is_some_and(Vec::is_empty),
             "not every workload is covered: {missing}\n{}",
             self.log()
         );
         Ok(())
+    }
+
+    /// Why `pod` is not covered, as the status says it; `None` where it is covered.
+    ///
+    /// # Errors
+    /// As [`Agent::status`].
+    pub fn gap(&self, pod: &Pod) -> Result<Option<String>> {
+        let status = self.status()?;
+        let missing = status["workloads"]["notCovered"].as_array().context("a list of gaps")?;
+        let of_pod = |gap: &&Value| gap["namespace"] == pod.namespace() && gap["name"] == pod.name();
+        Ok(missing.iter().find(of_pod).map(|gap| gap["reason"].as_str().unwrap_or_default().to_owned()))
+    }
+
+    /// Waits until `pod` is covered, or until it is not for a reason that holds the word `why`.
+    ///
+    /// # Errors
+    /// It does not come to that within 10 s.
+    pub fn wait_for_gap(&self, pod: &Pod, why: Option<&str>) -> Result<()> {
+        let told = || -> Result<Option<()>> {
+            let as_wanted = match (self.gap(pod)?, why) {
+                (None, None) => true,
+                (Some(reason), Some(why)) => reason.contains(why),
+                _ => false,
+            };
+            Ok(as_wanted.then_some(()))
+        };
+        eventually(&format!("{} with the gap {why:?}", pod.id()), PATIENCE, told)
+            .with_context(|| format!("{:?}\n{}", self.gap(pod), self.log()))
     }
 
     fn get(&self, target: &str) -> Result<http::Answer> {
@@ -180,6 +211,15 @@ impl Agent {
     /// The agent is no more.
     pub fn reload(&self) -> Result<()> {
         self.signal(Signal::HUP)
+    }
+
+    /// Writes these entries, and no others, into the workloads file, and tells the agent to read it.
+    ///
+    /// # Errors
+    /// The file cannot be written, or the agent is no more.
+    pub fn describe(&self, described: &[Value]) -> Result<()> {
+        self.setup().write_workloads(described)?;
+        self.reload()
     }
 
     fn signal(&self, signal: Signal) -> Result<()> {
