@@ -129,7 +129,7 @@ async fn serve(config: Config) -> anyhow::Result<()> {
 
     info!("draining");
     let _ = draining.send(true);
-    reconciler.drain()?;
+    let drained = reconciler.drain();
     tokio::time::sleep(LAST_ANSWERS).await;
     stop.call();
     let _ = tokio::task::spawn_blocking(move || (answers_thread.join(), events_thread.join())).await;
@@ -137,7 +137,8 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     if detach {
         reconciler.detach()?;
     }
-    ended
+    // What ended the agent is the news, not what then went wrong as well.
+    ended.and(drained)
 }
 
 fn shared() -> Shared {
