@@ -8,6 +8,7 @@ mod records;
 mod setup;
 
 use std::fs;
+use std::net::SocketAddr;
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, ExitStatus, Output};
 use std::time::Duration;
@@ -96,6 +97,14 @@ impl Agent {
 
     fn get(&self, target: &str) -> Result<http::Answer> {
         http::get(&self.setup().socket(), target)
+    }
+
+    /// The status with which the agent answers a GET of `target` at a TCP address of the node.
+    ///
+    /// # Errors
+    /// Nobody answers.
+    pub fn get_over_tcp(&self, address: SocketAddr, target: &str) -> Result<u16> {
+        Ok(self.setup().node().run(|| http::get_over_tcp(address, target))??.status)
     }
 
     fn get_json<T: DeserializeOwned>(&self, target: &str) -> Result<T> {

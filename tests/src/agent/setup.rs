@@ -85,6 +85,13 @@ impl Setup {
         Self { state: name.to_owned(), ..self }
     }
 
+    /// With its pins in a folder of this name, beside the usual one.
+    #[must_use]
+    pub fn with_pins(self, name: &str) -> Self {
+        let bpffs = format!("{}-{name}", self.bpffs.display()).into();
+        Self { bpffs, ..self }
+    }
+
     /// With a socket of this name, beside the usual one.
     #[must_use]
     pub fn with_socket(self, name: &str) -> Self {
