@@ -1,6 +1,6 @@
 //! HTTP/1.1 over a unix socket or TCP, as much as the agent's API needs: one GET per connection.
 
-use std::io::{Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
@@ -31,6 +31,18 @@ pub(super) fn get_over_tcp(address: SocketAddr, target: &str) -> Result<Answer> 
     let stream = TcpStream::connect_timeout(&address, LIMIT)?;
     stream.set_read_timeout(Some(LIMIT))?;
     get_over(stream, target)
+}
+
+/// GETs `target`, whose answer goes on: its lines as they come. HTTP/1.0 has no chunks, so they are the body as it is.
+pub(super) fn follow(socket: &Path, target: &str) -> Result<impl Iterator<Item = Result<String>> + use<>> {
+    let mut stream = UnixStream::connect(socket)?;
+    stream.set_read_timeout(Some(LIMIT))?;
+    write!(stream, "GET {target} HTTP/1.0\r\nHost: localhost\r\n\r\n")?;
+    let mut lines = BufReader::new(stream).lines();
+    let status = lines.next().context("no answer")??;
+    ensure!(status.contains(" 200 "), "GET {target}: {status}");
+    while !lines.next().context("no end of the header")??.is_empty() {}
+    Ok(lines.map(|line| line.context("the answer broke off")))
 }
 
 fn get_over(mut stream: impl Read + Write, target: &str) -> Result<Answer> {

@@ -10,7 +10,7 @@ mod setup;
 use std::fs;
 use std::net::SocketAddr;
 use std::os::unix::process::ExitStatusExt;
-use std::process::{Child, ExitStatus, Output};
+use std::process::{Child, Command, ExitStatus, Output};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
@@ -130,17 +130,31 @@ impl Agent {
         self.get_json("/v1/workloads")
     }
 
+    /// `/v1/flows`: all records there are, as they are written.
+    ///
+    /// # Errors
+    /// As [`Agent::status`].
+    pub fn flow_lines(&self) -> Result<Vec<String>> {
+        let answer = self.get("/v1/flows")?;
+        ensure!(answer.status == 200, "/v1/flows: {}", answer.status);
+        Ok(String::from_utf8(answer.body)?.lines().map(str::to_owned).collect())
+    }
+
     /// `/v1/flows`: all records there are.
     ///
     /// # Errors
     /// As [`Agent::status`].
     pub fn flows(&self) -> Result<Vec<Flow>> {
-        let answer = self.get("/v1/flows")?;
-        ensure!(answer.status == 200, "/v1/flows: {}", answer.status);
-        String::from_utf8(answer.body)?
-            .lines()
-            .map(|line| serde_json::from_str(line).with_context(|| format!("not a flow: {line}")))
-            .collect()
+        self.flow_lines()?.iter().map(|line| parse(line)).collect()
+    }
+
+    /// `/v1/flows?follow=true`: what there is, then what comes, for as long as no more than 5 s pass in between.
+    ///
+    /// # Errors
+    /// As [`Agent::status`].
+    pub fn follow(&self) -> Result<impl Iterator<Item = Result<Flow>> + use<>> {
+        let lines = http::follow(&self.setup().socket(), "/v1/flows?follow=true")?;
+        Ok(lines.map(|line| parse(&line?)))
     }
 
     /// The records of `pod`, as soon as there is one that `wanted` picks.
@@ -172,9 +186,16 @@ impl Agent {
     /// # Errors
     /// The program cannot be run; what it answers is the caller's to judge.
     pub fn cli(&self, args: &[&str]) -> Result<Output> {
+        Ok(self.command(args).output()?)
+    }
+
+    /// `egret ARGS... --socket PATH` on the node, to be run.
+    #[must_use]
+    pub fn command(&self, args: &[&str]) -> Command {
         let setup = self.setup();
         let mut command = setup.node().command(setup.program());
-        Ok(command.args(args).arg("--socket").arg(setup.socket()).output()?)
+        command.args(args).arg("--socket").arg(setup.socket());
+        command
     }
 
     /// Replaces or adds the policy file `name` at once, as `mv` does. The agent watches the directory.
@@ -272,6 +293,10 @@ impl Agent {
         let lines: Vec<_> = text.lines().collect();
         lines[lines.len().saturating_sub(40)..].join("\n")
     }
+}
+
+fn parse(line: &str) -> Result<Flow> {
+    serde_json::from_str(line).with_context(|| format!("not a flow: {line}"))
 }
 
 impl Drop for Agent {
