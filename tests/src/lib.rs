@@ -2,13 +2,15 @@
 //! agent under test started in that node, and applications that dial out of its pods.
 //!
 //! `netns` (one namespace) → `world` (node, pods, internet; made and removed) → `servers` (who answers there) →
-//! `dial` (what an application sees), `raw` (what none should send), `policy` (what it may) → `agent` (the program under test, by its command line and HTTP only) →
+//! `dial` (what an application sees), `raw` (what none should send), `neighbour` (what another program on the same
+//! interface sees), `policy` (what it may) → `agent` (the program under test, by its command line and HTTP only) →
 //! `demo` (the story told with all of it). Each uses those before it. Nothing here links the agent's code: what
 //! these tests know of Egret is what a user can know.
 
 pub mod agent;
 pub mod demo;
 pub mod dial;
+pub mod neighbour;
 pub mod netns;
 pub mod policy;
 pub mod raw;

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::kernel::netns::{self, Device, NetNs, Survey, Watch};
+use crate::kernel::netns::{self, Device, Ids, NetNs, Survey, Watch};
 use crate::model::Place;
 
 /// A workload that was found.
@@ -64,7 +64,7 @@ pub async fn locate(place: &Place, own: &NetNs, node: &Survey) -> Result<Located
             if netns.inode == own.inode {
                 return Err("it is in the node's own network namespace; give it one of its own".to_owned());
             }
-            in_namespace(netns, node).await
+            in_namespace(netns, own, node).await
         }
         Place::Interface(name) => {
             let host = node.devices.iter().find(|device| device.name == *name);
@@ -80,10 +80,11 @@ async fn survey(netns: &NetNs) -> Result<(Watch, Survey), String> {
     Ok((watch, survey))
 }
 
-async fn in_namespace(netns: NetNs, node: &Survey) -> Result<Located, String> {
+async fn in_namespace(netns: NetNs, own: &NetNs, node: &Survey) -> Result<Located, String> {
+    let id = ids(own)?.of(&netns).await.map_err(|error| error.to_string())?;
     let (watch, survey) = survey(&netns).await?;
-    let pair = survey.devices.iter().filter(|device| device.is_pair()).find_map(|device| {
-        let host = node.devices.iter().find(|host| is_pair(host, device))?;
+    let pair = survey.devices.iter().find_map(|device| {
+        let host = node.devices.iter().find(|host| is_pair(host, id, device))?;
         Some((device.clone(), host.clone()))
     });
     let (device, host) = pair.ok_or_else(|| match survey.devices.iter().find(|device| !device.loopback) {
@@ -101,15 +102,30 @@ async fn behind(host: &Device, own: &NetNs) -> Result<Located, String> {
     if !host.is_pair() {
         return Err(format!("`{}` is not one end of a veth pair", host.name));
     }
+    let mut ids = ids(own)?;
     for netns in netns::all(own) {
-        let Ok((watch, survey)) = survey(&netns).await else { continue };
-        if let Some(device) = survey.devices.iter().find(|device| is_pair(host, device)).cloned() {
+        let Ok(id) = ids.of(&netns).await else { continue };
+        if id.is_none() || id != host.link_netns {
+            continue;
+        }
+        let (watch, survey) = survey(&netns).await?;
+        if let Some(device) = survey.devices.iter().find(|device| is_pair(host, id, device)).cloned() {
             return Ok(Located { netns, watch, survey, device, host: host.clone() });
         }
     }
     Err(format!("no network namespace holds the other end of `{}`", host.name))
 }
 
-fn is_pair(host: &Device, device: &Device) -> bool {
-    host.is_pair() && device.is_pair() && host.link == Some(device.index) && device.link == Some(host.index)
+fn ids(own: &NetNs) -> Result<Ids, String> {
+    Ids::open(own).map_err(|error| error.to_string())
+}
+
+/// Whether the node's `host` and `device` of the namespace that the node knows by the number `id` are one pair. An
+/// index alone says little: every namespace counts its devices from 1, and a workload may choose those of its own.
+fn is_pair(host: &Device, id: Option<i32>, device: &Device) -> bool {
+    host.is_pair()
+        && device.is_pair()
+        && id.is_some()
+        && host.link_netns == id
+        && host.link == Some(device.index)
 }

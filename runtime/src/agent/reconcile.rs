@@ -17,7 +17,7 @@ use super::locate::{Located, locate, other_ways_out, path_of};
 use super::node::{Node, Shown};
 use crate::api::{EffectiveMode, PolicyProblem};
 use crate::enforce::{Enforcer, Placement};
-use crate::kernel::netns::{Device, NetNs, Survey, Watch};
+use crate::kernel::netns::{self, Device, NetNs, Survey, Watch};
 use crate::kernel::{KernelError, Object, Pins, clock};
 use crate::model::{Coverage, Mode, Place, Workload, WorkloadId, WorkloadRef};
 use crate::policy::{self, Accepted, Good, Problem, Ranges, Ruleset, compile};
@@ -353,8 +353,7 @@ impl Reconciler {
     /// Looks for workloads that came or went without a word.
     async fn tick(&mut self) {
         self.ticks += 1;
-        let lost: Vec<_> =
-            self.workers.iter().filter(|(_, worker)| is_lost(worker)).map(|(id, _)| id.clone()).collect();
+        let lost = self.lost();
         for id in lost {
             self.retire(&id);
             if let Some(worker) = self.workers.get_mut(&id) {
@@ -411,6 +410,17 @@ impl Reconciler {
         if let Err(error) = self.save(true) {
             warn!("a restart would not find the latest policies: {error:#}");
         }
+    }
+
+    fn lost(&self) -> Vec<WorkloadId> {
+        let by_interface = |worker: &Worker| matches!(worker.workload.place, Place::Interface(_));
+        let inhabited = if self.workers.values().any(by_interface) {
+            netns::all(&self.parts.own).iter().map(|netns| netns.inode).collect()
+        } else {
+            BTreeSet::new()
+        };
+        let lost = self.workers.iter().filter(|(_, worker)| is_lost(worker, &inhabited));
+        lost.map(|(id, _)| id.clone()).collect()
     }
 
     fn retire(&mut self, id: &WorkloadId) {
@@ -523,12 +533,14 @@ fn addresses_of(workload: &Workload, survey: &Survey, device: &Device) -> BTreeS
     }
 }
 
-/// Whether the name of a placed workload's namespace now leads elsewhere or nowhere.
-fn is_lost(worker: &Worker) -> bool {
+/// Whether a workload was placed in a namespace that its name no longer leads to or, where it is known by its interface,
+/// that nobody else is in: the agent's own view of a namespace keeps it alive.
+fn is_lost(worker: &Worker, inhabited: &BTreeSet<u64>) -> bool {
     match (&worker.workload.place, &worker.state) {
         (Place::Netns(name), Ok(placed)) => {
             NetNs::open(&path_of(name)).map_or(true, |netns| netns.inode != placed.inode)
         }
+        (Place::Interface(_), Ok(placed)) => !inhabited.contains(&placed.inode),
         _ => false,
     }
 }

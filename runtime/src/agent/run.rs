@@ -58,11 +58,13 @@ fn agent_error(error: anyhow::Error) -> AgentError {
 }
 
 async fn serve(config: Config) -> anyhow::Result<()> {
-    let _lock = lock(&config.state_dir)?;
+    let _state_lock = lock_state(&config.state_dir)?;
     let boot_id = boot_id()?;
     let snapshot_file = config.state_dir.join("snapshot");
     let last = last_snapshot(&snapshot_file);
     let pins = Pins::open(&config.bpffs)?;
+    // Before anything is cleared: the maps there may be those of an agent with another state folder.
+    let _pins_lock = lock(&config.bpffs, &config.bpffs)?;
     let numbers = adopt_or_clear(&pins, &last, &boot_id)?;
     let rules = numbers.rule_names();
 
@@ -111,8 +113,9 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     let api = tokio::spawn(server.run(node, until_true(drained)));
 
     // Before the files are read for the first time, or a change in between would be missed.
-    let _watcher = watching::folder(&policies, changes.clone())
-        .with_context(|| format!("watch the policy folder {}", policies.display()))?;
+    let _watcher = watching::folder(&policies, changes.clone()).with_context(|| {
+        format!("the policy folder {} cannot be watched; is it there?", policies.display())
+    })?;
     watching::hang_up(changes.clone())?;
     watch_node(node_watch, changes.clone());
     tick(changes);
@@ -129,7 +132,7 @@ async fn serve(config: Config) -> anyhow::Result<()> {
 
     info!("draining");
     let _ = draining.send(true);
-    reconciler.drain()?;
+    let drained = reconciler.drain();
     tokio::time::sleep(LAST_ANSWERS).await;
     stop.call();
     let _ = tokio::task::spawn_blocking(move || (answers_thread.join(), events_thread.join())).await;
@@ -137,7 +140,8 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     if detach {
         reconciler.detach()?;
     }
-    ended
+    // What ended the agent is the news, not what then went wrong as well.
+    ended.and(drained)
 }
 
 fn shared() -> Shared {
@@ -157,16 +161,22 @@ fn random_mark() -> u32 {
     u32::from_ne_bytes(bytes) | 1
 }
 
-/// One agent per state folder: a second one would fight over maps and socket.
-fn lock(state_dir: &Path) -> anyhow::Result<File> {
+/// One agent per state folder and per folder of pins: a second one would fight over maps and socket.
+fn lock_state(state_dir: &Path) -> anyhow::Result<File> {
     fs::create_dir_all(state_dir)
         .with_context(|| format!("make the state folder {}", state_dir.display()))?;
     let path = state_dir.join("lock");
-    let file = File::create(&path).with_context(|| format!("open {}", path.display()))?;
+    File::create(&path).with_context(|| format!("open {}", path.display()))?;
+    lock(&path, state_dir)
+}
+
+/// Locks `path`, which stands for `folder`, for as long as the file lives.
+fn lock(path: &Path, folder: &Path) -> anyhow::Result<File> {
+    let file = File::open(path).with_context(|| format!("open {}", path.display()))?;
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => {
-            anyhow::bail!("another agent uses the state folder {}; stop it first", state_dir.display())
+            anyhow::bail!("another agent uses the folder {}; stop it first", folder.display())
         }
         Err(TryLockError::Error(error)) => Err(error).with_context(|| format!("lock {}", path.display())),
     }

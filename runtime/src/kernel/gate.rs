@@ -32,10 +32,12 @@ impl Gate {
             }
         })?;
         name_device(&file).map_err(|error| match error.raw_os_error() {
-            Some(libc::EBUSY) => KernelError::Missing {
-                what: format!("the device {DEVICE} is in use: another agent runs in this network namespace"),
-                fix: "stop it first: one agent serves one node".to_owned(),
-            },
+            Some(libc::EBUSY) => KernelError::failed(
+                format!("make the device {DEVICE}"),
+                anyhow::anyhow!(
+                    "another agent runs in this network namespace; stop it first: one serves one node"
+                ),
+            ),
             _ => KernelError::failed(format!("make the device {DEVICE}"), error),
         })?;
         // Before it is up: the device must never send anything of its own.

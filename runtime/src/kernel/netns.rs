@@ -4,14 +4,16 @@ use std::collections::HashSet;
 use std::fs::{self, File};
 use std::io;
 use std::net::IpAddr;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use futures_util::TryStreamExt;
+use futures_util::{StreamExt, TryStreamExt};
+use rtnetlink::packet_core::{NLM_F_REQUEST, NetlinkMessage, NetlinkPayload};
 use rtnetlink::packet_route::address::AddressAttribute;
 use rtnetlink::packet_route::link::{InfoKind, LinkAttribute, LinkFlags, LinkInfo, LinkMessage};
-use rtnetlink::packet_route::{AddressFamily, link::LinkLayerType};
+use rtnetlink::packet_route::nsid::{NsidAttribute, NsidMessage};
+use rtnetlink::packet_route::{AddressFamily, RouteNetlinkMessage, link::LinkLayerType};
 use rtnetlink::{Handle, MulticastGroup};
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
@@ -74,6 +76,8 @@ pub struct Device {
     pub kind: Option<InfoKind>,
     /// The index of its other end or lower device.
     pub link: Option<u32>,
+    /// The namespace that `link` counts in, by its number among [`Ids`]; `None`: this one.
+    pub link_netns: Option<i32>,
     /// Whether it is up.
     pub up: bool,
     /// Whether it is the loopback device.
@@ -93,6 +97,7 @@ impl Device {
             name: String::new(),
             kind: None,
             link: None,
+            link_netns: None,
             up: message.header.flags.contains(LinkFlags::Up),
             loopback: message.header.link_layer_type == LinkLayerType::Loopback,
         };
@@ -100,6 +105,7 @@ impl Device {
             match attribute {
                 LinkAttribute::IfName(name) => device.name.clone_from(name),
                 LinkAttribute::Link(index) => device.link = Some(*index),
+                LinkAttribute::LinkNetNsId(id) => device.link_netns = Some(*id),
                 LinkAttribute::LinkInfo(infos) => {
                     device.kind = infos.iter().find_map(|info| match info {
                         LinkInfo::Kind(kind) => Some(kind.clone()),
@@ -134,7 +140,6 @@ impl Watch {
     /// # Errors
     /// Where the namespace cannot be entered, or gives no netlink socket.
     pub fn open(netns: &NetNs) -> Result<Self, KernelError> {
-        use futures_util::StreamExt;
         let groups = [MulticastGroup::Link, MulticastGroup::Ipv4Ifaddr, MulticastGroup::Ipv6Ifaddr];
         let (connection, handle, messages) = inside(netns, || rtnetlink::new_multicast_connection(&groups))?
             .doing(|| format!("open a netlink socket in {}", netns.path.display()))?;
@@ -144,7 +149,6 @@ impl Watch {
 
     /// Waits until something may have changed; false when there is nothing left to watch.
     pub async fn changed(&mut self) -> bool {
-        use futures_util::StreamExt;
         self.changes.next().await.is_some()
     }
 
@@ -172,6 +176,47 @@ impl Watch {
         survey.addresses.dedup();
         Ok(survey)
     }
+}
+
+/// The numbers by which one namespace knows others.
+pub struct Ids(Handle);
+
+impl Ids {
+    /// Opens those of `netns`; inside a tokio runtime.
+    ///
+    /// # Errors
+    /// As [`Watch::open`].
+    pub fn open(netns: &NetNs) -> Result<Self, KernelError> {
+        let (connection, handle, _) = inside(netns, rtnetlink::new_connection)?
+            .doing(|| format!("open a netlink socket in {}", netns.path.display()))?;
+        tokio::spawn(connection);
+        Ok(Self(handle))
+    }
+
+    /// The number of `other`; `None` where no device leads there.
+    ///
+    /// # Errors
+    /// What netlink said.
+    pub async fn of(&mut self, other: &NetNs) -> Result<Option<i32>, KernelError> {
+        let mut question = NsidMessage::default();
+        question.attributes.push(NsidAttribute::Fd(other.file.as_raw_fd().cast_unsigned()));
+        let mut question = NetlinkMessage::from(RouteNetlinkMessage::GetNsId(question));
+        question.header.flags = NLM_F_REQUEST;
+        let doing = || format!("ask which number {} has", other.path.display());
+        let answers: Vec<_> = self.0.request(question).doing(doing)?.collect().await;
+        Ok(answers.iter().find_map(number))
+    }
+}
+
+/// -1 stands for none.
+fn number(answer: &NetlinkMessage<RouteNetlinkMessage>) -> Option<i32> {
+    let NetlinkPayload::InnerMessage(RouteNetlinkMessage::NewNsId(answer)) = &answer.payload else {
+        return None;
+    };
+    answer.attributes.iter().find_map(|attribute| match attribute {
+        NsidAttribute::Id(id) if *id >= 0 => Some(*id),
+        _ => None,
+    })
 }
 
 /// The address itself: on a point-to-point device IFA_ADDRESS is the other end's, and IFA_LOCAL its own.

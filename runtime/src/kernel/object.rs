@@ -7,6 +7,7 @@ use aya::programs::{LinkOrder, SchedClassifier, TcAttachType, TestRun, TestRunOp
 use aya::{Ebpf, EbpfLoader, include_bytes_aligned};
 use egret_abi::WorkloadIndex;
 
+use super::maps::absent_is_fine;
 use super::netns::{self, NetNs};
 use super::{Doing, KernelError, Pins};
 
@@ -103,12 +104,13 @@ impl Object {
         self.fill("TO_POD", &["to_pod"])
     }
 
-    /// Closes the hold: from now on answers pass unlearned, and none is lost in a ring that nobody reads.
+    /// Closes the hold, where it is open: from now on answers pass unlearned, and none is lost in a ring that nobody
+    /// reads.
     ///
     /// # Errors
     /// What the kernel said.
     pub fn close_hold(&mut self) -> Result<(), KernelError> {
-        self.hold.clear_index(&0).doing(|| "close the hold".to_owned())
+        absent_is_fine(self.hold.clear_index(&0)).doing(|| "close the hold".to_owned())
     }
 
     fn fill(&mut self, map: &str, programs: &[&str]) -> Result<(), KernelError> {

@@ -1,15 +1,19 @@
 //! What must be there before anything is loaded: each check says what is missing and what to do.
 
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use rustix::fs::statfs;
 use rustix::mount::{MountFlags, mount};
 use rustix::process::geteuid;
+use rustix::thread::{CapabilitySet, capabilities};
 
 use super::KernelError;
 
 const BPF_FS_MAGIC: i64 = 0xcafe_4a11;
+/// `PROC_USER_INIT_INO`: the user namespace that the machine starts with.
+const FIRST_USER_NAMESPACE: u64 = 0xefff_fffd;
 /// tcx came with this kernel.
 const OLDEST: (u32, u32) = (6, 6);
 
@@ -24,6 +28,12 @@ pub fn check(bpffs: &Path) -> Result<(), KernelError> {
             "run it with sudo",
         ));
     }
+    if !has_the_capabilities() {
+        return Err(missing(
+            "egret agent runs as root without the capabilities NET_ADMIN and SYS_ADMIN of the machine",
+            "run it as root of the machine itself; in a container, as a privileged one",
+        ));
+    }
     let release = release();
     if version(&release).is_none_or(|version| version < OLDEST) {
         let what = format!("this kernel is {release}; Egret needs {}.{} or later (tcx)", OLDEST.0, OLDEST.1);
@@ -36,6 +46,14 @@ pub fn check(bpffs: &Path) -> Result<(), KernelError> {
         ));
     }
     mount_bpffs(bpffs)
+}
+
+/// Root of a user namespace has every capability, over nothing that counts here.
+fn has_the_capabilities() -> bool {
+    let needed = CapabilitySet::NET_ADMIN | CapabilitySet::SYS_ADMIN;
+    let capable = capabilities(None).is_ok_and(|sets| sets.effective.contains(needed));
+    // Where /proc cannot tell, the kernel will.
+    capable && fs::metadata("/proc/self/ns/user").map_or(true, |ns| ns.ino() == FIRST_USER_NAMESPACE)
 }
 
 fn missing(what: &str, fix: &str) -> KernelError {

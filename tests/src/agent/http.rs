@@ -1,11 +1,15 @@
-//! HTTP/1.1 over a unix socket, as much as the agent's API needs: one GET per connection.
+//! HTTP/1.1 over a unix socket or TCP, as much as the agent's API needs: one GET per connection.
 
-use std::io::{Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+
+/// How long a server may be silent.
+const LIMIT: Duration = Duration::from_secs(5);
 
 /// An answer.
 #[derive(Debug)]
@@ -16,9 +20,32 @@ pub(super) struct Answer {
 
 /// GETs `target` (path and query, encoded) from the server behind `socket`.
 pub(super) fn get(socket: &Path, target: &str) -> Result<Answer> {
-    let mut stream =
+    let stream =
         UnixStream::connect(socket).with_context(|| format!("nobody listens on {}", socket.display()))?;
-    stream.set_read_timeout(Some(Duration::from_secs(5)))?;
+    stream.set_read_timeout(Some(LIMIT))?;
+    get_over(stream, target)
+}
+
+/// GETs `target` from the server at `address`, which the calling thread can reach.
+pub(super) fn get_over_tcp(address: SocketAddr, target: &str) -> Result<Answer> {
+    let stream = TcpStream::connect_timeout(&address, LIMIT)?;
+    stream.set_read_timeout(Some(LIMIT))?;
+    get_over(stream, target)
+}
+
+/// GETs `target`, whose answer goes on: its lines as they come. HTTP/1.0 has no chunks, so they are the body as it is.
+pub(super) fn follow(socket: &Path, target: &str) -> Result<impl Iterator<Item = Result<String>> + use<>> {
+    let mut stream = UnixStream::connect(socket)?;
+    stream.set_read_timeout(Some(LIMIT))?;
+    write!(stream, "GET {target} HTTP/1.0\r\nHost: localhost\r\n\r\n")?;
+    let mut lines = BufReader::new(stream).lines();
+    let status = lines.next().context("no answer")??;
+    ensure!(status.contains(" 200 "), "GET {target}: {status}");
+    while !lines.next().context("no end of the header")??.is_empty() {}
+    Ok(lines.map(|line| line.context("the answer broke off")))
+}
+
+fn get_over(mut stream: impl Read + Write, target: &str) -> Result<Answer> {
     write!(stream, "GET {target} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")?;
     let mut bytes = Vec::new();
     stream.read_to_end(&mut bytes)?;

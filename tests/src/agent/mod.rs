@@ -8,8 +8,9 @@ mod records;
 mod setup;
 
 use std::fs;
+use std::net::SocketAddr;
 use std::os::unix::process::ExitStatusExt;
-use std::process::{Child, ExitStatus, Output};
+use std::process::{Child, Command, ExitStatus, Output};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
@@ -21,7 +22,7 @@ use crate::eventually;
 use crate::world::Pod;
 
 pub use records::{Explained, Flow, Verdict, WorkloadRow};
-pub use setup::Setup;
+pub use setup::{Setup, described};
 
 /// How long the agent may take to start, to stop, or to notice a file.
 pub const PATIENCE: Duration = Duration::from_secs(10);
@@ -43,7 +44,7 @@ impl Agent {
         self.setup.as_ref().expect("taken only when the agent ends")
     }
 
-    /// Waits until the agent says that every covered workload has its rules in force, and every workload is covered.
+    /// Waits until the agent says that every covered workload has its rules in force.
     fn wait_until_ready(&mut self) -> Result<()> {
         let deadline = std::time::Instant::now() + PATIENCE;
         while !self.get("/readyz").is_ok_and(|answer| answer.status == 200) {
@@ -53,8 +54,11 @@ impl Agent {
             ensure!(std::time::Instant::now() < deadline, "the agent is not ready:\n{}", self.log());
             std::thread::sleep(Duration::from_millis(10));
         }
-        let status = self.status()?;
-        let missing = &status["workloads"]["notCovered"];
+        Ok(())
+    }
+
+    fn demand_coverage(&self) -> Result<()> {
+        let missing = &self.status()?["workloads"]["notCovered"];
         ensure!(
             missing.as_array().is_some_and(Vec::is_empty),
             "not every workload is covered: {missing}\n{}",
@@ -63,8 +67,44 @@ impl Agent {
         Ok(())
     }
 
+    /// Why `pod` is not covered, as the status says it; `None` where it is covered.
+    ///
+    /// # Errors
+    /// As [`Agent::status`].
+    pub fn gap(&self, pod: &Pod) -> Result<Option<String>> {
+        let status = self.status()?;
+        let missing = status["workloads"]["notCovered"].as_array().context("a list of gaps")?;
+        let of_pod = |gap: &&Value| gap["namespace"] == pod.namespace() && gap["name"] == pod.name();
+        Ok(missing.iter().find(of_pod).map(|gap| gap["reason"].as_str().unwrap_or_default().to_owned()))
+    }
+
+    /// Waits until `pod` is covered, or until it is not for a reason that holds the word `why`.
+    ///
+    /// # Errors
+    /// It does not come to that within 10 s.
+    pub fn wait_for_gap(&self, pod: &Pod, why: Option<&str>) -> Result<()> {
+        let told = || -> Result<Option<()>> {
+            let as_wanted = match (self.gap(pod)?, why) {
+                (None, None) => true,
+                (Some(reason), Some(why)) => reason.contains(why),
+                _ => false,
+            };
+            Ok(as_wanted.then_some(()))
+        };
+        eventually(&format!("{} with the gap {why:?}", pod.id()), PATIENCE, told)
+            .with_context(|| format!("{:?}\n{}", self.gap(pod), self.log()))
+    }
+
     fn get(&self, target: &str) -> Result<http::Answer> {
         http::get(&self.setup().socket(), target)
+    }
+
+    /// The status with which the agent answers a GET of `target` at a TCP address of the node.
+    ///
+    /// # Errors
+    /// Nobody answers.
+    pub fn get_over_tcp(&self, address: SocketAddr, target: &str) -> Result<u16> {
+        Ok(self.setup().node().run(|| http::get_over_tcp(address, target))??.status)
     }
 
     fn get_json<T: DeserializeOwned>(&self, target: &str) -> Result<T> {
@@ -90,17 +130,31 @@ impl Agent {
         self.get_json("/v1/workloads")
     }
 
+    /// `/v1/flows`: all records there are, as they are written.
+    ///
+    /// # Errors
+    /// As [`Agent::status`].
+    pub fn flow_lines(&self) -> Result<Vec<String>> {
+        let answer = self.get("/v1/flows")?;
+        ensure!(answer.status == 200, "/v1/flows: {}", answer.status);
+        Ok(String::from_utf8(answer.body)?.lines().map(str::to_owned).collect())
+    }
+
     /// `/v1/flows`: all records there are.
     ///
     /// # Errors
     /// As [`Agent::status`].
     pub fn flows(&self) -> Result<Vec<Flow>> {
-        let answer = self.get("/v1/flows")?;
-        ensure!(answer.status == 200, "/v1/flows: {}", answer.status);
-        String::from_utf8(answer.body)?
-            .lines()
-            .map(|line| serde_json::from_str(line).with_context(|| format!("not a flow: {line}")))
-            .collect()
+        self.flow_lines()?.iter().map(|line| parse(line)).collect()
+    }
+
+    /// `/v1/flows?follow=true`: what there is, then what comes, for as long as no more than 5 s pass in between.
+    ///
+    /// # Errors
+    /// As [`Agent::status`].
+    pub fn follow(&self) -> Result<impl Iterator<Item = Result<Flow>> + use<>> {
+        let lines = http::follow(&self.setup().socket(), "/v1/flows?follow=true")?;
+        Ok(lines.map(|line| parse(&line?)))
     }
 
     /// The records of `pod`, as soon as there is one that `wanted` picks.
@@ -132,9 +186,16 @@ impl Agent {
     /// # Errors
     /// The program cannot be run; what it answers is the caller's to judge.
     pub fn cli(&self, args: &[&str]) -> Result<Output> {
+        Ok(self.command(args).output()?)
+    }
+
+    /// `egret ARGS... --socket PATH` on the node, to be run.
+    #[must_use]
+    pub fn command(&self, args: &[&str]) -> Command {
         let setup = self.setup();
         let mut command = setup.node().command(setup.program());
-        Ok(command.args(args).arg("--socket").arg(setup.socket()).output()?)
+        command.args(args).arg("--socket").arg(setup.socket());
+        command
     }
 
     /// Replaces or adds the policy file `name` at once, as `mv` does. The agent watches the directory.
@@ -182,6 +243,15 @@ impl Agent {
         self.signal(Signal::HUP)
     }
 
+    /// Writes these entries, and no others, into the workloads file, and tells the agent to read it.
+    ///
+    /// # Errors
+    /// The file cannot be written, or the agent is no more.
+    pub fn describe(&self, described: &[Value]) -> Result<()> {
+        self.setup().write_workloads(described)?;
+        self.reload()
+    }
+
     fn signal(&self, signal: Signal) -> Result<()> {
         let pid = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw).context("a process id")?;
         kill_process(pid, signal).context("cannot signal the agent")
@@ -223,6 +293,10 @@ impl Agent {
         let lines: Vec<_> = text.lines().collect();
         lines[lines.len().saturating_sub(40)..].join("\n")
     }
+}
+
+fn parse(line: &str) -> Result<Flow> {
+    serde_json::from_str(line).with_context(|| format!("not a flow: {line}"))
 }
 
 impl Drop for Agent {

@@ -1,15 +1,17 @@
 //! The files and the command line of an agent that does not run yet, or not any more.
 
+use std::ffi::OsStr;
 use std::fs::{self, OpenOptions};
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Command, Output, Stdio};
 
 use anyhow::{Context, Result, ensure};
-use serde_json::json;
+use serde_json::{Value, json};
 
-use super::Agent;
+use super::{Agent, PATIENCE};
 use crate::dial::program_beside_us;
+use crate::eventually;
 use crate::netns::Netns;
 use crate::world::{POD_RANGES, Pod, RESOLVER, World};
 
@@ -20,9 +22,17 @@ pub struct Setup {
     node: Netns,
     directory: PathBuf,
     bpffs: PathBuf,
-    pods: Vec<Pod>,
-    resolvers: Option<Vec<IpAddr>>,
+    state: String,
+    socket: String,
+    described: Vec<Value>,
     more: Vec<String>,
+}
+
+/// What the workloads file says of `pod`: its namespace, name, label `app` and network namespace.
+#[must_use]
+pub fn described(pod: &Pod) -> Value {
+    json!({"namespace": pod.namespace(), "name": pod.name(), "labels": {"app": pod.name()},
+           "netns": pod.netns().name()})
 }
 
 impl Setup {
@@ -36,8 +46,9 @@ impl Setup {
             node: world.node().clone(),
             directory: world.directory(),
             bpffs: world.bpffs(),
-            pods: world.pods().to_vec(),
-            resolvers: None,
+            state: "state".to_owned(),
+            socket: "egret.sock".to_owned(),
+            described: world.pods().iter().map(described).collect(),
             more: Vec::new(),
         };
         fs::create_dir_all(setup.policies()).context("cannot make the directory of policies")?;
@@ -56,8 +67,35 @@ impl Setup {
     /// With these, and no others, as the resolvers of every workload, written in the workloads file.
     #[must_use]
     pub fn trusting(mut self, resolvers: &[IpAddr]) -> Self {
-        self.resolvers = Some(resolvers.to_vec());
+        for workload in &mut self.described {
+            workload["resolvers"] = json!(resolvers);
+        }
         self
+    }
+
+    /// With these entries, and no others, in the workloads file; see [`described`].
+    #[must_use]
+    pub fn describing(self, described: Vec<Value>) -> Self {
+        Self { described, ..self }
+    }
+
+    /// With a state folder of this name, beside the usual one.
+    #[must_use]
+    pub fn with_state(self, name: &str) -> Self {
+        Self { state: name.to_owned(), ..self }
+    }
+
+    /// With its pins in a folder of this name, beside the usual one.
+    #[must_use]
+    pub fn with_pins(self, name: &str) -> Self {
+        let bpffs = format!("{}-{name}", self.bpffs.display()).into();
+        Self { bpffs, ..self }
+    }
+
+    /// With a socket of this name, beside the usual one.
+    #[must_use]
+    pub fn with_socket(self, name: &str) -> Self {
+        Self { socket: name.to_owned(), ..self }
     }
 
     /// With this argument more.
@@ -80,49 +118,62 @@ impl Setup {
     /// # Errors
     /// It is not ready within 10 s; its log is in the message.
     pub fn start(self) -> Result<Agent> {
-        self.write_workloads()?;
-        let mut command = self.command()?;
+        let agent = self.start_with_gaps()?;
+        agent.demand_coverage()?;
+        Ok(agent)
+    }
+
+    /// Starts the agent and waits until it is ready, whatever it could not cover.
+    ///
+    /// # Errors
+    /// As [`Setup::start`].
+    pub fn start_with_gaps(self) -> Result<Agent> {
+        self.write_workloads(&self.described)?;
+        let log = OpenOptions::new().create(true).append(true).open(self.log())?;
+        let mut command = self.command(&[]);
+        command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
         let child = command.spawn().context("cannot run nsenter; install util-linux")?;
         let mut agent = Agent { setup: Some(self), child };
         agent.wait_until_ready()?;
         Ok(agent)
     }
 
-    fn write_workloads(&self) -> Result<()> {
-        let workload = |pod: &Pod| {
-            let mut workload = json!({"namespace": pod.namespace(), "name": pod.name(),
-                                      "labels": {"app": pod.name()}, "netns": pod.netns().name()});
-            if let Some(resolvers) = &self.resolvers {
-                workload["resolvers"] = json!(resolvers);
-            }
-            workload
-        };
-        let workloads: Vec<_> = self.pods.iter().map(workload).collect();
+    /// Runs an agent that is expected to end by itself within 10 s, by way of the command `through`, which may take
+    /// privileges away, and tells how it ended. The files are left as they are.
+    ///
+    /// # Errors
+    /// It did not end.
+    pub fn run_through(&self, through: &[&str]) -> Result<Output> {
+        let mut command = self.command(through);
+        let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
+        let ended = eventually("the agent ends by itself", PATIENCE, || Ok(child.try_wait()?));
+        if ended.is_err() {
+            child.kill()?;
+        }
+        let output = child.wait_with_output()?;
+        ended.map(|_| output)
+    }
+
+    pub(super) fn write_workloads(&self, described: &[Value]) -> Result<()> {
         // JSON is YAML.
-        let text = serde_json::to_string_pretty(&json!({"workloads": workloads}))?;
+        let text = serde_json::to_string_pretty(&json!({"workloads": described}))?;
         fs::write(self.workloads(), text).context("cannot write the workloads file")
     }
 
-    fn command(&self) -> Result<Command> {
-        let log = OpenOptions::new().create(true).append(true).open(self.log())?;
-        let mut command = self.node.command(&self.program);
+    fn command(&self, through: &[&str]) -> Command {
+        let words: Vec<&OsStr> =
+            through.iter().map(OsStr::new).chain([self.program.as_os_str(), "agent".as_ref()]).collect();
+        let mut command = self.node.command(words[0]);
         command
-            .arg("agent")
+            .args(&words[1..])
             .args([Path::new("--workloads"), &self.workloads(), Path::new("--policies"), &self.policies()])
             .arg(format!("--resolvers={},{}", RESOLVER.0, RESOLVER.1))
             .arg(format!("--cluster-ranges={}", POD_RANGES.join(",")))
-            .args([
-                Path::new("--state-dir"),
-                &self.directory.join("state"),
-                Path::new("--bpffs"),
-                &self.bpffs,
-            ])
+            .args([Path::new("--state-dir"), &self.directory.join(&self.state)])
+            .args([Path::new("--bpffs"), &self.bpffs])
             .args([Path::new("--socket"), &self.socket()])
-            .args(&self.more)
-            .stdin(Stdio::null())
-            .stdout(log.try_clone()?)
-            .stderr(log);
-        Ok(command)
+            .args(&self.more);
+        command
     }
 
     pub(super) fn node(&self) -> &Netns {
@@ -138,7 +189,7 @@ impl Setup {
     /// Where its API listens.
     #[must_use]
     pub fn socket(&self) -> PathBuf {
-        self.directory.join("egret.sock")
+        self.directory.join(&self.socket)
     }
 
     /// Where its policy files are.
@@ -147,7 +198,9 @@ impl Setup {
         self.directory.join("policies")
     }
 
-    fn workloads(&self) -> PathBuf {
+    /// Where its workloads file is.
+    #[must_use]
+    pub fn workloads(&self) -> PathBuf {
         self.directory.join("workloads.yaml")
     }
 

@@ -37,6 +37,7 @@ pub const STRANGER: (Ipv4Addr, Ipv6Addr) =
 #[derive(Debug)]
 pub struct World {
     prefix: String,
+    topology: Topology,
     node: Netns,
     internet: Netns,
     pods: Vec<Pod>,
@@ -62,12 +63,12 @@ impl World {
     pub fn with_topology(topology: Topology, pods: &[&str]) -> Result<Self> {
         demand_root()?;
         sweep::clean_up_on_signals()?;
-        let mut world = Self::empty()?;
-        world.fill(topology, pods)?;
+        let mut world = Self::empty(topology)?;
+        world.fill(pods)?;
         Ok(world)
     }
 
-    fn empty() -> Result<Self> {
+    fn empty(topology: Topology) -> Result<Self> {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let prefix = format!("eg{}-{}", std::process::id(), NUMBER.fetch_add(1, Ordering::Relaxed));
         let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -82,19 +83,20 @@ impl World {
             zone: Zone::default(),
             strange_zone: Zone::default(),
             runtime: Some(runtime),
+            topology,
             prefix,
         })
     }
 
     /// A world that fails here is dropped by the caller, who is not busy any more.
-    fn fill(&mut self, topology: Topology, pods: &[&str]) -> Result<()> {
+    fn fill(&mut self, pods: &[&str]) -> Result<()> {
         let _busy = sweep::busy();
         sweep::remove_leftovers();
-        self.make(topology, pods)?;
+        self.make(pods)?;
         self.start_servers()
     }
 
-    fn make(&mut self, topology: Topology, pods: &[&str]) -> Result<()> {
+    fn make(&mut self, pods: &[&str]) -> Result<()> {
         ensure!(pods.len() < 200, "a world has fewer than 200 pods");
         for (index, pod) in (0u8..).zip(pods) {
             let (namespace, name) = pod.split_once('/').context("write a pod as namespace/name")?;
@@ -106,17 +108,52 @@ impl World {
         self.node.set(&plan::NODE_SETTINGS)?;
         self.internet.set(&plan::INTERNET_SETTINGS)?;
 
-        let mut node = plan::node(self.internet.name(), topology);
-        node.extend(self.pods.iter().flat_map(|pod| plan::host_side(pod.link(), topology)));
+        let mut node = plan::node(self.internet.name(), self.topology);
+        node.extend(self.pods.iter().flat_map(|pod| plan::host_side(pod.link(), self.topology)));
         ip_batch(Some(&self.node), &node)?;
         ip_batch(Some(&self.internet), &plan::internet())?;
         fs::create_dir(self.directory()).context("cannot make the world's directory")?;
         for pod in &self.pods {
-            ip_batch(Some(pod.netns()), &plan::pod_side(pod.link(), topology))?;
+            ip_batch(Some(pod.netns()), &plan::pod_side(pod.link(), self.topology))?;
             write_resolvers(pod.netns())?;
         }
         namespaces().try_for_each(wait_for_links)?;
         mount_bpffs()
+    }
+
+    /// Takes the pod's network namespace away, and waits until its interface is gone with it: nothing may keep it alive.
+    ///
+    /// # Errors
+    /// It is still there after 5 s.
+    ///
+    /// # Panics
+    /// As [`World::pod`].
+    pub fn take_away(&self, id: &str) -> Result<()> {
+        let pod = self.pod(id);
+        ip_batch(None, &[format!("netns del {}", pod.netns().name())])?;
+        let name = format!("{}:", pod.host_interface());
+        let devices = || self.node.run(|| fs::read_to_string("/proc/thread-self/net/dev"));
+        eventually(&format!("{name} gone"), Duration::from_secs(5), || {
+            Ok((!devices()??.contains(&name)).then_some(()))
+        })
+    }
+
+    /// Makes the network namespace of a pod that was taken away again: the same names, other addresses.
+    ///
+    /// # Errors
+    /// What the kernel refused.
+    ///
+    /// # Panics
+    /// As [`World::pod`].
+    pub fn bring_back(&mut self, id: &str) -> Result<()> {
+        let at = self.pods.iter().position(|pod| pod.id() == id).expect("a pod of this world");
+        self.pods[at].readdress();
+        let pod = &self.pods[at];
+        ip_batch(None, &[format!("netns add {}", pod.netns().name())])?;
+        pod.netns().set(&plan::EVERYWHERE)?;
+        ip_batch(Some(&self.node), &plan::host_side(pod.link(), self.topology))?;
+        ip_batch(Some(pod.netns()), &plan::pod_side(pod.link(), self.topology))?;
+        wait_for_links(pod.netns())
     }
 
     fn start_servers(&self) -> Result<()> {

@@ -50,6 +50,15 @@ pub fn link(prefix: &str, index: u8, name: &str) -> Link {
     }
 }
 
+impl Link {
+    /// The same link, with other addresses.
+    #[must_use]
+    pub fn readdressed(&self) -> Self {
+        let (ipv4, ipv6) = (self.ipv4.to_bits() ^ 1 << 15, self.ipv6.to_bits() ^ 1 << 15);
+        Self { ipv4: Ipv4Addr::from_bits(ipv4), ipv6: Ipv6Addr::from_bits(ipv6), ..self.clone() }
+    }
+}
+
 /// In the node's namespace, before any pod: its link to the internet and, where asked for, the bridge.
 #[must_use]
 pub fn node(internet: &str, topology: Topology) -> Vec<String> {

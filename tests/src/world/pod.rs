@@ -59,6 +59,10 @@ impl Pod {
         [self.link.ipv4.into(), self.link.ipv6.into()]
     }
 
+    pub(super) fn readdress(&mut self) {
+        self.link = self.link.readdressed();
+    }
+
     pub(super) fn link(&self) -> &Link {
         &self.link
     }
