@@ -10,15 +10,19 @@ use std::{
 };
 
 /// A word of code, and the only folders of `runtime/src` that may say it.
-const ONLY: [(&str, &[&str]); 4] =
-    [("aya", &["kernel"]), ("aya_obj", &["kernel"]), ("kube", &["cluster"]), ("wasmtime", &["wasm"])];
+const ONLY: [(&str, &[&str]); 5] = [
+    ("aya", &["kernel"]),
+    ("aya_obj", &["kernel"]),
+    ("Writer", &["kernel", "enforce"]),
+    ("kube", &["cluster"]),
+    ("wasmtime", &["wasm"]),
+];
 
 /// Lines of a source file, its tests included.
 const LONGEST: usize = 400;
 
 /// Files that may be longer: how long, and why.
-const LONGER: [(&str, usize, &str); 1] =
-    [("ebpf/decide/src/egress.rs", 460, "one decision order, with the tests that walk it")];
+const LONGER: [(&str, usize, &str); 0] = [];
 
 /// Directories at the root whose paths a document may name.
 const ROOMS: [&str; 8] = [".cargo", ".ci", ".config", "docs", "ebpf", "runtime", "tests", "xtask"];
