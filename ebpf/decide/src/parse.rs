@@ -197,6 +197,27 @@ const DHCP6: Ports = Ports::new(546u16.to_be_bytes(), 547u16.to_be_bytes());
 /// All DHCP relays and servers of the link: ff02::1:2.
 const DHCP6_SERVERS: [u8; 16] = [0xff, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 2];
 
+/// The flow of the packet that comes most: IPv4 without options or fragments, TCP under way. `None`: any other packet,
+/// which [`ipv4`] reads. A short cut of straight code, so that the hot path keeps what it needs in registers.
+#[inline(always)]
+pub fn established4<P: Packet>(packet: &P) -> Option<Flow4Key> {
+    let [first, second, third, source, destination, ports, _, _, control, _] = packet.words(LINK)?;
+    let [version_and_words, ..] = first.to_ne_bytes();
+    let [_, _, fragment @ ..] = second.to_ne_bytes();
+    let [_, protocol, ..] = third.to_ne_bytes();
+    let [_, flags, ..] = control.to_ne_bytes();
+    let plain = version_and_words == 0x45 && u16::from_be_bytes(fragment) & 0xbfff == 0;
+    if !plain || protocol != TCP || begins_connection(flags) {
+        return None;
+    }
+    Some(Flow4Key {
+        local: source.to_ne_bytes(),
+        remote: destination.to_ne_bytes(),
+        ports: Ports(ports),
+        protocol: TCP as u32,
+    })
+}
+
 /// Reads an IPv4 packet.
 #[inline(always)]
 pub fn ipv4<P: Packet>(packet: &P) -> Parsed<Flow4Key> {

@@ -18,6 +18,11 @@ pub fn glance<T: Tables, P: Packet>(
     let Some(generation) = tables.generation(workload) else { return Glance::Pass };
     match ethertype {
         parse::IPV4 => {
+            if let Some(key) = parse::established4(packet)
+                && let Hit::Pass = hit(tables, workload, &key, generation, tables.now(), packet.length())
+            {
+                return Glance::Pass;
+            }
             let parsed = parse::ipv4(packet);
             look(tables, packet, workload, generation, parsed).map_or(Glance::Pass, Glance::Judge4)
         }

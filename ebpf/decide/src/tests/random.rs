@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use super::frame::{Frame, dns, with_extensions, with_options};
 use super::world::{ALLOWED, NAME, World, both, to_resolver};
-use crate::parse::{IPV4, IPV6, LINK};
+use crate::parse::{self, IPV4, IPV6, LINK, Parsed};
 use crate::refuse::{RESET4, RESET6, UNREACHABLE4, UNREACHABLE6, reset4, reset6, unreachable4, unreachable6};
 use crate::{Egress, question};
 
@@ -52,6 +52,25 @@ proptest! {
         let frame = Frame::new(bytes);
         for ethertype in [ethertype, IPV4, IPV6] {
             all_of_it(&frame, ethertype)?;
+        }
+    }
+
+    #[test]
+    fn the_short_cut_reads_what_the_long_way_reads(
+        spoils in prop::collection::vec((LINK..LINK + 40, any::<u8>()), 0..4),
+        length in 0..80usize,
+        ack in any::<bool>(),
+    ) {
+        let mut frame = both(443)[0].tcp(if ack { 0x10 } else { 2 });
+        for (at, byte) in spoils {
+            frame = frame.with(at, &[byte]);
+        }
+        let cut = frame.len().min(length);
+        let frame = frame.cut(cut);
+        if let Some(key) = parse::established4(&frame) {
+            let Parsed::Flow(headers) = parse::ipv4(&frame) else { panic!("the long way reads no flow") };
+            prop_assert_eq!(headers.key, key);
+            prop_assert!(!headers.begins_connection());
         }
     }
 
