@@ -13,7 +13,8 @@ use super::{Doing, KernelError, Pins};
 static OBJECT: &[u8] = include_bytes_aligned!(concat!(env!("OUT_DIR"), "/egret.bpf.o"));
 static DOOR: &[u8] = include_bytes_aligned!(concat!(env!("OUT_DIR"), "/door.bpf.o"));
 
-/// Every map but HOLD, which must die with the agent.
+/// Every map but HOLD, which must die with the agent, and what one program uses and no other. SCRATCH is what one
+/// step hands to the next: while an agent takes over, a hook of the last one calls a step of this one.
 const PINNED: &[&str] = &[
     "IFACES",
     "IFACES_FAR",
@@ -36,6 +37,7 @@ const PINNED: &[&str] = &[
     "ANSWERS",
     "TO_POD",
     "STEPS",
+    "SCRATCH",
 ];
 /// The steps behind the hooks, in the order of STEPS.
 const STEPS: &[&str] = &["judge4", "judge6", "query", "reset", "unreachable", "answer"];
