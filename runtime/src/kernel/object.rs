@@ -202,9 +202,10 @@ fn program_array(name: &str, data: MapData) -> Result<ProgramArray<MapData>, Ker
     aya::maps::Map::ProgramArray(data).try_into().doing(|| format!("the map {name}"))
 }
 
-/// Takes over the pinned link where it is alive, else makes a new one in the first place and pins it.
+/// Takes over the pinned link where it is alive and on `interface`, else makes a new one in the first place and pins
+/// it. A link that is alive elsewhere is of where the workload was before.
 fn attach(program: &mut SchedClassifier, interface: &str, pin: &std::path::Path) -> Result<(), KernelError> {
-    if pin.exists() && take_over(program, pin).is_ok() {
+    if pin.exists() && take_over(program, pin).is_ok() && runs_on(program, interface).unwrap_or(false) {
         return Ok(());
     }
     let _ = std::fs::remove_file(pin);
@@ -225,6 +226,13 @@ fn take_over(program: &mut SchedClassifier, pin: &std::path::Path) -> anyhow::Re
     // The program must not keep it: the pin does.
     drop(program.take_link(id)?);
     Ok(())
+}
+
+/// Whether `program` is among the tcx programs on `interface`, of this network namespace.
+fn runs_on(program: &SchedClassifier, interface: &str) -> anyhow::Result<bool> {
+    let id = program.info()?.id();
+    let (_, programs) = SchedClassifier::query_tcx(interface, TcAttachType::Ingress)?;
+    Ok(programs.iter().any(|program| program.id() == id))
 }
 
 /// The order of tcx programs on `interface`, by name, of this network namespace.
