@@ -71,7 +71,9 @@ impl Enforcer {
             placed.insert(index, Placed { placement, epoch: generation.epoch(), ruleset: None });
             inherited.push(generation.ruleset());
         }
-        Ok(Self { writer, numbers, room, loaded: HashMap::new(), placed, inherited })
+        let mut this = Self { writer, numbers, room, loaded: HashMap::new(), placed, inherited };
+        this.erase_litter();
+        Ok(this)
     }
 
     /// The numbers in use.
@@ -206,22 +208,24 @@ impl Enforcer {
             self.erase(&ruleset, id);
         }
         if !self.inherited.is_empty() && self.placed.values().all(|placed| placed.ruleset.is_some()) {
-            self.erase_inherited();
+            self.inherited.clear();
+            self.erase_litter();
         }
     }
 
-    /// Everything in DEST and RULES that is of no ruleset of this agent.
-    fn erase_inherited(&mut self) {
-        self.inherited.clear();
-        let ours: BTreeSet<u32> = self.loaded.values().map(|loaded| loaded.id.0).collect();
+    /// Everything in DEST and RULES that is of no ruleset in force. An agent that was killed while it changed policies
+    /// leaves some under a number that the next one gives out again, and its rules would be part of another ruleset.
+    fn erase_litter(&mut self) {
+        let ours = self.loaded.values().map(|loaded| loaded.id.0);
+        let used: BTreeSet<u32> = self.inherited.iter().map(|id| id.0).chain(ours).collect();
         let (dest, rules) = self.writer.leftovers();
         for (bits, key) in
-            dest.into_iter().filter(|(_, key)| !ours.contains(&(u32::from_be_bytes(key.tree) >> 1)))
+            dest.into_iter().filter(|(_, key)| !used.contains(&(u32::from_be_bytes(key.tree) >> 1)))
         {
             let _ = self.writer.remove_dest(bits, key);
         }
         for (bits, key) in
-            rules.into_iter().filter(|(_, key)| !ours.contains(&u32::from_be_bytes(key.ruleset)))
+            rules.into_iter().filter(|(_, key)| !used.contains(&u32::from_be_bytes(key.ruleset)))
         {
             let _ = self.writer.remove_rule(bits, key);
         }
