@@ -59,6 +59,7 @@ fn agent_error(error: anyhow::Error) -> AgentError {
 
 async fn serve(config: Config) -> anyhow::Result<()> {
     let _lock = lock(&config.state_dir)?;
+    let gate = Gate::claim()?;
     let boot_id = boot_id()?;
     let snapshot_file = config.state_dir.join("snapshot");
     let last = last_snapshot(&snapshot_file);
@@ -70,7 +71,7 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     let room = Room { flows: FLOWS_PER_WORKLOAD, queries: QUERIES_PER_WORKLOAD };
     let enforcer = Enforcer::open(&pins, numbers, shared(), room)?;
     let binder = Arc::new(Mutex::new(Binder::open(&pins, config.min_ttl)?));
-    let gate = Gate::open(&mut object)?;
+    gate.open(&mut object)?;
 
     let server = Server::bind(&config.socket, config.api).await?;
     let places = ApiPlaces { socket: config.socket.display().to_string(), address: server.address() };
