@@ -80,14 +80,14 @@ async fn serve(config: Config) -> anyhow::Result<()> {
         Arc::new(Node::new(log, binder.clone(), Reader::open(&pins)?, config.resolvers.clone(), places));
 
     let (changes, mut changed) = mpsc::channel(QUEUE);
+    let (ended, mut broken) = mpsc::unbounded_channel();
     let stop = Stop::new()?;
     let answers_thread = {
-        let (ring, stop, broken) = (Ring::open(&pins, "ANSWERS")?, stop.clone(), changes.clone());
+        let (ring, stop, broken) = (Ring::open(&pins, "ANSWERS")?, stop.clone(), ended.clone());
         thread("answers", broken, move || answers::serve(ring, &gate, &binder, &stop))?
     };
     let events_thread = {
-        let (ring, stop, broken, node) =
-            (Ring::open(&pins, "EVENTS")?, stop.clone(), changes.clone(), node.clone());
+        let (ring, stop, broken, node) = (Ring::open(&pins, "EVENTS")?, stop.clone(), ended, node.clone());
         thread("events", broken, move || events::serve(ring, &node, &rules, &stop))?
     };
 
@@ -115,13 +115,16 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     let _watcher = watching::folder(&policies, changes.clone())
         .with_context(|| format!("watch the policy folder {}", policies.display()))?;
     watching::hang_up(changes.clone())?;
-    watch_node(node_watch, changes.clone());
+    watch_node(node_watch, NetNs::own()?, changes.clone());
     tick(changes);
     let ended = match reconciler.start().await {
         Ok(()) => {
             info!("ready");
             tokio::select! {
-                result = reconciler.serve(&mut changed) => result,
+                () = reconciler.serve(&mut changed) => Ok(()),
+                Some(part) = broken.recv() => {
+                    Err(anyhow::anyhow!("the thread `{part}` ended; without it names would not be learned"))
+                }
                 result = terminated() => result,
             }
         }
@@ -204,7 +207,7 @@ fn adopt_or_clear(pins: &Pins, last: &Option<Snapshot>, boot_id: &str) -> anyhow
 
 fn thread(
     name: &'static str,
-    broken: mpsc::Sender<Change>,
+    broken: mpsc::UnboundedSender<&'static str>,
     work: impl FnOnce() + Send + 'static,
 ) -> anyhow::Result<std::thread::JoinHandle<()>> {
     let spawned = std::thread::Builder::new().name(name.to_owned()).spawn(move || {
@@ -216,21 +219,29 @@ fn thread(
 }
 
 /// Tells when a thread ends, by whatever way: an agent that no longer learns must not look alive.
-struct Guard(&'static str, mpsc::Sender<Change>);
+struct Guard(&'static str, mpsc::UnboundedSender<&'static str>);
 
 impl Drop for Guard {
     fn drop(&mut self) {
-        let _ = self.1.try_send(Change::Broken(self.0));
+        let _ = self.1.send(self.0);
     }
 }
 
-fn watch_node(mut watch: Watch, changes: mpsc::Sender<Change>) {
+fn watch_node(mut watch: Watch, own: NetNs, changes: mpsc::Sender<Change>) {
     tokio::spawn(async move {
-        while watch.changed().await {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-            let Ok(survey) = watch.survey().await else { continue };
-            if changes.send(Change::Node(survey)).await.is_err() {
-                return;
+        loop {
+            while watch.changed().await {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+                let Ok(survey) = watch.survey().await else { continue };
+                if changes.send(Change::Node(survey)).await.is_err() {
+                    return;
+                }
+            }
+            // Without it no new workload would ever be found.
+            warn!("the node's interfaces cannot be watched any more; trying again");
+            tokio::time::sleep(TICK).await;
+            if let Ok(again) = Watch::open(&own) {
+                watch = again;
             }
         }
     });

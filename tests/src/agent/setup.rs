@@ -22,6 +22,10 @@ pub struct Setup {
     bpffs: PathBuf,
     pods: Vec<Pod>,
     resolvers: Option<Vec<IpAddr>>,
+    /// Places of pods that are not those of their own namespaces.
+    moved: Vec<(String, PathBuf)>,
+    /// What tells its state and its socket from another agent's.
+    suffix: &'static str,
     more: Vec<String>,
 }
 
@@ -38,6 +42,8 @@ impl Setup {
             bpffs: world.bpffs(),
             pods: world.pods().to_vec(),
             resolvers: None,
+            moved: Vec::new(),
+            suffix: "",
             more: Vec::new(),
         };
         fs::create_dir_all(setup.policies()).context("cannot make the directory of policies")?;
@@ -57,6 +63,27 @@ impl Setup {
     #[must_use]
     pub fn trusting(mut self, resolvers: &[IpAddr]) -> Self {
         self.resolvers = Some(resolvers.to_vec());
+        self
+    }
+
+    /// Without this pod in the workloads file.
+    #[must_use]
+    pub fn without(mut self, pod: &Pod) -> Self {
+        self.pods.retain(|other| other.id() != pod.id());
+        self
+    }
+
+    /// With `pod` in the namespace at `path` instead of its own.
+    #[must_use]
+    pub fn moved(mut self, pod: &Pod, path: PathBuf) -> Self {
+        self.moved.push((pod.id(), path));
+        self
+    }
+
+    /// As a second agent of the same node and the same pins, with a state and a socket of its own.
+    #[must_use]
+    pub fn second(mut self) -> Self {
+        self.suffix = "-2";
         self
     }
 
@@ -88,10 +115,25 @@ impl Setup {
         Ok(agent)
     }
 
-    fn write_workloads(&self) -> Result<()> {
+    /// Runs the agent to its end, for one that must not start: what it wrote, and how it ended.
+    ///
+    /// # Errors
+    /// It cannot be run.
+    pub fn fail(&self) -> Result<std::process::Output> {
+        Ok(self.command()?.stdout(Stdio::piped()).stderr(Stdio::piped()).output()?)
+    }
+
+    /// Writes the workloads file.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub fn write_workloads(&self) -> Result<()> {
         let workload = |pod: &Pod| {
             let mut workload = json!({"namespace": pod.namespace(), "name": pod.name(),
                                       "labels": {"app": pod.name()}, "netns": pod.netns().name()});
+            if let Some((_, path)) = self.moved.iter().find(|(id, _)| *id == pod.id()) {
+                workload["netns"] = json!(path);
+            }
             if let Some(resolvers) = &self.resolvers {
                 workload["resolvers"] = json!(resolvers);
             }
@@ -113,7 +155,7 @@ impl Setup {
             .arg(format!("--cluster-ranges={}", POD_RANGES.join(",")))
             .args([
                 Path::new("--state-dir"),
-                &self.directory.join("state"),
+                &self.directory.join(format!("state{}", self.suffix)),
                 Path::new("--bpffs"),
                 &self.bpffs,
             ])
@@ -138,7 +180,7 @@ impl Setup {
     /// Where its API listens.
     #[must_use]
     pub fn socket(&self) -> PathBuf {
-        self.directory.join("egret.sock")
+        self.directory.join(format!("egret{}.sock", self.suffix))
     }
 
     /// Where its policy files are.
