@@ -1,5 +1,5 @@
 //! Every map: key, value, capacity, who writes it, and what happens when it is full. All are pinned but HOLD
-//! and what lasts for one packet: SCRATCH, SCRATCH_WORD, FINDINGS, WINDOWS.
+//! and what one program uses while it runs: SCRATCH_WORD, FINDINGS, WINDOWS.
 
 use aya_ebpf::{
     btf_maps::{Array, ArrayOfMaps, HashMap, LpmTrie, LruHashMap, PerCpuArray, ProgramArray, RingBuf},
@@ -72,7 +72,8 @@ pub static BUDGETS: Array<Budget, { WORKLOADS_MAX as usize }> = Array::new();
 pub static COUNTERS: PerCpuArray<u64, { Counter::ALL.len() }> = PerCpuArray::new();
 /// Bytes of SCRATCH.
 pub const SCRATCH_SIZE: usize = 128;
-/// What one step hands to the next; see [`crate::steps`].
+/// What one step hands to the next; see [`crate::steps`]. Pinned as STEPS is, for a hook of one agent may call a step
+/// of the next: so what is handed over is part of the ABI, though it is no type of `egret_abi`.
 #[btf_map]
 pub static SCRATCH: PerCpuArray<[u64; SCRATCH_SIZE / 8], 1> = PerCpuArray::new();
 /// See [`crate::steps::through`].

@@ -3,6 +3,7 @@
 //! [`run`] is the composition root, to be read from top to bottom. One task owns all that changes ([`reconcile`]); two
 //! threads serve the rings of the kernel ([`answers`], [`events`]); the API reads what they share ([`node`]).
 
+mod addresses;
 mod answers;
 mod config;
 mod error;

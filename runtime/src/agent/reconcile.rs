@@ -2,21 +2,22 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use egret_abi::WorkloadIndex;
 use ipnet::IpNet;
 use tokio::sync::mpsc::{Receiver, Sender};
-use tokio::task::AbortHandle;
+use tokio::task::{AbortHandle, JoinHandle};
 use tracing::{info, warn};
 
 use super::Config;
+use super::addresses::{Own, choose, found_on};
 use super::locate::{Located, locate, other_ways_out, path_of};
 use super::node::{Node, Shown};
 use crate::api::{EffectiveMode, PolicyProblem};
-use crate::enforce::{Enforcer, Placement};
+use crate::enforce::{Enforcer, GRACE, Placement};
 use crate::kernel::netns::{self, Device, NetNs, Survey, Watch};
 use crate::kernel::{KernelError, Object, Pins, clock};
 use crate::model::{Coverage, Mode, Place, Workload, WorkloadId, WorkloadRef};
@@ -26,6 +27,8 @@ use crate::workloads;
 
 /// How long changes gather before they are acted on: editors and mounts change a file in several steps.
 const GATHER: Duration = Duration::from_millis(20);
+/// How long a namespace that was looked at is left alone: its workload may change it in a loop.
+const REST: Duration = Duration::from_millis(200);
 
 /// What may have changed.
 #[derive(Debug)]
@@ -36,21 +39,25 @@ pub enum Change {
     Everything,
     /// A workload's namespace.
     Workload(WorkloadId, Survey),
+    /// A workload's namespace cannot be watched any more.
+    Unwatched(WorkloadId),
     /// The node's own devices and addresses.
     Node(Survey),
     /// Time went by.
     Tick,
-    /// A part of the agent ended that must not.
-    Broken(&'static str),
 }
 
 /// A workload that is placed in the maps.
 struct Placed {
     index: WorkloadIndex,
     inode: u64,
+    /// Where its namespace was found.
+    path: PathBuf,
     device: Device,
     host: Device,
-    addresses: BTreeSet<IpAddr>,
+    /// The addresses of its device.
+    found: Vec<IpAddr>,
+    own: Own,
     gap: Option<String>,
     watching: AbortHandle,
 }
@@ -100,6 +107,7 @@ pub struct Reconciler {
     ranges: Ranges,
     node_survey: Survey,
     ticks: u64,
+    collecting: Option<JoinHandle<()>>,
 }
 
 impl Reconciler {
@@ -118,6 +126,7 @@ impl Reconciler {
             ranges: Ranges::default(),
             node_survey,
             ticks: 0,
+            collecting: None,
         };
         this.ranges = this.ranges_now();
         this
@@ -131,20 +140,20 @@ impl Reconciler {
         let file = workloads::read(&self.parts.config.workloads)?;
         let outcomes = policy::load_dir(&self.parts.config.policies)?;
         self.accept(outcomes);
-        self.take_workloads(file.workloads).await;
+        self.name_workloads(file.workloads);
         self.retire_strangers();
+        // What an earlier agent left in force gets its policies first, for its packets and answers come all the time.
+        self.enforce_all();
         self.parts.object.take_over_answers()?;
-        self.parts.enforcer.sweep();
+        self.cover_all().await;
+        self.sweep().await;
         self.save(true)?;
         self.publish(true);
         Ok(())
     }
 
-    /// Acts on changes until there are no more to come, or one says that the agent is broken.
-    ///
-    /// # Errors
-    /// What broke.
-    pub async fn serve(&mut self, changes: &mut Receiver<Change>) -> anyhow::Result<()> {
+    /// Acts on changes until there are no more to come.
+    pub async fn serve(&mut self, changes: &mut Receiver<Change>) {
         while let Some(change) = changes.recv().await {
             match change {
                 Change::Policies | Change::Everything => {
@@ -152,14 +161,20 @@ impl Reconciler {
                     self.read_again(matches!(change, Change::Everything)).await;
                 }
                 Change::Workload(id, survey) => self.workload_changed(&id, &survey).await,
+                Change::Unwatched(id) => self.cover(&id).await,
                 Change::Node(survey) => self.node_changed(survey),
                 Change::Tick => self.tick().await,
-                Change::Broken(part) => anyhow::bail!("{part} ended; without it names would not be learned"),
             }
-            self.parts.enforcer.sweep();
+            self.sweep().await;
             self.publish(true);
         }
-        Ok(())
+    }
+
+    async fn sweep(&mut self) {
+        if self.parts.enforcer.has_litter() {
+            tokio::time::sleep(GRACE).await;
+            self.parts.enforcer.sweep();
+        }
     }
 
     /// Ends the hold, so that no answer waits for an agent that is going; takes everything away where that is wanted.
@@ -194,7 +209,10 @@ impl Reconciler {
         }
         if workloads_too {
             match workloads::read(&self.parts.config.workloads) {
-                Ok(file) => self.take_workloads(file.workloads).await,
+                Ok(file) => {
+                    self.name_workloads(file.workloads);
+                    self.cover_all().await;
+                }
                 Err(error) => warn!("the workloads stay as they were: {error}"),
             }
         }
@@ -209,7 +227,8 @@ impl Reconciler {
         (self.accepted, self.problems) = (accepted, problems);
     }
 
-    async fn take_workloads(&mut self, wanted: Vec<Workload>) {
+    /// Takes the operator's word for which workloads there are.
+    fn name_workloads(&mut self, wanted: Vec<Workload>) {
         let names: BTreeSet<_> = wanted.iter().map(|workload| workload.id.clone()).collect();
         let gone: Vec<_> = self.workers.keys().filter(|id| !names.contains(id)).cloned().collect();
         for id in gone {
@@ -228,7 +247,17 @@ impl Reconciler {
                 Some(worker) => worker.state,
                 None => Err("it is not placed yet".to_owned()),
             };
-            self.workers.insert(id.clone(), Worker { workload, resolvers, resolvers_problem, state });
+            self.workers.insert(id, Worker { workload, resolvers, resolvers_problem, state });
+        }
+    }
+
+    /// Those whose addresses are listed come last: by then nobody else has what was listed for them.
+    async fn cover_all(&mut self) {
+        let mut ids: Vec<_> = self.workers.keys().cloned().collect();
+        ids.sort_by_key(|id| {
+            self.workers.get(id).is_some_and(|worker| !worker.workload.addresses.is_empty())
+        });
+        for id in ids {
             self.cover(&id).await;
         }
     }
@@ -248,7 +277,10 @@ impl Reconciler {
         let Some(worker) = self.workers.get(id) else { return };
         let state = match locate(&worker.workload.place, &self.parts.own, &self.node_survey).await {
             Ok(located) => self.place(id, located),
-            Err(reason) => Err(reason),
+            Err(reason) => {
+                self.retire_if_gone(id);
+                Err(reason)
+            }
         };
         let Some(worker) = self.workers.get_mut(id) else { return };
         if let Err(reason) = &state
@@ -260,26 +292,77 @@ impl Reconciler {
     }
 
     fn place(&mut self, id: &WorkloadId, located: Located) -> Result<Placed, String> {
+        if let Some(twin) = self.twin_of(id, &located) {
+            return Err(format!(
+                "{twin} is in the same place; give each workload a network namespace of its own"
+            ));
+        }
+        if self.parts.enforcer.placed(id).is_some_and(|(_, ifindex)| ifindex != located.host.index) {
+            // It is a new one of the same name: what the last one looked up and began is not its own.
+            self.retire(id);
+        }
         let worker = self.workers.get(id).ok_or("it is gone")?;
-        let addresses = addresses_of(&worker.workload, &located.survey, &located.device);
+        let found = found_on(&located.survey, &located.device);
+        let own = self.own_addresses(worker, &found);
+        if let Some(reason) = &own.refused {
+            warn!("{id}: {reason}");
+        }
         let placement = Placement {
             ifindex: located.host.index,
-            addresses: addresses.clone(),
+            addresses: own.addresses.clone(),
             resolvers: worker.resolvers.iter().copied().collect(),
         };
-        let index = self.place_in_maps(id, placement).map_err(|error| error.to_string())?;
+        let index = self.place_in_maps(id, placement).map_err(|error| format!("{error:#}"))?;
         self.attach(index, &located).map_err(|error| error.to_string())?;
         let gap = located.gap();
         let Located { netns, watch, device, host, .. } = located;
         info!("{id} is covered: {} in {}, {} on the node", device.name, netns.path.display(), host.name);
         let watching = self.watch(id.clone(), watch);
-        Ok(Placed { index, inode: netns.inode, device, host, addresses, gap, watching })
+        Ok(Placed { index, inode: netns.inode, path: netns.path, device, host, found, own, gap, watching })
+    }
+
+    /// Another workload that was found in the same namespace or behind the same interface.
+    fn twin_of(&self, id: &WorkloadId, located: &Located) -> Option<&WorkloadId> {
+        let same = |worker: &Worker| {
+            worker.state.as_ref().is_ok_and(|placed| {
+                placed.inode == located.netns.inode || placed.host.index == located.host.index
+            })
+        };
+        self.workers.iter().find(|(other, worker)| *other != id && same(worker)).map(|(other, _)| other)
+    }
+
+    fn own_addresses(&self, worker: &Worker, found: &[IpAddr]) -> Own {
+        let (id, none) = (&worker.workload.id, BTreeSet::new());
+        let before = worker.state.as_ref().map_or(&none, |placed| &placed.own.addresses);
+        choose(&worker.workload.addresses, found, before, |address, is_listed| {
+            if let Some(owner) = self.parts.enforcer.owner_of(address, id) {
+                return Some(format!("it is that of {owner}"));
+            }
+            if is_listed {
+                return None;
+            }
+            let mut others = self.workers.values().filter(|other| other.workload.id != *id);
+            if let Some(other) = others.find(|other| other.workload.addresses.contains(&address)) {
+                return Some(format!("it is listed for {}", other.workload.id));
+            }
+            if self.node_survey.addresses.iter().any(|(_, of_node)| *of_node == address) {
+                return Some("it is the node's".to_owned());
+            }
+            let trusted = self.parts.config.resolvers.contains(&address)
+                || self.workers.values().any(|worker| worker.resolvers.contains(&address));
+            trusted
+                .then(|| "it is that of a trusted resolver; list it if the workload is that one".to_owned())
+        })
     }
 
     fn place_in_maps(&mut self, id: &WorkloadId, placement: Placement) -> anyhow::Result<WorkloadIndex> {
         let (index, known) = self.parts.enforcer.index_of(id, placement.ifindex)?;
         self.save(false)?;
         self.parts.enforcer.make_room(index, known)?;
+        if !known {
+            // Answers that were on their way when the last workload of this number went may have come after it.
+            self.parts.node.binder().forget(index)?;
+        }
         self.parts.enforcer.place(index, placement)?;
         let worker = self.workers.get(id).ok_or_else(|| anyhow::anyhow!("it is gone"))?;
         let selecting = self.accepted.selecting(&worker.workload.id.namespace, &worker.workload.labels);
@@ -297,7 +380,10 @@ impl Reconciler {
     fn put_in_force(&mut self, index: WorkloadIndex, ruleset: &Arc<Ruleset>) -> anyhow::Result<bool> {
         let patterns = self.parts.enforcer.numbers().words_of(ruleset);
         self.save(false)?;
-        self.parts.node.binder().set_patterns(index, &patterns, clock::now())?;
+        // A full map must not keep a stricter policy out.
+        if let Err(error) = self.parts.node.binder().set_patterns(index, &patterns, clock::now()) {
+            warn!("some names that were looked up stay denied until they are looked up again: {error}");
+        }
         Ok(self.parts.enforcer.put_in_force(index, ruleset)?)
     }
 
@@ -310,7 +396,10 @@ impl Reconciler {
                 if changes.send(Change::Workload(id.clone(), survey)).await.is_err() {
                     return;
                 }
+                tokio::time::sleep(REST).await;
             }
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            let _ = changes.send(Change::Unwatched(id)).await;
         });
         task.abort_handle()
     }
@@ -325,19 +414,33 @@ impl Reconciler {
             return self.cover(id).await;
         }
         placed.gap = other_ways_out(survey, &placed.device);
-        let addresses = addresses_of(&worker.workload, survey, &placed.device);
-        if addresses == placed.addresses {
+        placed.found = found_on(survey, &placed.device);
+        self.follow_addresses(id);
+    }
+
+    /// Writes the addresses that a workload's device has now, as far as they are its own.
+    fn follow_addresses(&mut self, id: &WorkloadId) {
+        let Some(worker) = self.workers.get(id) else { return };
+        let Ok(placed) = &worker.state else { return };
+        let own = self.own_addresses(worker, &placed.found);
+        if own == placed.own {
             return;
         }
-        placed.addresses = addresses.clone();
         let placement = Placement {
             ifindex: placed.host.index,
-            addresses,
+            addresses: own.addresses.clone(),
             resolvers: worker.resolvers.iter().copied().collect(),
         };
-        let index = placed.index;
-        if let Err(error) = self.parts.enforcer.place(index, placement) {
-            warn!("the addresses of {id} stay as they were: {error}");
+        if own.addresses != placed.own.addresses
+            && let Err(error) = self.parts.enforcer.place(placed.index, placement)
+        {
+            return warn!("the addresses of {id} stay as they were: {error}");
+        }
+        if let Some(reason) = own.refused.as_ref().filter(|_| own.refused != placed.own.refused) {
+            warn!("{id}: {reason}");
+        }
+        if let Some(Worker { state: Ok(placed), .. }) = self.workers.get_mut(id) {
+            placed.own = own;
         }
     }
 
@@ -353,30 +456,47 @@ impl Reconciler {
     /// Looks for workloads that came or went without a word.
     async fn tick(&mut self) {
         self.ticks += 1;
-        let lost = self.lost();
+        let lost: Vec<_> = self
+            .workers
+            .iter()
+            .filter(|(_, worker)| is_lost(worker, &self.parts.own))
+            .map(|(id, _)| id.clone())
+            .collect();
+        // Its interface may still be there, and then it is still judged: see `retire_if_gone`.
         for id in lost {
-            self.retire(&id);
             if let Some(worker) = self.workers.get_mut(&id) {
                 worker.state = Err("its network namespace is gone".to_owned());
                 warn!("{id} is not covered: its network namespace is gone");
             }
         }
-        let absent: Vec<_> = self
-            .workers
-            .iter()
-            .filter(|(_, worker)| worker.state.is_err())
-            .map(|(id, _)| id.clone())
-            .collect();
+        let (mut absent, mut refused) = (Vec::new(), Vec::new());
+        for (id, worker) in &self.workers {
+            match &worker.state {
+                Err(_) => absent.push(id.clone()),
+                Ok(placed) if placed.own.refused.is_some() => refused.push(id.clone()),
+                Ok(_) => {}
+            }
+        }
         for id in absent {
             self.cover(&id).await;
         }
-        if self.ticks.is_multiple_of(60)
-            && let Err(error) = self.parts.node.binder().sweep(clock::now())
-        {
+        // Whose address it was may be gone.
+        for id in refused {
+            self.follow_addresses(&id);
+        }
+        if let Err(error) = self.parts.node.binder().sweep(clock::now()) {
             warn!("expired bindings stay: {error}");
         }
         if self.ticks.is_multiple_of(10) {
-            self.parts.node.collect_traffic();
+            self.collect_traffic();
+        }
+    }
+
+    /// Beside this task, for it reads every flow there is; not twice at a time.
+    fn collect_traffic(&mut self) {
+        if self.collecting.as_ref().is_none_or(JoinHandle::is_finished) {
+            let node = self.parts.node.clone();
+            self.collecting = Some(tokio::task::spawn_blocking(move || node.collect_traffic()));
         }
     }
 
@@ -385,13 +505,14 @@ impl Reconciler {
         let mut compiled = HashMap::new();
         let mut work = Vec::new();
         for (id, worker) in &self.workers {
-            let Ok(placed) = &worker.state else { continue };
+            // Also where the agent lost sight of it: what judges its packets is still there.
+            let Some((index, _)) = self.parts.enforcer.placed(id) else { continue };
             let selecting = self.accepted.selecting(&id.namespace, &worker.workload.labels);
             let key: Vec<_> = selecting.iter().map(|policy| &policy.id).collect();
             let ruleset = compiled.entry(key).or_insert_with(|| {
                 compile(&selecting, &self.ranges).map(Arc::new).map_err(|error| error.to_string())
             });
-            work.push((id.clone(), placed.index, ruleset.clone()));
+            work.push((id.clone(), index, ruleset.clone()));
         }
         drop(compiled);
         for (id, index, ruleset) in work {
@@ -412,17 +533,6 @@ impl Reconciler {
         }
     }
 
-    fn lost(&self) -> Vec<WorkloadId> {
-        let by_interface = |worker: &Worker| matches!(worker.workload.place, Place::Interface(_));
-        let inhabited = if self.workers.values().any(by_interface) {
-            netns::all(&self.parts.own).iter().map(|netns| netns.inode).collect()
-        } else {
-            BTreeSet::new()
-        };
-        let lost = self.workers.iter().filter(|(_, worker)| is_lost(worker, &inhabited));
-        lost.map(|(id, _)| id.clone()).collect()
-    }
-
     fn retire(&mut self, id: &WorkloadId) {
         let retired = self.parts.enforcer.retire(id);
         match retired {
@@ -434,6 +544,19 @@ impl Reconciler {
             }
             Ok(None) => {}
             Err(error) => warn!("{id} cannot be taken out of the maps: {error}"),
+        }
+    }
+
+    /// Takes a workload out of the maps whose interface is gone: its addresses may be another's by now, and so may the
+    /// number of its interface.
+    fn retire_if_gone(&mut self, id: &WorkloadId) {
+        let Some((_, ifindex)) = self.parts.enforcer.placed(id) else { return };
+        let is_another_s = |(other, worker): (&WorkloadId, &Worker)| {
+            other != id && worker.state.as_ref().is_ok_and(|placed| placed.host.index == ifindex)
+        };
+        let is_there = self.node_survey.devices.iter().any(|device| device.index == ifindex);
+        if !is_there || self.workers.iter().any(is_another_s) {
+            self.retire(id);
         }
     }
 
@@ -478,7 +601,7 @@ impl Reconciler {
                 name: worker.workload.id.name.clone(),
                 labels: worker.workload.labels.clone(),
             };
-            Some((worker.state.as_ref().ok()?.index, Arc::new(reference)))
+            Some((self.parts.enforcer.placed(&worker.workload.id)?.0, Arc::new(reference)))
         });
         let by_index = by_index.collect();
         let problems = self.problems.iter().map(|problem| PolicyProblem {
@@ -504,7 +627,11 @@ impl Reconciler {
         let selecting = self.accepted.selecting(&id.namespace, &worker.workload.labels);
         let placed = worker.state.as_ref().ok();
         let gap = match &worker.state {
-            Ok(placed) => placed.gap.clone().or_else(|| worker.resolvers_problem.clone()),
+            Ok(placed) => placed
+                .gap
+                .clone()
+                .or_else(|| worker.resolvers_problem.clone())
+                .or_else(|| placed.own.refused.clone()),
             Err(reason) => Some(reason.clone()),
         };
         let strictest: Option<Mode> = selecting.iter().map(|policy| policy.mode).max();
@@ -513,7 +640,7 @@ impl Reconciler {
             resolvers: worker.resolvers.clone(),
             coverage: gap.map_or(Coverage::Covered, |reason| Coverage::NotCovered { reason }),
             index: placed.map(|placed| placed.index),
-            addresses: placed.map_or_else(Vec::new, |placed| placed.addresses.iter().copied().collect()),
+            addresses: placed.map_or_else(Vec::new, |placed| placed.own.addresses.iter().copied().collect()),
             interface: placed.map(|placed| placed.host.name.clone()),
             mode: EffectiveMode::from(strictest),
             policies: selecting.iter().map(|policy| policy.id.to_string()).collect(),
@@ -521,26 +648,15 @@ impl Reconciler {
     }
 }
 
-/// What the operator says, else all of the device; link-local ones always, for a neighbour may be addressed by them.
-fn addresses_of(workload: &Workload, survey: &Survey, device: &Device) -> BTreeSet<IpAddr> {
-    let found =
-        survey.addresses.iter().filter(|(index, _)| *index == device.index).map(|(_, address)| *address);
-    let link_local = |address: &IpAddr| matches!(address, IpAddr::V6(v6) if v6.is_unicast_link_local());
-    if workload.addresses.is_empty() {
-        found.collect()
-    } else {
-        found.filter(link_local).chain(workload.addresses.iter().copied()).collect()
-    }
-}
-
-/// Whether a workload was placed in a namespace that its name no longer leads to or, where it is known by its interface,
-/// that nobody else is in: the agent's own view of a namespace keeps it alive.
-fn is_lost(worker: &Worker, inhabited: &BTreeSet<u64>) -> bool {
-    match (&worker.workload.place, &worker.state) {
-        (Place::Netns(name), Ok(placed)) => {
-            NetNs::open(&path_of(name)).map_or(true, |netns| netns.inode != placed.inode)
+/// Whether the namespace of a placed workload is only kept alive by the agent that watches it, or its name now leads
+/// elsewhere.
+fn is_lost(worker: &Worker, own: &NetNs) -> bool {
+    let Ok(placed) = &worker.state else { return false };
+    let is_at = |path: &Path| NetNs::open(path).is_ok_and(|netns| netns.inode == placed.inode);
+    match &worker.workload.place {
+        Place::Netns(name) => !is_at(&path_of(name)),
+        Place::Interface(_) => {
+            !is_at(&placed.path) && netns::all(own).iter().all(|netns| netns.inode != placed.inode)
         }
-        (Place::Interface(_), Ok(placed)) => !inhabited.contains(&placed.inode),
-        _ => false,
     }
 }

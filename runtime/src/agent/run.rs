@@ -59,6 +59,7 @@ fn agent_error(error: anyhow::Error) -> AgentError {
 
 async fn serve(config: Config) -> anyhow::Result<()> {
     let _state_lock = lock_state(&config.state_dir)?;
+    let gate = Gate::claim()?;
     let boot_id = boot_id()?;
     let snapshot_file = config.state_dir.join("snapshot");
     let last = last_snapshot(&snapshot_file);
@@ -72,7 +73,7 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     let room = Room { flows: FLOWS_PER_WORKLOAD, queries: QUERIES_PER_WORKLOAD };
     let enforcer = Enforcer::open(&pins, numbers, shared(), room)?;
     let binder = Arc::new(Mutex::new(Binder::open(&pins, config.min_ttl)?));
-    let gate = Gate::open(&mut object)?;
+    gate.open(&mut object)?;
 
     let server = Server::bind(&config.socket, config.api).await?;
     let places = ApiPlaces { socket: config.socket.display().to_string(), address: server.address() };
@@ -81,14 +82,14 @@ async fn serve(config: Config) -> anyhow::Result<()> {
         Arc::new(Node::new(log, binder.clone(), Reader::open(&pins)?, config.resolvers.clone(), places));
 
     let (changes, mut changed) = mpsc::channel(QUEUE);
+    let (ended, mut broken) = mpsc::unbounded_channel();
     let stop = Stop::new()?;
     let answers_thread = {
-        let (ring, stop, broken) = (Ring::open(&pins, "ANSWERS")?, stop.clone(), changes.clone());
+        let (ring, stop, broken) = (Ring::open(&pins, "ANSWERS")?, stop.clone(), ended.clone());
         thread("answers", broken, move || answers::serve(ring, &gate, &binder, &stop))?
     };
     let events_thread = {
-        let (ring, stop, broken, node) =
-            (Ring::open(&pins, "EVENTS")?, stop.clone(), changes.clone(), node.clone());
+        let (ring, stop, broken, node) = (Ring::open(&pins, "EVENTS")?, stop.clone(), ended, node.clone());
         thread("events", broken, move || events::serve(ring, &node, &rules, &stop))?
     };
 
@@ -117,13 +118,16 @@ async fn serve(config: Config) -> anyhow::Result<()> {
         format!("the policy folder {} cannot be watched; is it there?", policies.display())
     })?;
     watching::hang_up(changes.clone())?;
-    watch_node(node_watch, changes.clone());
+    watch_node(node_watch, NetNs::own()?, changes.clone());
     tick(changes);
     let ended = match reconciler.start().await {
         Ok(()) => {
             info!("ready");
             tokio::select! {
-                result = reconciler.serve(&mut changed) => result,
+                () = reconciler.serve(&mut changed) => Ok(()),
+                Some(part) = broken.recv() => {
+                    Err(anyhow::anyhow!("the thread `{part}` ended; without it names would not be learned"))
+                }
                 result = terminated() => result,
             }
         }
@@ -213,7 +217,7 @@ fn adopt_or_clear(pins: &Pins, last: &Option<Snapshot>, boot_id: &str) -> anyhow
 
 fn thread(
     name: &'static str,
-    broken: mpsc::Sender<Change>,
+    broken: mpsc::UnboundedSender<&'static str>,
     work: impl FnOnce() + Send + 'static,
 ) -> anyhow::Result<std::thread::JoinHandle<()>> {
     let spawned = std::thread::Builder::new().name(name.to_owned()).spawn(move || {
@@ -225,21 +229,29 @@ fn thread(
 }
 
 /// Tells when a thread ends, by whatever way: an agent that no longer learns must not look alive.
-struct Guard(&'static str, mpsc::Sender<Change>);
+struct Guard(&'static str, mpsc::UnboundedSender<&'static str>);
 
 impl Drop for Guard {
     fn drop(&mut self) {
-        let _ = self.1.try_send(Change::Broken(self.0));
+        let _ = self.1.send(self.0);
     }
 }
 
-fn watch_node(mut watch: Watch, changes: mpsc::Sender<Change>) {
+fn watch_node(mut watch: Watch, own: NetNs, changes: mpsc::Sender<Change>) {
     tokio::spawn(async move {
-        while watch.changed().await {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-            let Ok(survey) = watch.survey().await else { continue };
-            if changes.send(Change::Node(survey)).await.is_err() {
-                return;
+        loop {
+            while watch.changed().await {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+                let Ok(survey) = watch.survey().await else { continue };
+                if changes.send(Change::Node(survey)).await.is_err() {
+                    return;
+                }
+            }
+            // Without it no new workload would ever be found.
+            warn!("the node's interfaces cannot be watched any more; trying again");
+            tokio::time::sleep(TICK).await;
+            if let Ok(again) = Watch::open(&own) {
+                watch = again;
             }
         }
     });

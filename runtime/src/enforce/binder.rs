@@ -5,19 +5,38 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use egret_abi::{Binding, Class, OwnKey, Slot, Tick, WorkloadIndex};
+use lru::LruCache;
 
 use crate::dns::{self, Answer, Limits, Matcher, Merge, Names, merge};
 use crate::kernel::clock::{tick, tick_after};
-use crate::kernel::maps::{Writer, address};
+use crate::kernel::maps::{Writer, address, ip};
 use crate::kernel::{KernelError, Pins};
 use crate::model::{Name, Pattern};
 
 /// How long after its end a binding stays: longer than `flow_grace`, so that a connection under way may use it.
 const KEEP: Duration = Duration::from_hours(2);
 
+/// Addresses bound for one workload at one time; over it, the one that was looked up least recently is forgotten. Who
+/// controls a name that a rule allows would else fill the map that all share.
+const QUOTA: usize = 16_384;
+/// Bindings that one sweep looks at: an application may be waiting for the lock.
+const SWEEP: usize = 2048;
+
 struct Bound {
     names: Names,
     matcher: Matcher,
+    /// What is in BINDINGS, the address bound least recently last.
+    addresses: LruCache<IpAddr, ()>,
+}
+
+impl Default for Bound {
+    fn default() -> Self {
+        Self {
+            names: Names::new(Limits::default()),
+            matcher: Matcher::default(),
+            addresses: LruCache::unbounded(),
+        }
+    }
 }
 
 /// Learns answers and binds addresses. Shared behind a lock; every call is short.
@@ -30,25 +49,31 @@ pub struct Binder {
 }
 
 impl Binder {
-    /// Opens the pinned maps; `min_ttl` is the least time an address is bound.
+    /// Opens the pinned maps, with what an earlier agent bound; `min_ttl` is the least time an address is bound.
     ///
     /// # Errors
     /// What the kernel said; the same for every method.
     pub fn open(pins: &Pins, min_ttl: Duration) -> Result<Self, KernelError> {
-        Ok(Self { writer: Writer::open(pins)?, min_ttl, workloads: HashMap::new(), crowded: 0 })
+        let writer = Writer::open(pins)?;
+        let mut workloads: HashMap<WorkloadIndex, Bound> = HashMap::new();
+        for (key, _) in writer.bindings() {
+            workloads.entry(key.workload).or_default().addresses.put(ip(key.address), ());
+        }
+        Ok(Self { writer, min_ttl, workloads, crowded: 0 })
     }
 
-    /// Learns `answer` for a workload at `now`. When this returns, its bindings are in the map.
+    /// Learns `answer` for a workload at `now`. When this returns, its bindings are in the map. Of a workload whose
+    /// patterns are not known yet the names are kept, and bound when they are.
     pub fn learn(&mut self, index: WorkloadIndex, answer: &Answer, now: Duration) -> Result<(), KernelError> {
-        let Some(bound) = self.workloads.get_mut(&index) else { return Ok(()) };
+        let bound = self.workloads.entry(index).or_default();
         let learned = bound.names.learn(answer, now, self.min_ttl);
         let classes = bound.matcher.classes(&answer.question);
         if classes.is_empty() {
             return Ok(());
         }
         for learned in learned {
-            self.crowded +=
-                bind(&mut self.writer, &bound.matcher, index, &classes, learned.address, learned.until, now)?;
+            let (address, until) = (learned.address, learned.until);
+            self.crowded += bind(&mut self.writer, bound, index, &classes, address, until, now)?;
         }
         Ok(())
     }
@@ -62,18 +87,21 @@ impl Binder {
         now: Duration,
     ) -> Result<(), KernelError> {
         let patterns: Vec<_> = patterns.iter().map(|(pattern, class)| (pattern.clone(), class.0)).collect();
-        let matcher = Matcher::new(&patterns);
-        let names =
-            self.workloads.remove(&index).map_or_else(|| Names::new(Limits::default()), |bound| bound.names);
+        let bound = self.workloads.entry(index).or_default();
+        bound.matcher = Matcher::new(&patterns);
+        let live: Vec<_> = bound
+            .names
+            .live(now)
+            .map(|(name, address, until)| (bound.matcher.classes(name), address, until))
+            .filter(|(classes, ..)| !classes.is_empty())
+            .collect();
         let mut result = Ok(());
-        for (name, address, until) in names.live(now) {
-            let classes = matcher.classes(name);
-            match bind(&mut self.writer, &matcher, index, &classes, address, until, now) {
+        for (classes, address, until) in live {
+            match bind(&mut self.writer, bound, index, &classes, address, until, now) {
                 Ok(crowded) => self.crowded += crowded,
                 Err(error) => result = Err(error),
             }
         }
-        self.workloads.insert(index, Bound { names, matcher });
         result
     }
 
@@ -110,43 +138,51 @@ impl Binder {
 
     /// Forgets a workload, and all that is bound for it.
     pub fn forget(&mut self, index: WorkloadIndex) -> Result<(), KernelError> {
-        self.workloads.remove(&index);
-        self.remove_where(|key, _| key.workload == index)
+        let addresses = self.workloads.remove(&index).unwrap_or_default().addresses;
+        addresses.iter().try_for_each(|(ip, ())| self.writer.remove_binding(key(index, *ip)))
     }
 
-    /// Takes away the bindings that ended long ago.
+    /// Takes away the bindings that ended long ago, or some of them.
     pub fn sweep(&mut self, now: Duration) -> Result<(), KernelError> {
         let limit = tick(now.saturating_sub(KEEP));
-        self.remove_where(|_, binding| binding.slots.iter().all(|slot| slot.until < limit))
+        let mut left = SWEEP;
+        for (index, bound) in &mut self.workloads {
+            while let Some((ip, ())) = bound.addresses.peek_lru() {
+                let key = key(*index, *ip);
+                let binding = self.writer.binding(key).unwrap_or_default();
+                if left == 0 || binding.slots.iter().any(|slot| slot.until >= limit) {
+                    break;
+                }
+                left -= 1;
+                self.writer.remove_binding(key)?;
+                bound.addresses.pop_lru();
+            }
+        }
+        Ok(())
     }
+}
 
-    fn remove_where(&mut self, gone: impl Fn(&OwnKey, &Binding) -> bool) -> Result<(), KernelError> {
-        let keys: Vec<_> =
-            self.writer.bindings().filter(|(key, binding)| gone(key, binding)).map(|(key, _)| key).collect();
-        keys.into_iter().try_for_each(|key| self.writer.remove_binding(key))
-    }
+fn key(workload: WorkloadIndex, ip: IpAddr) -> OwnKey {
+    OwnKey { workload, address: address(ip) }
 }
 
 /// Binds one address to some classes; how many found no slot.
 fn bind(
     writer: &mut Writer,
-    matcher: &Matcher,
+    bound: &mut Bound,
     workload: WorkloadIndex,
     classes: &[u32],
     ip: IpAddr,
     until: Duration,
     now: Duration,
 ) -> Result<u64, KernelError> {
-    if classes.is_empty() {
-        return Ok(0);
-    }
-    let key = OwnKey { workload, address: address(ip) };
+    let key = key(workload, ip);
     let binding = writer.binding(key).unwrap_or_default();
     let mut slots = binding.slots.map(|slot| dns::Slot { class: slot.class.0, until: slot.until.0 });
     let (mut changed, mut crowded) = (false, 0);
     for class in classes {
         let new = dns::Slot { class: *class, until: tick_after(until).0 };
-        match merge(&mut slots, new, tick(now).0, |class| matcher.is_exact(class)) {
+        match merge(&mut slots, new, tick(now).0, |class| bound.matcher.is_exact(class)) {
             Merge::Unchanged => {}
             Merge::Written | Merge::Replaced(_) => changed = true,
             Merge::Full => crowded += 1,
@@ -155,6 +191,12 @@ fn bind(
     if changed {
         let slots = slots.map(|slot| Slot { class: Class(slot.class), until: Tick(slot.until) });
         writer.set_binding(key, Binding { slots })?;
+    }
+    bound.addresses.put(ip, ());
+    if bound.addresses.len() > QUOTA
+        && let Some((oldest, ())) = bound.addresses.pop_lru()
+    {
+        writer.remove_binding(self::key(workload, oldest))?;
     }
     Ok(crowded)
 }

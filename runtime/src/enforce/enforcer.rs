@@ -18,7 +18,10 @@ use crate::model::WorkloadId;
 use crate::policy::Ruleset;
 
 /// Longer than any program runs: what an old word led to may go after it.
-const GRACE: Duration = Duration::from_millis(20);
+pub const GRACE: Duration = Duration::from_millis(20);
+
+/// The least that a map of flows can have: a map of maps gives no place back, so what lies there is made small.
+const NO_ROOM: Room = Room { flows: 1, queries: 1 };
 
 /// Where a workload is on this node, and what is its own.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -71,7 +74,9 @@ impl Enforcer {
             placed.insert(index, Placed { placement, epoch: generation.epoch(), ruleset: None });
             inherited.push(generation.ruleset());
         }
-        Ok(Self { writer, numbers, room, loaded: HashMap::new(), placed, inherited })
+        let mut this = Self { writer, numbers, room, loaded: HashMap::new(), placed, inherited };
+        this.erase_litter();
+        Ok(this)
     }
 
     /// The numbers in use.
@@ -94,26 +99,59 @@ impl Enforcer {
     /// Writes a workload's addresses and resolvers. Nothing is judged before [`Self::put_in_force`], and no packet
     /// comes before [`Self::open_interface`].
     pub fn place(&mut self, index: WorkloadIndex, placement: Placement) -> Result<(), KernelError> {
-        let before = self.placed.entry(index).or_default().placement.clone();
+        let placed = &mut self.placed.entry(index).or_default().placement;
+        let before = placed.clone();
+        // Until all is written it has both: where a map is full halfway, nothing is there that nobody knows of.
+        placed.addresses.extend(&placement.addresses);
+        placed.resolvers.extend(&placement.resolvers);
         for address in before.addresses.difference(&placement.addresses) {
             self.writer.remove_address(own(index, *address))?;
             self.writer.forget_flows_from(index, *address);
         }
-        for address in placement.addresses.difference(&before.addresses) {
-            self.writer.add_address(own(index, *address))?;
-        }
         for resolver in before.resolvers.difference(&placement.resolvers) {
             self.writer.remove_resolver(own(index, *resolver))?;
         }
-        for resolver in placement.resolvers.difference(&before.resolvers) {
+        for address in &placement.addresses {
+            self.writer.add_address(own(index, *address))?;
+        }
+        for resolver in &placement.resolvers {
             self.writer.add_resolver(own(index, *resolver))?;
         }
-        if before.ifindex != placement.ifindex && before.ifindex != 0 {
-            self.writer.set_interface(before.ifindex, WorkloadIndex(0))?;
+        if before.ifindex != placement.ifindex {
+            self.close_interface(index, before.ifindex)?;
         }
         self.writer.set_link(index, placement.ifindex)?;
         self.placed.entry(index).or_default().placement = placement;
         Ok(())
+    }
+
+    /// Who has an address, of all but `but`.
+    #[must_use]
+    pub fn owner_of(&self, address: IpAddr, but: &WorkloadId) -> Option<&WorkloadId> {
+        let has = |index: &WorkloadIndex| {
+            self.placed.get(index).is_some_and(|placed| placed.placement.addresses.contains(&address))
+        };
+        self.numbers.workloads().find(|(id, index, _)| *id != but && has(index)).map(|(id, ..)| id)
+    }
+
+    /// Where a workload is in the maps, whether this agent put it there or an earlier one: its index, and the host
+    /// side of its interface pair.
+    #[must_use]
+    pub fn placed(&self, id: &WorkloadId) -> Option<(WorkloadIndex, u32)> {
+        let index = self.numbers.index_of(id)?;
+        self.placed.get(&index).map(|placed| (index, placed.placement.ifindex))
+    }
+
+    /// Nobody's packets come in at `ifindex` any more, unless the number is in use again: the kernel gives those of
+    /// interfaces that are gone to new ones.
+    fn close_interface(&mut self, index: WorkloadIndex, ifindex: u32) -> Result<(), KernelError> {
+        let reused = |(other, placed): (&WorkloadIndex, &Placed)| {
+            *other != index && placed.placement.ifindex == ifindex
+        };
+        if ifindex == 0 || self.placed.iter().any(reused) {
+            return Ok(());
+        }
+        self.writer.set_interface(ifindex, WorkloadIndex(0))
     }
 
     /// Lets the packets of the workload's interface be judged.
@@ -189,12 +227,16 @@ impl Enforcer {
         }
     }
 
-    /// Takes away the rulesets that no workload uses any more. It waits first, so that no program still reads them.
+    /// Whether [`Self::sweep`] has something to do, once [`GRACE`] is over.
+    #[must_use]
+    pub fn has_litter(&self) -> bool {
+        let all_are_placed = || self.placed.values().all(|placed| placed.ruleset.is_some());
+        self.loaded.values().any(|loaded| loaded.users == 0)
+            || (!self.inherited.is_empty() && all_are_placed())
+    }
+
+    /// Takes away the rulesets that no workload has used for [`GRACE`]: before that a program may still read them.
     pub fn sweep(&mut self) {
-        if self.loaded.values().all(|loaded| loaded.users > 0) && self.inherited.is_empty() {
-            return;
-        }
-        std::thread::sleep(GRACE);
         let unused: Vec<_> = self
             .loaded
             .iter()
@@ -206,22 +248,24 @@ impl Enforcer {
             self.erase(&ruleset, id);
         }
         if !self.inherited.is_empty() && self.placed.values().all(|placed| placed.ruleset.is_some()) {
-            self.erase_inherited();
+            self.inherited.clear();
+            self.erase_litter();
         }
     }
 
-    /// Everything in DEST and RULES that is of no ruleset of this agent.
-    fn erase_inherited(&mut self) {
-        self.inherited.clear();
-        let ours: BTreeSet<u32> = self.loaded.values().map(|loaded| loaded.id.0).collect();
+    /// Everything in DEST and RULES that is of no ruleset in force. An agent that was killed while it changed policies
+    /// leaves some under a number that the next one gives out again, and its rules would be part of another ruleset.
+    fn erase_litter(&mut self) {
+        let ours = self.loaded.values().map(|loaded| loaded.id.0);
+        let used: BTreeSet<u32> = self.inherited.iter().map(|id| id.0).chain(ours).collect();
         let (dest, rules) = self.writer.leftovers();
         for (bits, key) in
-            dest.into_iter().filter(|(_, key)| !ours.contains(&(u32::from_be_bytes(key.tree) >> 1)))
+            dest.into_iter().filter(|(_, key)| !used.contains(&(u32::from_be_bytes(key.tree) >> 1)))
         {
             let _ = self.writer.remove_dest(bits, key);
         }
         for (bits, key) in
-            rules.into_iter().filter(|(_, key)| !ours.contains(&u32::from_be_bytes(key.ruleset)))
+            rules.into_iter().filter(|(_, key)| !used.contains(&u32::from_be_bytes(key.ruleset)))
         {
             let _ = self.writer.remove_rule(bits, key);
         }
@@ -229,16 +273,12 @@ impl Enforcer {
 
     /// Forgets a workload: its interface, addresses, resolvers, word and index.
     pub fn retire(&mut self, id: &WorkloadId) -> Result<Option<WorkloadIndex>, KernelError> {
-        let Some(index) =
-            self.numbers.workloads().find(|(known, ..)| *known == id).map(|(_, index, _)| index)
-        else {
-            return Ok(None);
-        };
+        let Some(index) = self.numbers.index_of(id) else { return Ok(None) };
         let placed = self.placed.remove(&index).unwrap_or_default();
-        if placed.placement.ifindex != 0 {
-            self.writer.set_interface(placed.placement.ifindex, WorkloadIndex(0))?;
-        }
+        self.close_interface(index, placed.placement.ifindex)?;
         self.writer.set_generation(index, Generation::default())?;
+        // An index is not given out again before all others were: what it holds would be held for good.
+        self.writer.empty_room(index, NO_ROOM)?;
         for address in placed.placement.addresses {
             self.writer.remove_address(own(index, address))?;
         }

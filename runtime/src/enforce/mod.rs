@@ -11,5 +11,5 @@ mod numbers;
 
 pub use binder::Binder;
 pub use encode::{Encoded, encode};
-pub use enforcer::{Enforcer, Placement};
+pub use enforcer::{Enforcer, GRACE, Placement};
 pub use numbers::{Numbers, RuleNames};

@@ -191,6 +191,12 @@ impl Numbers {
         (1..WORKLOADS_MAX).map(WorkloadIndex).find(|index| !used.contains(index))
     }
 
+    /// A workload's index, where it has one.
+    #[must_use]
+    pub fn index_of(&self, id: &WorkloadId) -> Option<WorkloadIndex> {
+        self.workloads.get(id).map(|(index, _)| *index)
+    }
+
     /// Every workload with an index, and its interface on the node.
     pub fn workloads(&self) -> impl Iterator<Item = (&WorkloadId, WorkloadIndex, u32)> {
         self.workloads.iter().map(|(id, (index, ifindex))| (id, *index, *ifindex))

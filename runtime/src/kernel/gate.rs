@@ -20,11 +20,11 @@ pub struct Gate {
 }
 
 impl Gate {
-    /// Makes the device and puts the gate's programs on it.
+    /// Makes the device, which one agent alone can have: before it is had, nothing of a node may be touched.
     ///
     /// # Errors
     /// Where the device is in use by another agent, or TUN is missing.
-    pub fn open(object: &mut Object) -> Result<Self, KernelError> {
+    pub fn claim() -> Result<Self, KernelError> {
         let file = OpenOptions::new().read(true).write(true).open("/dev/net/tun").map_err(|error| {
             KernelError::Missing {
                 what: format!("/dev/net/tun cannot be opened: {error}"),
@@ -40,11 +40,18 @@ impl Gate {
             ),
             _ => KernelError::failed(format!("make the device {DEVICE}"), error),
         })?;
+        Ok(Self { file })
+    }
+
+    /// Puts the gate's programs on the device.
+    ///
+    /// # Errors
+    /// What the kernel said.
+    pub fn open(&self, object: &mut Object) -> Result<(), KernelError> {
         // Before it is up: the device must never send anything of its own.
         let _ = fs::write(format!("/proc/sys/net/ipv6/conf/{DEVICE}/disable_ipv6"), "1");
         object.attach_gate(DEVICE)?;
-        bring_up().doing(|| format!("bring the device {DEVICE} up"))?;
-        Ok(Self { file })
+        bring_up().doing(|| format!("bring the device {DEVICE} up"))
     }
 
     /// Puts a held answer back: `frame` as it was copied, its checksum complete.

@@ -16,6 +16,8 @@ use rtnetlink::packet_route::nsid::{NsidAttribute, NsidMessage};
 use rtnetlink::packet_route::{AddressFamily, RouteNetlinkMessage, link::LinkLayerType};
 use rtnetlink::{Handle, MulticastGroup};
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
+use tokio::sync::watch;
+use tokio::task::AbortHandle;
 
 use super::{Doing, KernelError};
 
@@ -128,10 +130,18 @@ pub struct Survey {
     pub addresses: Vec<(u32, IpAddr)>,
 }
 
-/// A view of one namespace that can be read again, and tells when to.
+/// A view of one namespace that can be read again, and tells when to. It keeps the namespace alive.
 pub struct Watch {
     handle: Handle,
-    changes: futures_util::stream::BoxStream<'static, ()>,
+    changes: watch::Receiver<()>,
+    /// The socket's and the reader's: a namespace must not outlive its watch.
+    tasks: [AbortHandle; 2],
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        self.tasks.iter().for_each(AbortHandle::abort);
+    }
 }
 
 impl Watch {
@@ -141,15 +151,24 @@ impl Watch {
     /// Where the namespace cannot be entered, or gives no netlink socket.
     pub fn open(netns: &NetNs) -> Result<Self, KernelError> {
         let groups = [MulticastGroup::Link, MulticastGroup::Ipv4Ifaddr, MulticastGroup::Ipv6Ifaddr];
-        let (connection, handle, messages) = inside(netns, || rtnetlink::new_multicast_connection(&groups))?
-            .doing(|| format!("open a netlink socket in {}", netns.path.display()))?;
-        tokio::spawn(connection);
-        Ok(Self { handle, changes: messages.map(|_| ()).boxed() })
+        let (connection, handle, mut messages) =
+            inside(netns, || rtnetlink::new_multicast_connection(&groups))?
+                .doing(|| format!("open a netlink socket in {}", netns.path.display()))?;
+        // Messages wait in memory without a bound, and whoever may change the namespace makes as many as they like:
+        // so they are taken at once, and all that were not acted on yet are one.
+        let (changed, changes) = watch::channel(());
+        let reader = async move {
+            while messages.next().await.is_some() {
+                changed.send_replace(());
+            }
+        };
+        let tasks = [tokio::spawn(connection).abort_handle(), tokio::spawn(reader).abort_handle()];
+        Ok(Self { handle, changes, tasks })
     }
 
     /// Waits until something may have changed; false when there is nothing left to watch.
     pub async fn changed(&mut self) -> bool {
-        self.changes.next().await.is_some()
+        self.changes.changed().await.is_ok()
     }
 
     /// Reads devices and addresses.

@@ -14,7 +14,8 @@ use super::{Doing, KernelError, Pins};
 static OBJECT: &[u8] = include_bytes_aligned!(concat!(env!("OUT_DIR"), "/egret.bpf.o"));
 static DOOR: &[u8] = include_bytes_aligned!(concat!(env!("OUT_DIR"), "/door.bpf.o"));
 
-/// Every map but HOLD, which must die with the agent.
+/// Every map but HOLD, which must die with the agent, and what one program uses and no other. SCRATCH is what one
+/// step hands to the next: while an agent takes over, a hook of the last one calls a step of this one.
 const PINNED: &[&str] = &[
     "IFACES",
     "IFACES_FAR",
@@ -37,6 +38,7 @@ const PINNED: &[&str] = &[
     "ANSWERS",
     "TO_POD",
     "STEPS",
+    "SCRATCH",
 ];
 /// The steps behind the hooks, in the order of STEPS.
 const STEPS: &[&str] = &["judge4", "judge6", "query", "reset", "unreachable", "answer"];
@@ -202,9 +204,10 @@ fn program_array(name: &str, data: MapData) -> Result<ProgramArray<MapData>, Ker
     aya::maps::Map::ProgramArray(data).try_into().doing(|| format!("the map {name}"))
 }
 
-/// Takes over the pinned link where it is alive, else makes a new one in the first place and pins it.
+/// Takes over the pinned link where it is alive and on `interface`, else makes a new one in the first place and pins
+/// it. A link that is alive elsewhere is of where the workload was before.
 fn attach(program: &mut SchedClassifier, interface: &str, pin: &std::path::Path) -> Result<(), KernelError> {
-    if pin.exists() && take_over(program, pin).is_ok() {
+    if pin.exists() && take_over(program, pin).is_ok() && runs_on(program, interface).unwrap_or(false) {
         return Ok(());
     }
     let _ = std::fs::remove_file(pin);
@@ -225,6 +228,13 @@ fn take_over(program: &mut SchedClassifier, pin: &std::path::Path) -> anyhow::Re
     // The program must not keep it: the pin does.
     drop(program.take_link(id)?);
     Ok(())
+}
+
+/// Whether `program` is among the tcx programs on `interface`, of this network namespace.
+fn runs_on(program: &SchedClassifier, interface: &str) -> anyhow::Result<bool> {
+    let id = program.info()?.id();
+    let (_, programs) = SchedClassifier::query_tcx(interface, TcAttachType::Ingress)?;
+    Ok(programs.iter().any(|program| program.id() == id))
 }
 
 /// The order of tcx programs on `interface`, by name, of this network namespace.

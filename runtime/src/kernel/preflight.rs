@@ -1,7 +1,6 @@
 //! What must be there before anything is loaded: each check says what is missing and what to do.
 
 use std::fs;
-use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use rustix::fs::statfs;
@@ -12,8 +11,6 @@ use rustix::thread::{CapabilitySet, capabilities};
 use super::KernelError;
 
 const BPF_FS_MAGIC: i64 = 0xcafe_4a11;
-/// `PROC_USER_INIT_INO`: the user namespace that the machine starts with.
-const FIRST_USER_NAMESPACE: u64 = 0xefff_fffd;
 /// tcx came with this kernel.
 const OLDEST: (u32, u32) = (6, 6);
 
@@ -28,12 +25,7 @@ pub fn check(bpffs: &Path) -> Result<(), KernelError> {
             "run it with sudo",
         ));
     }
-    if !has_the_capabilities() {
-        return Err(missing(
-            "egret agent runs as root without the capabilities NET_ADMIN and SYS_ADMIN of the machine",
-            "run it as root of the machine itself; in a container, as a privileged one",
-        ));
-    }
+    check_privileges()?;
     let release = release();
     if version(&release).is_none_or(|version| version < OLDEST) {
         let what = format!("this kernel is {release}; Egret needs {}.{} or later (tcx)", OLDEST.0, OLDEST.1);
@@ -48,12 +40,32 @@ pub fn check(bpffs: &Path) -> Result<(), KernelError> {
     mount_bpffs(bpffs)
 }
 
-/// Root of a user namespace has every capability, over nothing that counts here.
-fn has_the_capabilities() -> bool {
-    let needed = CapabilitySet::NET_ADMIN | CapabilitySet::SYS_ADMIN;
-    let capable = capabilities(None).is_ok_and(|sets| sets.effective.contains(needed));
-    // Where /proc cannot tell, the kernel will.
-    capable && fs::metadata("/proc/self/ns/user").map_or(true, |ns| ns.ino() == FIRST_USER_NAMESPACE)
+/// Root can be root of a container alone. CAP_SYS_ADMIN implies CAP_BPF and CAP_PERFMON.
+fn check_privileges() -> Result<(), KernelError> {
+    let map = fs::read_to_string("/proc/self/uid_map").unwrap_or_default();
+    if !is_whole(&map) {
+        return Err(missing(
+            "egret agent runs in a user namespace, where the kernel loads no program that judges packets",
+            "run it as root of the machine, in a container without a user namespace of its own",
+        ));
+    }
+    let have = capabilities(None).map_or(CapabilitySet::empty(), |sets| sets.effective);
+    for (capability, name) in
+        [(CapabilitySet::SYS_ADMIN, "CAP_SYS_ADMIN"), (CapabilitySet::NET_ADMIN, "CAP_NET_ADMIN")]
+    {
+        if !have.contains(capability) {
+            return Err(missing(
+                &format!("egret agent runs as root without {name}"),
+                "run it with all capabilities, in a container as privileged",
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// Whether a uid_map maps every user to itself, as in the first user namespace.
+fn is_whole(map: &str) -> bool {
+    map.split_whitespace().eq(["0", "0", "4294967295"])
 }
 
 fn missing(what: &str, fix: &str) -> KernelError {
@@ -98,6 +110,18 @@ fn mount_bpffs(bpffs: &Path) -> Result<(), KernelError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_the_first_user_namespace_has_every_user() {
+        for (map, expected) in [
+            ("         0          0 4294967295\n", true),
+            ("         0          0          1\n", false),
+            ("         0     100000      65536\n", false),
+            ("", false),
+        ] {
+            assert_eq!(is_whole(map), expected, "{map:?}");
+        }
+    }
 
     #[test]
     fn a_release_gives_its_version() {
