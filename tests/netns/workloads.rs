@@ -13,10 +13,11 @@ use serde_json::{Value, json};
 
 /// Sends one datagram from `pod` with `source`, and tells whether the internet got it.
 fn arrives(world: &World, pod: &Pod, source: IpAddr) -> Result<bool> {
-    let to: SocketAddr = if source.is_ipv4() { "192.0.2.99:9999" } else { "[2001:db8::99]:9999" }.parse()?;
-    let receiver = world.internet().run(|| UdpSocket::bind(to))??;
+    let to: IpAddr = if source.is_ipv4() { "192.0.2.99" } else { "2001:db8::99" }.parse()?;
+    // Any port: a process that is just being started elsewhere may hold the last one for a moment.
+    let receiver = world.internet().run(|| UdpSocket::bind((to, 0)))??;
     receiver.set_read_timeout(Some(Duration::from_millis(100)))?;
-    send_udp_as(pod.netns(), SocketAddr::new(source, 5000), to, b"whose?")?;
+    send_udp_as(pod.netns(), SocketAddr::new(source, 5000), receiver.local_addr()?, b"whose?")?;
     let mut buffer = [0; 64];
     Ok(receiver.recv_from(&mut buffer).is_ok_and(|(_, from)| from.ip() == source))
 }
