@@ -73,6 +73,8 @@ struct Worker {
     resolvers: Vec<IpAddr>,
     /// Why the file that should name its resolvers does not count.
     resolvers_problem: Option<String>,
+    /// The namespace that it was last placed in.
+    netns: Option<u64>,
     state: Result<Placed, String>,
 }
 
@@ -243,11 +245,11 @@ impl Reconciler {
                 self.retire(&id);
             }
             let (resolvers, resolvers_problem) = self.resolvers_of(&workload);
-            let state = match self.workers.remove(&id) {
-                Some(worker) => worker.state,
-                None => Err("it is not placed yet".to_owned()),
+            let (netns, state) = match self.workers.remove(&id) {
+                Some(worker) => (worker.netns, worker.state),
+                None => (None, Err("it is not placed yet".to_owned())),
             };
-            self.workers.insert(id, Worker { workload, resolvers, resolvers_problem, state });
+            self.workers.insert(id, Worker { workload, resolvers, resolvers_problem, netns, state });
         }
     }
 
@@ -288,6 +290,9 @@ impl Reconciler {
         {
             warn!("{id} is not covered: {reason}");
         }
+        if let Ok(placed) = &state {
+            worker.netns = Some(placed.inode);
+        }
         worker.state = state;
     }
 
@@ -297,7 +302,10 @@ impl Reconciler {
                 "{twin} is in the same place; give each workload a network namespace of its own"
             ));
         }
-        if self.parts.enforcer.placed(id).is_some_and(|(_, ifindex)| ifindex != located.host.index) {
+        let elsewhere =
+            self.parts.enforcer.placed(id).is_some_and(|(_, ifindex)| ifindex != located.host.index);
+        let before = self.workers.get(id).and_then(|worker| worker.netns);
+        if elsewhere || before.is_some_and(|inode| inode != located.netns.inode) {
             // It is a new one of the same name: what the last one looked up and began is not its own.
             self.retire(id);
         }
