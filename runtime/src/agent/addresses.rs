@@ -116,8 +116,15 @@ mod tests {
 
     #[test]
     fn an_address_of_ipv4_is_itself_in_the_clothes_of_ipv6() {
-        let device =
-            Device { index: 2, name: "eth0".to_owned(), kind: None, link: None, up: true, loopback: false };
+        let device = Device {
+            index: 2,
+            name: "eth0".to_owned(),
+            kind: None,
+            link: None,
+            link_namespace: None,
+            up: true,
+            loopback: false,
+        };
         let addresses = vec![(2, "::ffff:10.0.0.9".parse().expect("an address")), (3, ips("10.0.0.1")[0])];
         assert_eq!(found_on(&Survey { devices: Vec::new(), addresses }, &device), ips("10.0.0.9"));
     }

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::kernel::netns::{self, Device, NetNs, Survey, Watch};
+use crate::kernel::netns::{self, Device, NetNs, Numbering, Survey, Watch};
 use crate::model::Place;
 
 /// A workload that was found.
@@ -81,9 +81,10 @@ async fn survey(netns: &NetNs) -> Result<(Watch, Survey), String> {
 }
 
 async fn in_namespace(netns: NetNs, node: &Survey) -> Result<Located, String> {
+    let number = number_of(&netns).await?;
     let (watch, survey) = survey(&netns).await?;
     let pair = survey.devices.iter().filter(|device| device.is_pair()).find_map(|device| {
-        let host = node.devices.iter().find(|host| is_pair(host, device))?;
+        let host = node.devices.iter().find(|host| is_pair(host, device, number))?;
         Some((device.clone(), host.clone()))
     });
     let (device, host) = pair.ok_or_else(|| match survey.devices.iter().find(|device| !device.loopback) {
@@ -101,15 +102,66 @@ async fn behind(host: &Device, own: &NetNs) -> Result<Located, String> {
     if !host.is_pair() {
         return Err(format!("`{}` is not one end of a veth pair", host.name));
     }
+    if host.link_namespace.is_none() {
+        return Err(format!("the other end of `{}` is on the node too", host.name));
+    }
     for netns in netns::all(own) {
-        let Ok((watch, survey)) = survey(&netns).await else { continue };
-        if let Some(device) = survey.devices.iter().find(|device| is_pair(host, device)).cloned() {
+        let number = number_of(&netns).await?;
+        if number != host.link_namespace {
+            continue;
+        }
+        let (watch, survey) = survey(&netns).await?;
+        if let Some(device) = survey.devices.iter().find(|device| is_pair(host, device, number)).cloned() {
             return Ok(Located { netns, watch, survey, device, host: host.clone() });
         }
     }
     Err(format!("no network namespace holds the other end of `{}`", host.name))
 }
 
-fn is_pair(host: &Device, device: &Device) -> bool {
-    host.is_pair() && device.is_pair() && host.link == Some(device.index) && device.link == Some(host.index)
+async fn number_of(netns: &NetNs) -> Result<Option<i32>, String> {
+    let mut numbering = Numbering::open().map_err(|error| error.to_string())?;
+    numbering.of(netns).await.map_err(|error| error.to_string())
+}
+
+/// Whether the node's `host` has its other end in the namespace `number`, and it is `device`.
+fn is_pair(host: &Device, device: &Device, number: Option<i32>) -> bool {
+    let there = number.is_some() && host.link_namespace == number;
+    there
+        && host.is_pair()
+        && device.is_pair()
+        && host.link == Some(device.index)
+        && device.link == Some(host.index)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernel::netns::InfoKind;
+
+    fn veth(index: u32, link: u32, link_namespace: Option<i32>) -> Device {
+        Device {
+            index,
+            name: format!("veth{index}"),
+            kind: Some(InfoKind::Veth),
+            link: Some(link),
+            link_namespace,
+            up: true,
+            loopback: false,
+        }
+    }
+
+    #[test]
+    fn a_pair_is_one_only_if_the_node_says_that_its_other_end_is_there() {
+        let host = veth(100, 2, Some(7));
+        for (device, number, expected) in [
+            (veth(2, 100, Some(0)), Some(7), true),
+            (veth(2, 100, None), Some(8), false),
+            (veth(2, 100, Some(0)), None, false),
+            (veth(3, 100, Some(0)), Some(7), false),
+            (veth(2, 101, Some(0)), Some(7), false),
+        ] {
+            assert_eq!(is_pair(&host, &device, number), expected, "{device:?} {number:?}");
+        }
+        assert!(!is_pair(&veth(100, 2, None), &veth(2, 100, None), None), "both on the node");
+    }
 }

@@ -4,14 +4,17 @@ use std::collections::HashSet;
 use std::fs::{self, File};
 use std::io;
 use std::net::IpAddr;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use futures_util::{StreamExt, TryStreamExt};
+use rtnetlink::packet_core::{NLM_F_REQUEST, NetlinkMessage, NetlinkPayload};
 use rtnetlink::packet_route::address::AddressAttribute;
-use rtnetlink::packet_route::link::{InfoKind, LinkAttribute, LinkFlags, LinkInfo, LinkMessage};
-use rtnetlink::packet_route::{AddressFamily, link::LinkLayerType};
+pub use rtnetlink::packet_route::link::InfoKind;
+use rtnetlink::packet_route::link::{LinkAttribute, LinkFlags, LinkInfo, LinkMessage};
+use rtnetlink::packet_route::nsid::{NsidAttribute, NsidMessage};
+use rtnetlink::packet_route::{AddressFamily, RouteNetlinkMessage, link::LinkLayerType};
 use rtnetlink::{Handle, MulticastGroup};
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 use tokio::sync::watch;
@@ -76,6 +79,8 @@ pub struct Device {
     pub kind: Option<InfoKind>,
     /// The index of its other end or lower device.
     pub link: Option<u32>,
+    /// The number of the namespace of its other end; `None` where that is in the same one. See [`Numbering`].
+    pub link_namespace: Option<i32>,
     /// Whether it is up.
     pub up: bool,
     /// Whether it is the loopback device.
@@ -95,6 +100,7 @@ impl Device {
             name: String::new(),
             kind: None,
             link: None,
+            link_namespace: None,
             up: message.header.flags.contains(LinkFlags::Up),
             loopback: message.header.link_layer_type == LinkLayerType::Loopback,
         };
@@ -102,6 +108,7 @@ impl Device {
             match attribute {
                 LinkAttribute::IfName(name) => device.name.clone_from(name),
                 LinkAttribute::Link(index) => device.link = Some(*index),
+                LinkAttribute::LinkNetNsId(number) => device.link_namespace = Some(*number),
                 LinkAttribute::LinkInfo(infos) => {
                     device.kind = infos.iter().find_map(|info| match info {
                         LinkInfo::Kind(kind) => Some(kind.clone()),
@@ -188,6 +195,54 @@ impl Watch {
         survey.addresses.sort_unstable();
         survey.addresses.dedup();
         Ok(survey)
+    }
+}
+
+/// The numbers that the namespace of the caller has for others. They tell in which one the other end of a device is;
+/// the indexes of devices alone do not, for whoever may make devices chooses them.
+pub struct Numbering {
+    handle: Handle,
+    task: AbortHandle,
+}
+
+impl Drop for Numbering {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl Numbering {
+    /// Of the namespace of this thread; inside a tokio runtime.
+    ///
+    /// # Errors
+    /// Where it gives no netlink socket.
+    pub fn open() -> Result<Self, KernelError> {
+        let (connection, handle, _) =
+            rtnetlink::new_connection().doing(|| "open a netlink socket".to_owned())?;
+        Ok(Self { handle, task: tokio::spawn(connection).abort_handle() })
+    }
+
+    /// The number of `netns`; `None` where it has none, because no device here has its other end there.
+    ///
+    /// # Errors
+    /// What netlink said.
+    pub async fn of(&mut self, netns: &NetNs) -> Result<Option<i32>, KernelError> {
+        let doing = || format!("ask for the number of {}", netns.path.display());
+        let mut question = NsidMessage::default();
+        question.attributes.push(NsidAttribute::Fd(netns.file.as_raw_fd().cast_unsigned()));
+        let mut message = NetlinkMessage::from(RouteNetlinkMessage::GetNsId(question));
+        message.header.flags = NLM_F_REQUEST;
+        let mut answers = self.handle.request(message).doing(doing)?;
+        while let Some(answer) = answers.next().await {
+            if let NetlinkPayload::InnerMessage(RouteNetlinkMessage::NewNsId(answer)) = answer.payload {
+                let number = answer.attributes.iter().find_map(|attribute| match attribute {
+                    NsidAttribute::Id(number) => Some(*number),
+                    _ => None,
+                });
+                return Ok(number.filter(|number| *number >= 0));
+            }
+        }
+        Ok(None)
     }
 }
 
