@@ -1,13 +1,13 @@
 //! The one task that owns what changes: workloads, policies, and what they come to in the kernel.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use egret_abi::WorkloadIndex;
-use ipnet::IpNet;
+use ipnet::{IpNet, Ipv6Net};
 use tokio::sync::mpsc::{Receiver, Sender};
 use tokio::task::{AbortHandle, JoinHandle};
 use tracing::{info, warn};
@@ -27,6 +27,10 @@ use crate::workloads;
 
 /// How long changes gather before they are acted on: editors and mounts change a file in several steps.
 const GATHER: Duration = Duration::from_millis(20);
+/// fe80::/10, without its length.
+const LINK_LOCAL: Ipv6Addr = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 0);
+/// Ticks from one look at every hook to the next.
+const PROBE: u64 = 5;
 /// How long a namespace that was looked at is left alone: its workload may change it in a loop.
 const REST: Duration = Duration::from_millis(200);
 
@@ -477,6 +481,9 @@ impl Reconciler {
                 Ok(_) => {}
             }
         }
+        if self.ticks.is_multiple_of(PROBE) {
+            absent.extend(self.unhooked());
+        }
         for id in absent {
             self.cover(&id).await;
         }
@@ -490,6 +497,20 @@ impl Reconciler {
         if self.ticks.is_multiple_of(10) {
             self.collect_traffic();
         }
+    }
+
+    /// Workloads that are covered, and whose hook is gone: taken away by somebody, or with an interface that came back
+    /// at once under the same numbers.
+    fn unhooked(&mut self) -> Vec<WorkloadId> {
+        let object = &mut self.parts.object;
+        let mut unhooked = Vec::new();
+        for (id, worker) in &self.workers {
+            if worker.state.as_ref().is_ok_and(|placed| !object.judges(&placed.host.name)) {
+                warn!("{id} was not judged: its hook is gone; it is put back");
+                unhooked.push(id.clone());
+            }
+        }
+        unhooked
     }
 
     /// Beside this task, for it reads every flow there is; not twice at a time.
