@@ -382,6 +382,9 @@ impl Reconciler {
     }
 
     fn put_in_force(&mut self, index: WorkloadIndex, ruleset: &Arc<Ruleset>) -> anyhow::Result<bool> {
+        if self.parts.enforcer.is_in_force(index, ruleset) {
+            return Ok(false);
+        }
         let patterns = self.parts.enforcer.numbers().words_of(ruleset);
         self.save(false)?;
         // A full map must not keep a stricter policy out.
@@ -594,7 +597,8 @@ impl Reconciler {
 
     fn ranges_now(&self) -> Ranges {
         let config = &self.parts.config;
-        let own = self.node_survey.addresses.iter().map(|(_, address)| IpNet::from(*address));
+        let own = self.node_survey.addresses.iter().map(|(_, address)| range_of_node(*address));
+        let own: BTreeSet<_> = own.filter(|own| !config.node_ranges.contains(own)).collect();
         Ranges {
             cluster: config.cluster_ranges.clone(),
             node: config.node_ranges.iter().copied().chain(own).collect(),
@@ -666,6 +670,14 @@ impl Reconciler {
             mode: EffectiveMode::from(strictest),
             policies: selecting.iter().map(|policy| policy.id.to_string()).collect(),
         }
+    }
+}
+
+/// Link-local addresses come and go with every workload's interface: as one range they change no ruleset.
+fn range_of_node(address: IpAddr) -> IpNet {
+    match address {
+        IpAddr::V6(v6) if v6.is_unicast_link_local() => IpNet::from(Ipv6Net::new_assert(LINK_LOCAL, 10)),
+        _ => IpNet::from(address),
     }
 }
 
