@@ -171,11 +171,11 @@ fn a_pair_that_a_workload_makes_in_the_likeness_of_another_s_hides_nothing() -> 
 fn a_hook_that_was_taken_away_is_put_back() -> Result<()> {
     let world = World::with_pods(&["shop/web"])?;
     let web = world.pod("shop/web");
-    let _agent = Setup::new(&world)?.policy("web.yaml", &enforced("shop/web", NOTHING))?.start()?;
+    let agent = Setup::new(&world)?.policy("web.yaml", &enforced("shop/web", NOTHING))?.start()?;
     for link in std::fs::read_dir(world.bpffs().join("v1/links"))? {
         std::fs::remove_file(link?.path())?;
     }
-    assert_eq!(web.connect("192.0.2.10", 443)?.seen, Seen::Connected);
+    eventually("the agent notices", PATIENCE, || Ok(agent.log().contains("its hook is gone").then_some(())))?;
     eventually("the hook is back", PATIENCE, || {
         Ok((web.connect("192.0.2.10", 443)?.seen == Seen::Refused).then_some(()))
     })
