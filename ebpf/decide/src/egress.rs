@@ -1,8 +1,8 @@
 //! What a workload sends.
 
 use egret_abi::{
-    Class, Counter, Dest, Direction, Event, Flow, Flow4Key, Flow6Key, Generation, OwnKey, Query, RuleId,
-    RuleKey, RuleValue, Ruleset, Said, Slot, Tick, WorkloadIndex, action_reason as why,
+    Address, Class, Counter, Dest, Direction, Event, Flow, Flow4Key, Flow6Key, Generation, OwnKey, Query,
+    RuleId, RuleKey, RuleValue, Ruleset, Said, Slot, Tick, WorkloadIndex, action_reason as why,
 };
 
 use crate::parse::{self, DNS, FlowKey, Packet, Parsed, TCP, UDP};
@@ -441,11 +441,17 @@ fn spoofed<T: Tables, P: Packet, K: FlowKey>(tables: &T, packet: &P, pending: &P
     Egress::Drop
 }
 
-/// What cannot be read is let pass only where no default in force would deny it, and told where one on trial would.
+/// What cannot be read is let pass only where no default in force would deny it, and told where one on trial would. Its
+/// source, where there is one, must be the sender's own like any other: fragments of IPv6 are unreadable too, and put
+/// together again they are as good as a whole datagram.
 #[inline(always)]
 fn unreadable<T: Tables, P: Packet, K: FlowKey>(tables: &T, packet: &P, pending: &Pending<K>) -> Egress {
     let ruleset = tables.ruleset(pending.generation.ruleset()).unwrap_or_default();
-    let mut verdicts = Verdicts::denied(why::UNPARSED);
+    let (mut verdicts, local) = (Verdicts::denied(why::UNPARSED), pending.key.local());
+    let has_source = local != Address::v4([0; 4]) && local != Address([0; 16]);
+    if has_source && !tables.owns(&OwnKey { workload: pending.workload, address: local }) {
+        return spoofed(tables, packet, pending);
+    }
     if ruleset.applied_default != [0; 3] {
         tables.count(Counter::Unparsed);
     } else if ruleset.observed_default != [0; 3] {
