@@ -117,23 +117,23 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     watching::hang_up(changes.clone())?;
     watch_node(node_watch, NetNs::own()?, changes.clone());
     tick(changes);
-    let ended = match reconciler.start().await {
-        Ok(()) => {
-            info!("ready");
-            tokio::select! {
-                () = reconciler.serve(&mut changed) => Ok(()),
-                Some(part) = broken.recv() => {
-                    Err(anyhow::anyhow!("the thread `{part}` ended; without it names would not be learned"))
-                }
-                result = terminated() => result,
-            }
+    let work = async {
+        reconciler.start().await?;
+        info!("ready");
+        reconciler.serve(&mut changed).await;
+        anyhow::Ok(())
+    };
+    let ended = tokio::select! {
+        result = work => result,
+        Some(part) = broken.recv() => {
+            Err(anyhow::anyhow!("the thread `{part}` ended; without it names would not be learned"))
         }
-        Err(error) => Err(error),
+        result = terminated() => result,
     };
 
     info!("draining");
     let _ = draining.send(true);
-    reconciler.drain()?;
+    let drained = reconciler.drain();
     tokio::time::sleep(LAST_ANSWERS).await;
     stop.call();
     let _ = tokio::task::spawn_blocking(move || (answers_thread.join(), events_thread.join())).await;
@@ -141,7 +141,7 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     if detach {
         reconciler.detach()?;
     }
-    ended
+    ended.and(drained)
 }
 
 fn shared() -> Shared {
