@@ -548,7 +548,10 @@ impl Reconciler {
                 Err(error) => {
                     warn!("the policies of {id} stay as they were: {error:#}");
                     let fix = "see docs for the limits of one node";
-                    self.problems.push(Problem::whole("", format!("{id}: {error:#}"), fix));
+                    let problem = Problem::whole("", format!("{id}: {error:#}"), fix);
+                    if self.problems.iter().all(|known| known.reason != problem.reason) {
+                        self.problems.push(problem);
+                    }
                 }
             }
         }
