@@ -129,3 +129,59 @@ fn a_workload_that_is_out_of_sight_is_still_judged_and_by_new_policies_too() -> 
     agent.write_policy("web.yaml", &enforced("shop/web", NOTHING))?;
     eventually("a connection that is denied now is cut", PATIENCE, || Ok(open.go_on().is_err().then_some(())))
 }
+
+/// Gives `pod` a new pair in the place of its own, whose end in the pod has the number `index`.
+fn rewire(world: &World, pod: &Pod, host_index: u32, index: u32) -> Result<()> {
+    let (host, [ipv4, _]) = (pod.host_interface(), pod.addresses());
+    let peer = format!("name eth0 index {index} netns {}", pod.netns().name());
+    ip_batch(
+        Some(world.node()),
+        &[
+            format!("link del {host}"),
+            format!("link add name {host} index {host_index} type veth peer {peer}"),
+            format!("addr add 169.254.1.1/32 dev {host}"),
+            format!("link set {host} up"),
+            format!("route add {ipv4}/32 dev {host}"),
+        ],
+    )?;
+    ip_batch(
+        Some(pod.netns()),
+        &[
+            format!("addr add {ipv4}/32 dev eth0"),
+            "link set eth0 up".to_owned(),
+            "route add default via 169.254.1.1 dev eth0 onlink".to_owned(),
+        ],
+    )?;
+    eventually("the new pair carries packets", PATIENCE, || {
+        Ok((pod.connect("192.0.2.10", 443)?.seen == Seen::Connected).then_some(()))
+    })
+}
+
+#[test]
+fn a_pair_that_a_workload_makes_in_the_likeness_of_another_s_hides_nothing() -> Result<()> {
+    let world = World::with_pods(&["shop/thief", "shop/other"])?;
+    let (thief, other) = (world.pod("shop/thief"), world.pod("shop/other"));
+    rewire(&world, thief, 300, 20)?;
+    rewire(&world, other, 301, 7)?;
+    // Its numbers are those of the other's pair, and it is listed before the thief's own.
+    ip_batch(Some(thief.netns()), &["link add name x index 7 type veth peer name y index 301".to_owned()])?;
+    let setup = Setup::new(&world)?.without(other).policy("thief.yaml", &enforced("shop/thief", NOTHING))?;
+    let _agent = setup.start()?;
+    assert_eq!(thief.connect("192.0.2.10", 443)?.seen, Seen::Refused);
+    assert_eq!(other.connect("192.0.2.10", 443)?.seen, Seen::Connected);
+    Ok(())
+}
+
+#[test]
+fn a_hook_that_was_taken_away_is_put_back() -> Result<()> {
+    let world = World::with_pods(&["shop/web"])?;
+    let web = world.pod("shop/web");
+    let agent = Setup::new(&world)?.policy("web.yaml", &enforced("shop/web", NOTHING))?.start()?;
+    for link in std::fs::read_dir(world.bpffs().join("v1/links"))? {
+        std::fs::remove_file(link?.path())?;
+    }
+    eventually("the agent notices", PATIENCE, || Ok(agent.log().contains("its hook is gone").then_some(())))?;
+    eventually("the hook is back", PATIENCE, || {
+        Ok((web.connect("192.0.2.10", 443)?.seen == Seen::Refused).then_some(()))
+    })
+}

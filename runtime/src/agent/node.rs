@@ -20,6 +20,9 @@ use crate::kernel::{clock, preflight};
 use crate::model::{Coverage, FlowRecord, Name, Workload, WorkloadId, WorkloadRef};
 use crate::policy::{Accepted, Ranges, explain};
 
+/// Names of one address in a flow record.
+const NAMES_TOLD: usize = 16;
+
 /// A workload as the reconciling task left it.
 #[derive(Clone, Debug)]
 pub struct Shown {
@@ -116,9 +119,9 @@ impl Node {
         self.view(|view| view.by_index.get(&index).cloned())
     }
 
-    /// The live names of an address.
+    /// The live names of an address, as many as a record tells: who controls a domain gives an address thousands.
     pub fn names_of(&self, index: WorkloadIndex, address: IpAddr) -> Vec<Name> {
-        self.binder().names_of(index, address, clock::now())
+        self.binder().names_of(index, address, clock::now(), NAMES_TOLD)
     }
 
     /// The latest name of an address, even if it has expired.
@@ -217,7 +220,9 @@ impl Source for Node {
                 Host::Name(name) => {
                     attempt.address = binder.addresses_of(index, name, clock::now()).first().copied();
                 }
-                Host::Address(address) => attempt.names = binder.names_of(index, *address, clock::now()),
+                Host::Address(address) => {
+                    attempt.names = binder.names_of(index, *address, clock::now(), usize::MAX)
+                }
             }
         }
         self.view(|view| {

@@ -1,13 +1,13 @@
 //! The one task that owns what changes: workloads, policies, and what they come to in the kernel.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use egret_abi::WorkloadIndex;
-use ipnet::IpNet;
+use ipnet::{IpNet, Ipv6Net};
 use tokio::sync::mpsc::{Receiver, Sender};
 use tokio::task::{AbortHandle, JoinHandle};
 use tracing::{info, warn};
@@ -27,6 +27,10 @@ use crate::workloads;
 
 /// How long changes gather before they are acted on: editors and mounts change a file in several steps.
 const GATHER: Duration = Duration::from_millis(20);
+/// fe80::/10, without its length.
+const LINK_LOCAL: Ipv6Addr = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 0);
+/// Ticks from one look at every hook to the next.
+const PROBE: u64 = 5;
 /// How long a namespace that was looked at is left alone: its workload may change it in a loop.
 const REST: Duration = Duration::from_millis(200);
 
@@ -386,6 +390,9 @@ impl Reconciler {
     }
 
     fn put_in_force(&mut self, index: WorkloadIndex, ruleset: &Arc<Ruleset>) -> anyhow::Result<bool> {
+        if self.parts.enforcer.is_in_force(index, ruleset) {
+            return Ok(false);
+        }
         let patterns = self.parts.enforcer.numbers().words_of(ruleset);
         self.save(false)?;
         // A full map must not keep a stricter policy out.
@@ -485,6 +492,9 @@ impl Reconciler {
                 Ok(_) => {}
             }
         }
+        if self.ticks.is_multiple_of(PROBE) {
+            absent.extend(self.unhooked());
+        }
         for id in absent {
             self.cover(&id).await;
         }
@@ -498,6 +508,20 @@ impl Reconciler {
         if self.ticks.is_multiple_of(10) {
             self.collect_traffic();
         }
+    }
+
+    /// Workloads that are covered, and whose hook is gone: taken away by somebody, or with an interface that came back
+    /// at once under the same numbers.
+    fn unhooked(&mut self) -> Vec<WorkloadId> {
+        let object = &mut self.parts.object;
+        let mut unhooked = Vec::new();
+        for (id, worker) in &self.workers {
+            if worker.state.as_ref().is_ok_and(|placed| !object.judges(&placed.host.name)) {
+                warn!("{id} was not judged: its hook is gone; it is put back");
+                unhooked.push(id.clone());
+            }
+        }
+        unhooked
     }
 
     /// Beside this task, for it reads every flow there is; not twice at a time.
@@ -532,7 +556,10 @@ impl Reconciler {
                 Err(error) => {
                     warn!("the policies of {id} stay as they were: {error:#}");
                     let fix = "see docs for the limits of one node";
-                    self.problems.push(Problem::whole("", format!("{id}: {error:#}"), fix));
+                    let problem = Problem::whole("", format!("{id}: {error:#}"), fix);
+                    if self.problems.iter().all(|known| known.reason != problem.reason) {
+                        self.problems.push(problem);
+                    }
                 }
             }
         }
@@ -581,7 +608,8 @@ impl Reconciler {
 
     fn ranges_now(&self) -> Ranges {
         let config = &self.parts.config;
-        let own = self.node_survey.addresses.iter().map(|(_, address)| IpNet::from(*address));
+        let own = self.node_survey.addresses.iter().map(|(_, address)| range_of_node(*address));
+        let own: BTreeSet<_> = own.filter(|own| !config.node_ranges.contains(own)).collect();
         Ranges {
             cluster: config.cluster_ranges.clone(),
             node: config.node_ranges.iter().copied().chain(own).collect(),
@@ -653,6 +681,14 @@ impl Reconciler {
             mode: EffectiveMode::from(strictest),
             policies: selecting.iter().map(|policy| policy.id.to_string()).collect(),
         }
+    }
+}
+
+/// Link-local addresses come and go with every workload's interface: as one range they change no ruleset.
+fn range_of_node(address: IpAddr) -> IpNet {
+    match address {
+        IpAddr::V6(v6) if v6.is_unicast_link_local() => IpNet::from(Ipv6Net::new_assert(LINK_LOCAL, 10)),
+        _ => IpNet::from(address),
     }
 }
 

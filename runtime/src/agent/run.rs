@@ -120,18 +120,18 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     watching::hang_up(changes.clone())?;
     watch_node(node_watch, NetNs::own()?, changes.clone());
     tick(changes);
-    let ended = match reconciler.start().await {
-        Ok(()) => {
-            info!("ready");
-            tokio::select! {
-                () = reconciler.serve(&mut changed) => Ok(()),
-                Some(part) = broken.recv() => {
-                    Err(anyhow::anyhow!("the thread `{part}` ended; without it names would not be learned"))
-                }
-                result = terminated() => result,
-            }
+    let work = async {
+        reconciler.start().await?;
+        info!("ready");
+        reconciler.serve(&mut changed).await;
+        anyhow::Ok(())
+    };
+    let ended = tokio::select! {
+        result = work => result,
+        Some(part) = broken.recv() => {
+            Err(anyhow::anyhow!("the thread `{part}` ended; without it names would not be learned"))
         }
-        Err(error) => Err(error),
+        result = terminated() => result,
     };
 
     info!("draining");

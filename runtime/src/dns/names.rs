@@ -99,16 +99,16 @@ impl Names {
         learned
     }
 
-    /// The names that lead to `address` at `now`, the latest looked-up first.
+    /// The names that lead to `address` at `now`, the latest looked-up first; `most` of them.
     #[must_use]
-    pub fn names_of(&self, address: IpAddr, now: Duration) -> Vec<Name> {
+    pub fn names_of(&self, address: IpAddr, now: Duration, most: usize) -> Vec<Name> {
         let mut live: Vec<(u64, &Arc<Name>)> = self
             .entries_of(address)
             .filter(|(_, until, _)| *until > now)
             .map(|(look_up, _, name)| (look_up, name))
             .collect();
         live.sort_unstable_by_key(|(look_up, _)| std::cmp::Reverse(*look_up));
-        live.into_iter().map(|(_, name)| Name::clone(name)).collect()
+        live.into_iter().take(most).map(|(_, name)| Name::clone(name)).collect()
     }
 
     /// The latest looked-up name that led to `address`, even if that has ended.

@@ -29,7 +29,7 @@ fn answer(question: &str, addresses: &[(&str, u32)]) -> Answer {
 }
 
 fn names_of(names: &Names, address: &str, now: u64) -> Vec<String> {
-    names.names_of(ip(address), at(now)).iter().map(Name::to_string).collect()
+    names.names_of(ip(address), at(now), usize::MAX).iter().map(Name::to_string).collect()
 }
 
 #[test]
@@ -76,6 +76,7 @@ fn the_latest_looked_up_name_comes_first_and_the_last_one_is_known_after_its_end
     names.learn(&answer("a.example", &[("192.0.2.1", 60)]), at(0), FLOOR);
     names.learn(&answer("b.example", &[("192.0.2.1", 10)]), at(0), FLOOR);
     assert_eq!(names_of(&names, "192.0.2.1", 5), ["b.example", "a.example"]);
+    assert_eq!(names.names_of(ip("192.0.2.1"), at(5), 1), [name("b.example")]);
     assert_eq!(names_of(&names, "192.0.2.1", 30), ["a.example"]);
     assert_eq!(names.last_name_of(ip("192.0.2.1")), Some(name("b.example")));
     names.learn(&answer("a.example", &[("192.0.2.2", 60)]), at(30), FLOOR);
@@ -134,14 +135,14 @@ proptest! {
             };
             let learned = names.learn(&answer, at(now as u64), FLOOR);
             for one in &learned {
-                prop_assert!(names.names_of(one.address, at(now as u64)).contains(&one.name));
+                prop_assert!(names.names_of(one.address, at(now as u64), usize::MAX).contains(&one.name));
             }
             let all: Vec<_> = names.live(Duration::ZERO).collect();
             prop_assert!(names.by_name.len() <= 6 && all.len() <= 20);
             prop_assert_eq!(all.len(), names.pairs);
             prop_assert_eq!(all.len(), names.by_address.values().map(BTreeSet::len).sum::<usize>());
             for (name, address, _) in all {
-                prop_assert!(names.names_of(address, Duration::ZERO).contains(name));
+                prop_assert!(names.names_of(address, Duration::ZERO, usize::MAX).contains(name));
             }
         }
     }

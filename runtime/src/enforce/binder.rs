@@ -105,10 +105,10 @@ impl Binder {
         result
     }
 
-    /// The live names of an address, as the workload looked them up, the latest first.
+    /// The live names of an address, as the workload looked them up, the latest first; `most` of them.
     #[must_use]
-    pub fn names_of(&self, index: WorkloadIndex, address: IpAddr, now: Duration) -> Vec<Name> {
-        self.workloads.get(&index).map_or_else(Vec::new, |bound| bound.names.names_of(address, now))
+    pub fn names_of(&self, index: WorkloadIndex, address: IpAddr, now: Duration, most: usize) -> Vec<Name> {
+        self.workloads.get(&index).map_or_else(Vec::new, |bound| bound.names.names_of(address, now, most))
     }
 
     /// The latest name that led to an address, even if that has ended.

@@ -166,7 +166,7 @@ impl Enforcer {
         index: WorkloadIndex,
         ruleset: &Arc<Ruleset>,
     ) -> Result<bool, KernelError> {
-        if self.placed.get(&index).is_some_and(|placed| placed.ruleset.as_ref() == Some(ruleset)) {
+        if self.is_in_force(index, ruleset) {
             return Ok(false);
         }
         let id = self.load(ruleset)?;
@@ -183,6 +183,12 @@ impl Enforcer {
             loaded.users -= 1;
         }
         Ok(true)
+    }
+
+    /// Whether this agent put `ruleset` in force for a workload last.
+    #[must_use]
+    pub fn is_in_force(&self, index: WorkloadIndex, ruleset: &Arc<Ruleset>) -> bool {
+        self.placed.get(&index).is_some_and(|placed| placed.ruleset.as_ref() == Some(ruleset))
     }
 
     /// Writes the ruleset whole, where it is not there; half a ruleset is taken away again.

@@ -155,6 +155,13 @@ impl Object {
         netns::inside(netns, || attach(program, interface, &pin))?
     }
 
+    /// Whether this agent's `from_pod` is on an interface of the node.
+    #[must_use]
+    pub fn judges(&mut self, interface: &str) -> bool {
+        classifier(&mut self.ebpf, "from_pod")
+            .is_ok_and(|program| runs_on(program, interface).unwrap_or(false))
+    }
+
     /// Puts the gate's programs on the TAP device `interface`; they go with it.
     ///
     /// # Errors

@@ -1,7 +1,7 @@
 //! The judgement of a packet whose flow is not known.
 
 use egret_abi::{
-    Counter, Direction, Event, Flow, Generation, OwnKey, Query, Ruleset, Tick, WorkloadIndex,
+    Address, Counter, Direction, Event, Flow, Generation, OwnKey, Query, Ruleset, Tick, WorkloadIndex,
     action_reason as why,
 };
 
@@ -117,11 +117,17 @@ fn spoofed<T: Tables, P: Packet, K: FlowKey>(tables: &T, packet: &P, pending: &P
     Egress::Drop
 }
 
-/// What cannot be read is denied where a policy is in force, and told where one on trial would deny it.
+/// What cannot be read is denied where a policy is in force, and told where one on trial would deny it. Its source,
+/// where there is one, must be the sender's own like any other: fragments of IPv6 are unreadable too, and put together
+/// again they are as good as a whole datagram.
 #[inline(always)]
 fn unreadable<T: Tables, P: Packet, K: FlowKey>(tables: &T, packet: &P, pending: &Pending<K>) -> Egress {
     let ruleset = ruleset_of(tables, pending.generation);
-    let mut verdicts = Verdicts::denied(why::UNPARSED);
+    let (mut verdicts, local) = (Verdicts::denied(why::UNPARSED), pending.key.local());
+    let has_source = local != Address::v4([0; 4]) && local != Address([0; 16]);
+    if has_source && !tables.owns(&OwnKey { workload: pending.workload, address: local }) {
+        return spoofed(tables, packet, pending);
+    }
     if ruleset.unmanaged != 0 {
         return Egress::Pass;
     }

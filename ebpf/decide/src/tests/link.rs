@@ -3,7 +3,7 @@
 use egret_abi::Counter::{Denied, Icmp, Spoofed, Unparsed};
 
 use super::frame::{Ends, Frame, with_extensions};
-use super::world::World;
+use super::world::{World, own};
 use crate::Egress::{Drop, Pass};
 use crate::parse::{ICMP6, LINK};
 
@@ -14,9 +14,16 @@ fn icmp6(to: &str, kind: u8, hops: u8) -> Frame {
     ends.ip(ICMP6, &[kind, 0, 0, 0, 0, 0, 0, 0]).with(HOPS, &[hops])
 }
 
+/// Where the source of [`icmp6`] is the workload's own.
+fn with_link_local() -> World {
+    let mut world = World::new();
+    world.own.insert(own("[fe80::7]:0".parse().unwrap()));
+    world
+}
+
 #[test]
 fn neighbour_discovery_passes_with_the_hop_limit_that_no_router_forwards() {
-    let world = World::new();
+    let world = with_link_local();
     for kind in 133..=137 {
         assert_eq!(world.send(&icmp6("ff02::1:ff00:1", kind, 255)), (Pass, vec![]), "type {kind}");
         assert_eq!(world.send(&icmp6("2001:db8::1", kind, 255)), (Pass, vec![]), "type {kind}");
@@ -27,7 +34,7 @@ fn neighbour_discovery_passes_with_the_hop_limit_that_no_router_forwards() {
 
 #[test]
 fn multicast_listening_passes_to_groups_of_the_link_and_one_hop() {
-    let world = World::new();
+    let world = with_link_local();
     for kind in [130, 131, 132, 143] {
         let report = icmp6("ff02::16", kind, 1);
         assert_eq!(world.send(&report), (Pass, vec![]), "type {kind}");

@@ -33,6 +33,24 @@ fn a_source_that_is_not_its_own_is_dropped_whatever_the_policy() {
 }
 
 #[test]
+fn a_source_that_is_not_its_own_is_dropped_where_the_rest_cannot_be_read() {
+    for unmanaged in [0, 1] {
+        for ends in both(443) {
+            let mut world = World::new();
+            *world.ruleset() = Ruleset { unmanaged, ..Ruleset::default() };
+            // An ICMP error, a fragment of IPv6.
+            for (protocol, payload) in
+                [(1, [5, 0, 0, 0, 0, 0, 0, 0]), (58, [1, 4, 0, 0, 0, 0, 0, 0]), (44, [17; 8])]
+            {
+                assert_eq!(world.send(&ends.ip(protocol, &payload)), (Pass, vec![]), "{protocol}");
+                let spoofed = from_another(ends, 40000).ip(protocol, &payload);
+                assert_eq!(world.send(&spoofed), (Drop, vec![Spoofed]), "{protocol}");
+            }
+        }
+    }
+}
+
+#[test]
 fn an_answer_that_is_forged_in_the_name_of_a_resolver_is_dropped_and_told() {
     for unmanaged in [0, 1] {
         for (ends, resolver) in both(40_000).into_iter().zip(to_resolver()) {
