@@ -32,6 +32,9 @@ pub struct Room {
     pub queries: u32,
 }
 
+/// A key of a longest-prefix map, behind the bits of it that count.
+pub type Prefixed<K> = (u32, K);
+
 /// The hand that writes. Every method is one or two system calls; a full map is an error that says which.
 pub struct Writer {
     ifaces: Array<MapData, u32>,
@@ -185,7 +188,7 @@ impl Writer {
 
     /// Every rule and range that an earlier agent left: their prefix lengths and keys.
     #[must_use]
-    pub fn leftovers(&self) -> (Vec<(u32, DestKey)>, Vec<(u32, RuleKey)>) {
+    pub fn leftovers(&self) -> (Vec<Prefixed<DestKey>>, Vec<Prefixed<RuleKey>>) {
         let dest = self.dest.keys().filter_map(|key| key.ok().map(|key| (key.prefix_len(), key.data().0)));
         let rules = self.rules.keys().filter_map(|key| key.ok().map(|key| (key.prefix_len(), key.data().0)));
         (dest.collect(), rules.collect())

@@ -1,0 +1,110 @@
+//! What workloads may: policies accepted, compiled, put in force, and kept for the next start.
+
+use std::collections::{BTreeSet, HashMap};
+use std::net::{IpAddr, Ipv6Addr};
+use std::sync::Arc;
+
+use egret_abi::WorkloadIndex;
+use ipnet::{IpNet, Ipv6Net};
+use tracing::{info, warn};
+
+use super::Reconciler;
+use crate::kernel::clock;
+use crate::policy::{self, Problem, Ranges, Ruleset, compile};
+use crate::state::{self, PolicyText, Snapshot};
+/// fe80::/10, without its length.
+const LINK_LOCAL: Ipv6Addr = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 0);
+
+impl Reconciler {
+    pub(super) fn accept(&mut self, outcomes: Vec<policy::Outcome>) {
+        let (accepted, problems) = policy::refresh(&self.accepted, outcomes);
+        for problem in &problems {
+            warn!("{}: {}; {}", problem.place(), problem.reason, problem.fix);
+        }
+        (self.accepted, self.problems) = (accepted, problems);
+    }
+
+    pub(super) fn put_in_force(
+        &mut self,
+        index: WorkloadIndex,
+        ruleset: &Arc<Ruleset>,
+    ) -> anyhow::Result<bool> {
+        if self.parts.enforcer.is_in_force(index, ruleset) {
+            return Ok(false);
+        }
+        let patterns = self.parts.enforcer.numbers().words_of(ruleset);
+        self.save(false)?;
+        // A full map must not keep a stricter policy out.
+        if let Err(error) = self.parts.node.binder().set_patterns(index, &patterns, clock::now()) {
+            warn!("some names that were looked up stay denied until they are looked up again: {error}");
+        }
+        Ok(self.parts.enforcer.put_in_force(index, ruleset)?)
+    }
+
+    /// Compiles the policies of every workload, each distinct set once, and puts what changed in force.
+    pub(super) fn enforce_all(&mut self) {
+        let mut compiled = HashMap::new();
+        let mut work = Vec::new();
+        for (id, worker) in &self.workers {
+            // Also where the agent lost sight of it: what judges its packets is still there.
+            let Some((index, _)) = self.parts.enforcer.placed(id) else { continue };
+            let selecting = self.accepted.selecting(&id.namespace, &worker.workload.labels);
+            let key: Vec<_> = selecting.iter().map(|policy| &policy.id).collect();
+            let ruleset = compiled.entry(key).or_insert_with(|| {
+                compile(&selecting, &self.ranges).map(Arc::new).map_err(|error| error.to_string())
+            });
+            work.push((id.clone(), index, ruleset.clone()));
+        }
+        drop(compiled);
+        for (id, index, ruleset) in work {
+            let done =
+                ruleset.map_err(anyhow::Error::msg).and_then(|ruleset| self.put_in_force(index, &ruleset));
+            match done {
+                Ok(true) => info!("the policies of {id} have changed and are in force"),
+                Ok(false) => {}
+                Err(error) => {
+                    warn!("the policies of {id} stay as they were: {error:#}");
+                    let fix = "see docs for the limits of one node";
+                    let problem = Problem::whole("", format!("{id}: {error:#}"), fix);
+                    if self.problems.iter().all(|known| known.reason != problem.reason) {
+                        self.problems.push(problem);
+                    }
+                }
+            }
+        }
+        if let Err(error) = self.save(true) {
+            warn!("a restart would not find the latest policies: {error:#}");
+        }
+    }
+
+    pub(super) fn ranges_now(&self) -> Ranges {
+        let config = &self.parts.config;
+        let own = self.node_survey.addresses.iter().map(|(_, address)| range_of_node(*address));
+        let own: BTreeSet<_> = own.filter(|own| !config.node_ranges.contains(own)).collect();
+        Ranges {
+            cluster: config.cluster_ranges.clone(),
+            node: config.node_ranges.iter().copied().chain(own).collect(),
+        }
+    }
+
+    /// Writes the snapshot where a number was given out, or `always`.
+    pub(super) fn save(&mut self, always: bool) -> anyhow::Result<()> {
+        let numbers = self.parts.enforcer.numbers();
+        if !always && !numbers.have_news() {
+            return Ok(());
+        }
+        let texts = self.accepted.texts();
+        let policies =
+            texts.map(|(file, text)| PolicyText { file: file.to_string(), text: text.to_string() });
+        let snapshot = Snapshot { policies: policies.collect(), ..numbers.snapshot(&self.parts.boot_id) };
+        Ok(state::write(&self.parts.snapshot, &snapshot)?)
+    }
+}
+
+/// Link-local addresses come and go with every workload's interface: as one range they change no ruleset.
+fn range_of_node(address: IpAddr) -> IpNet {
+    match address {
+        IpAddr::V6(v6) if v6.is_unicast_link_local() => IpNet::from(Ipv6Net::new_assert(LINK_LOCAL, 10)),
+        _ => IpNet::from(address),
+    }
+}

@@ -1,0 +1,302 @@
+//! The one task that owns what changes: workloads, policies, and what they come to in the kernel.
+//!
+//! In: [`Change`]s from watchers, signals and the clock. Out: map writes through `enforce`, programs on links, and what
+//! the API shows. `place`: where workloads are; `enforce`: what they may; `show`: what is told of both.
+
+mod enforce;
+mod place;
+mod show;
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use egret_abi::WorkloadIndex;
+use tokio::sync::mpsc::{Receiver, Sender};
+use tokio::task::{AbortHandle, JoinHandle};
+use tracing::warn;
+
+use super::Config;
+use super::addresses::Own;
+use super::locate::path_of;
+use super::node::Node;
+use crate::enforce::{Enforcer, GRACE};
+use crate::kernel::netns::{self, Device, NetNs, Survey};
+use crate::kernel::{Object, Pins, clock};
+use crate::model::{Place, Workload, WorkloadId};
+use crate::policy::{self, Accepted, Good, Problem, Ranges};
+use crate::state::PolicyText;
+use crate::workloads;
+
+/// How long changes gather before they are acted on: editors and mounts change a file in several steps.
+const GATHER: Duration = Duration::from_millis(20);
+/// Ticks from one look at every hook to the next.
+const PROBE: u64 = 5;
+/// How long a namespace that was looked at is left alone: its workload may change it in a loop.
+const REST: Duration = Duration::from_millis(200);
+
+/// What may have changed.
+#[derive(Debug)]
+pub enum Change {
+    /// Policy files.
+    Policies,
+    /// Policy files and the workloads file.
+    Everything,
+    /// A workload's namespace.
+    Workload(WorkloadId, Survey),
+    /// A workload's namespace cannot be watched any more.
+    Unwatched(WorkloadId),
+    /// The node's own devices and addresses.
+    Node(Survey),
+    /// Time went by.
+    Tick,
+}
+
+/// A workload that is placed in the maps.
+struct Placed {
+    index: WorkloadIndex,
+    inode: u64,
+    /// Where its namespace was found.
+    path: PathBuf,
+    device: Device,
+    host: Device,
+    /// The addresses of its device.
+    found: Vec<IpAddr>,
+    own: Own,
+    gap: Option<String>,
+    watching: AbortHandle,
+}
+
+impl Drop for Placed {
+    fn drop(&mut self) {
+        self.watching.abort();
+    }
+}
+
+struct Worker {
+    workload: Workload,
+    resolvers: Vec<IpAddr>,
+    /// Why the file that should name its resolvers does not count.
+    resolvers_problem: Option<String>,
+    /// The namespace that it was last placed in.
+    netns: Option<u64>,
+    state: Result<Placed, String>,
+}
+
+/// What the task was given at its start.
+pub struct Parts {
+    /// The configuration.
+    pub config: Config,
+    /// Where things are pinned.
+    pub pins: Pins,
+    /// The programs.
+    pub object: Object,
+    /// The maps.
+    pub enforcer: Enforcer,
+    /// What is shared.
+    pub node: Arc<Node>,
+    /// The namespace of the node.
+    pub own: NetNs,
+    /// This boot.
+    pub boot_id: String,
+    /// Where the snapshot lies.
+    pub snapshot: PathBuf,
+    /// To send changes to itself.
+    pub changes: Sender<Change>,
+}
+
+/// See the head of this file.
+pub struct Reconciler {
+    parts: Parts,
+    workers: BTreeMap<WorkloadId, Worker>,
+    accepted: Accepted,
+    problems: Vec<Problem>,
+    ranges: Ranges,
+    node_survey: Survey,
+    ticks: u64,
+    collecting: Option<JoinHandle<()>>,
+}
+
+impl Reconciler {
+    /// Starts from the policies that an earlier agent accepted.
+    pub fn new(parts: Parts, last: &[PolicyText], node_survey: Survey) -> Self {
+        let last = last.iter().map(|PolicyText { file, text }| {
+            let file: Arc<str> = file.as_str().into();
+            (file.clone(), Good::parse(&file, text.as_str().into()))
+        });
+        let (accepted, _) = policy::refresh(&Accepted::default(), last.collect());
+        let mut this = Self {
+            parts,
+            workers: BTreeMap::new(),
+            accepted,
+            problems: Vec::new(),
+            ranges: Ranges::default(),
+            node_survey,
+            ticks: 0,
+            collecting: None,
+        };
+        this.ranges = this.ranges_now();
+        this
+    }
+
+    /// Reads everything once and puts it in force.
+    ///
+    /// # Errors
+    /// Where the workloads file or the policy folder cannot be read, or the kernel refuses.
+    pub async fn start(&mut self) -> anyhow::Result<()> {
+        let file = workloads::read(&self.parts.config.workloads)?;
+        let outcomes = policy::load_dir(&self.parts.config.policies)?;
+        self.accept(outcomes);
+        self.name_workloads(file.workloads);
+        self.retire_strangers();
+        // What an earlier agent left in force gets its policies first, for its packets and answers come all the time.
+        self.enforce_all();
+        self.parts.object.take_over_answers()?;
+        self.cover_all().await;
+        self.sweep().await;
+        self.save(true)?;
+        self.publish(true);
+        Ok(())
+    }
+
+    /// Acts on changes until there are no more to come.
+    pub async fn serve(&mut self, changes: &mut Receiver<Change>) {
+        while let Some(change) = changes.recv().await {
+            match change {
+                Change::Policies | Change::Everything => {
+                    tokio::time::sleep(GATHER).await;
+                    self.read_again(matches!(change, Change::Everything)).await;
+                }
+                Change::Workload(id, survey) => self.workload_changed(&id, &survey).await,
+                Change::Unwatched(id) => self.cover(&id).await,
+                Change::Node(survey) => self.node_changed(survey),
+                Change::Tick => self.tick().await,
+            }
+            self.sweep().await;
+            self.publish(true);
+        }
+    }
+
+    async fn sweep(&mut self) {
+        if self.parts.enforcer.has_litter() {
+            tokio::time::sleep(GRACE).await;
+            self.parts.enforcer.sweep();
+        }
+    }
+
+    /// Ends the hold, so that no answer waits for an agent that is going; takes everything away where that is wanted.
+    ///
+    /// # Errors
+    /// What the kernel said.
+    pub fn drain(&mut self) -> anyhow::Result<()> {
+        self.parts.object.close_hold()?;
+        self.save(true)?;
+        Ok(())
+    }
+
+    /// Takes programs, maps and the snapshot away.
+    ///
+    /// # Errors
+    /// What the kernel said.
+    pub fn detach(&mut self) -> anyhow::Result<()> {
+        self.parts.pins.remove_all()?;
+        if self.parts.snapshot.exists() {
+            std::fs::remove_file(&self.parts.snapshot)?;
+        }
+        Ok(())
+    }
+
+    async fn read_again(&mut self, workloads_too: bool) {
+        match policy::load_dir(&self.parts.config.policies) {
+            Ok(outcomes) => self.accept(outcomes),
+            Err(problem) => {
+                warn!("the policies stay as they were: {}: {}", problem.place(), problem.reason);
+                self.problems = vec![problem];
+            }
+        }
+        if workloads_too {
+            match workloads::read(&self.parts.config.workloads) {
+                Ok(file) => {
+                    self.name_workloads(file.workloads);
+                    self.cover_all().await;
+                }
+                Err(error) => warn!("the workloads stay as they were: {error}"),
+            }
+        }
+        self.enforce_all();
+    }
+
+    /// Looks for workloads that came or went without a word.
+    async fn tick(&mut self) {
+        self.ticks += 1;
+        let lost: Vec<_> = self
+            .workers
+            .iter()
+            .filter(|(_, worker)| is_lost(worker, &self.parts.own))
+            .map(|(id, _)| id.clone())
+            .collect();
+        // Its interface may still be there, and then it is still judged: see `retire_if_gone`.
+        for id in lost {
+            if let Some(worker) = self.workers.get_mut(&id) {
+                worker.state = Err("its network namespace is gone".to_owned());
+                warn!("{id} is not covered: its network namespace is gone");
+            }
+        }
+        let (mut absent, mut refused) = (Vec::new(), Vec::new());
+        for (id, worker) in &self.workers {
+            match &worker.state {
+                Err(_) => absent.push(id.clone()),
+                Ok(placed) if placed.own.refused.is_some() => refused.push(id.clone()),
+                Ok(_) => {}
+            }
+        }
+        if self.ticks.is_multiple_of(PROBE) {
+            absent.extend(self.unhooked());
+        }
+        for id in absent {
+            self.cover(&id).await;
+        }
+        // Whose address it was may be gone.
+        for id in refused {
+            self.follow_addresses(&id);
+        }
+        if let Err(error) = self.parts.node.binder().sweep(clock::now()) {
+            warn!("expired bindings stay: {error}");
+        }
+        if self.ticks.is_multiple_of(10) {
+            self.collect_traffic();
+        }
+    }
+
+    /// Beside this task, for it reads every flow there is; not twice at a time.
+    fn collect_traffic(&mut self) {
+        if self.collecting.as_ref().is_none_or(JoinHandle::is_finished) {
+            let node = self.parts.node.clone();
+            self.collecting = Some(tokio::task::spawn_blocking(move || node.collect_traffic()));
+        }
+    }
+
+    fn node_changed(&mut self, survey: Survey) {
+        self.node_survey = survey;
+        let ranges = self.ranges_now();
+        if ranges != self.ranges {
+            self.ranges = ranges;
+            self.enforce_all();
+        }
+    }
+}
+
+/// Whether the namespace of a placed workload is only kept alive by the agent that watches it, or its name now leads
+/// elsewhere.
+fn is_lost(worker: &Worker, own: &NetNs) -> bool {
+    let Ok(placed) = &worker.state else { return false };
+    let is_at = |path: &Path| NetNs::open(path).is_ok_and(|netns| netns.inode == placed.inode);
+    match &worker.workload.place {
+        Place::Netns(name) => !is_at(&path_of(name)),
+        Place::Interface(_) => {
+            !is_at(&placed.path) && netns::all(own).iter().all(|netns| netns.inode != placed.inode)
+        }
+    }
+}

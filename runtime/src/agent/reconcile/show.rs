@@ -1,0 +1,63 @@
+//! What the API shows of it.
+
+use std::sync::Arc;
+
+use super::{Reconciler, Worker};
+use crate::agent::node::Shown;
+use crate::api::{EffectiveMode, PolicyProblem};
+use crate::model::{Coverage, Mode, WorkloadRef};
+impl Reconciler {
+    pub(super) fn publish(&self, ready: bool) {
+        let workloads = self.workers.iter().map(|(id, worker)| (id.clone(), self.shown(worker))).collect();
+        let by_index = self.workers.values().filter_map(|worker| {
+            let reference = WorkloadRef {
+                namespace: worker.workload.id.namespace.clone(),
+                name: worker.workload.id.name.clone(),
+                labels: worker.workload.labels.clone(),
+            };
+            Some((self.parts.enforcer.placed(&worker.workload.id)?.0, Arc::new(reference)))
+        });
+        let by_index = by_index.collect();
+        let problems = self.problems.iter().map(|problem| PolicyProblem {
+            file: problem.file.to_string(),
+            line: problem.line,
+            column: problem.column,
+            reason: problem.reason.clone(),
+            fix: Some(problem.fix.clone()),
+        });
+        let problems = problems.collect();
+        self.parts.node.publish(|view| {
+            view.workloads = workloads;
+            view.accepted = self.accepted.clone();
+            view.problems = problems;
+            view.ranges = self.ranges.clone();
+            view.by_index = by_index;
+            view.ready = ready;
+        });
+    }
+
+    pub(super) fn shown(&self, worker: &Worker) -> Shown {
+        let id = &worker.workload.id;
+        let selecting = self.accepted.selecting(&id.namespace, &worker.workload.labels);
+        let placed = worker.state.as_ref().ok();
+        let gap = match &worker.state {
+            Ok(placed) => placed
+                .gap
+                .clone()
+                .or_else(|| worker.resolvers_problem.clone())
+                .or_else(|| placed.own.refused.clone()),
+            Err(reason) => Some(reason.clone()),
+        };
+        let strictest: Option<Mode> = selecting.iter().map(|policy| policy.mode).max();
+        Shown {
+            workload: worker.workload.clone(),
+            resolvers: worker.resolvers.clone(),
+            coverage: gap.map_or(Coverage::Covered, |reason| Coverage::NotCovered { reason }),
+            index: placed.map(|placed| placed.index),
+            addresses: placed.map_or_else(Vec::new, |placed| placed.own.addresses.iter().copied().collect()),
+            interface: placed.map(|placed| placed.host.name.clone()),
+            mode: EffectiveMode::from(strictest),
+            policies: selecting.iter().map(|policy| policy.id.to_string()).collect(),
+        }
+    }
+}
