@@ -165,7 +165,9 @@ fn a_pair_that_a_workload_makes_in_the_likeness_of_another_s_hides_nothing() -> 
     rewire(&world, other, 301, 7)?;
     // Its numbers are those of the other's pair, and it is listed before the thief's own.
     ip_batch(Some(thief.netns()), &["link add name x index 7 type veth peer name y index 301".to_owned()])?;
-    let setup = Setup::new(&world)?.without(other).policy("thief.yaml", &enforced("shop/thief", NOTHING))?;
+    let setup = Setup::new(&world)?
+        .describing(vec![described(thief)])
+        .policy("thief.yaml", &enforced("shop/thief", NOTHING))?;
     let _agent = setup.start()?;
     assert_eq!(thief.connect("192.0.2.10", 443)?.seen, Seen::Refused);
     assert_eq!(other.connect("192.0.2.10", 443)?.seen, Seen::Connected);
