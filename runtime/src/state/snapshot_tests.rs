@@ -22,6 +22,7 @@ pub(in crate::state) fn example() -> Snapshot {
             ifindex: u32::MAX,
         }],
         next: NextNumbers { class: 301, rule: 8, ruleset: 2, workload: 3 },
+        policies: vec![PolicyText { file: "updates.yaml".into(), text: "kind: EgressPolicy\n".into() }],
     }
 }
 
