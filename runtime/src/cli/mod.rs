@@ -16,7 +16,9 @@ mod client;
 mod exit;
 mod explain;
 mod flows;
+mod names;
 mod output;
+mod policies;
 mod policy;
 mod quantity;
 mod status;
@@ -56,6 +58,8 @@ enum Command {
     Agent(agent::Args),
     Status(status::Args),
     Workloads(workloads::Args),
+    Names(names::Args),
+    Policies(policies::Args),
     Flows(flows::Args),
     Explain(explain::Args),
     Policy(policy::Args),
@@ -67,6 +71,8 @@ pub fn main(run_agent: RunAgent) -> ExitCode {
         Command::Agent(args) => agent::run(args, run_agent),
         Command::Status(args) => ask(status::run(args)),
         Command::Workloads(args) => ask(workloads::run(args)),
+        Command::Names(args) => ask(names::run(args)),
+        Command::Policies(args) => ask(policies::run(args)),
         Command::Flows(args) => ask(flows::run(args)),
         Command::Explain(args) => ask(explain::run(args)),
         Command::Policy(args) => policy::run(&args),
