@@ -13,6 +13,7 @@ use crate::agent::{AgentError, Config};
 
 mod agent;
 mod client;
+mod doctor;
 mod exit;
 mod explain;
 mod flows;
@@ -63,6 +64,7 @@ enum Command {
     Flows(flows::Args),
     Explain(explain::Args),
     Policy(policy::Args),
+    Doctor(doctor::Args),
 }
 
 /// Does what the command line says, with `run_agent` for `egret agent`, and tells how it ended.
@@ -76,6 +78,7 @@ pub fn main(run_agent: RunAgent) -> ExitCode {
         Command::Flows(args) => ask(flows::run(args)),
         Command::Explain(args) => ask(explain::run(args)),
         Command::Policy(args) => policy::run(&args),
+        Command::Doctor(args) => ask(doctor::run(args)),
     };
     match done {
         Ok(exit) => exit.into(),

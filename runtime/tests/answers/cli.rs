@@ -166,7 +166,7 @@ fn a_reader_that_has_seen_enough_is_no_error() {
 #[test]
 fn every_help_ends_with_an_example() {
     for command in
-        [&["agent"][..], &["status"], &["workloads"], &["names"], &["policies"], &["flows"], &["explain"]]
+        [&["agent"][..], &["doctor"], &["status"], &["workloads"], &["names"], &["policies"], &["flows"], &["explain"]]
     {
         let output = egret(&[command, &["--help"]].concat()).output().expect("egret runs");
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
