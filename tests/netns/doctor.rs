@@ -28,17 +28,20 @@ fn where_an_agent_runs_nothing_that_it_needs_is_missing() -> Result<()> {
     Ok(())
 }
 
+/// What the diagnosis runs under, its arguments, what is missing there, and what therefore cannot be told.
+type Lack = (&'static [&'static str], &'static [&'static str], &'static str, &'static [&'static str]);
+
 #[test]
 fn what_is_missing_is_told_and_nothing_is_tried_without_the_privilege() -> Result<()> {
     let world = World::with_pods(&[])?;
     let setup = Setup::new(&world)?;
-    let untried = ["ring buffer", "maps", "programs", "tcx"];
-    let cases: [(&[&str], &[&str], &str, &[&str]); 5] = [
+    let untried = &["ring buffer", "maps", "programs", "tcx"];
+    let cases: [Lack; 5] = [
         // Root of a user namespace holds every capability, and none that counts.
-        (&["unshare", "--user", "--map-root-user"], &[], "user namespace", &untried),
-        (&["setpriv", "--bounding-set", "-bpf"], &[], "CAP_BPF", &untried),
-        (&["setpriv", "--bounding-set", "-net_admin"], &[], "CAP_NET_ADMIN", &untried),
-        (&["setpriv", "--bounding-set", "-sys_admin"], &[], "CAP_SYS_ADMIN", &untried),
+        (&["unshare", "--user", "--map-root-user"], &[], "user namespace", untried),
+        (&["setpriv", "--bounding-set", "-bpf"], &[], "CAP_BPF", untried),
+        (&["setpriv", "--bounding-set", "-net_admin"], &[], "CAP_NET_ADMIN", untried),
+        (&["setpriv", "--bounding-set", "-sys_admin"], &[], "CAP_SYS_ADMIN", untried),
         (&["env"], &["--bpffs", "/proc"], "bpffs", &[]),
     ];
     for (wrapper, arguments, missing, unknown) in cases {

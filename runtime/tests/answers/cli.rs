@@ -165,9 +165,16 @@ fn a_reader_that_has_seen_enough_is_no_error() {
 
 #[test]
 fn every_help_ends_with_an_example() {
-    for command in
-        [&["agent"][..], &["doctor"], &["status"], &["workloads"], &["names"], &["policies"], &["flows"], &["explain"]]
-    {
+    for command in [
+        &["agent"][..],
+        &["doctor"],
+        &["status"],
+        &["workloads"],
+        &["names"],
+        &["policies"],
+        &["flows"],
+        &["explain"],
+    ] {
         let output = egret(&[command, &["--help"]].concat()).output().expect("egret runs");
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
         let after = text.split_once("Example:\n").unwrap_or_else(|| panic!("{command:?}: {text}")).1;
