@@ -90,6 +90,16 @@ impl Agent {
         self.get_json("/v1/workloads")
     }
 
+    /// `/metrics`, as Prometheus gets it.
+    ///
+    /// # Errors
+    /// As [`Agent::status`].
+    pub fn metrics(&self) -> Result<String> {
+        let answer = self.get("/metrics")?;
+        ensure!(answer.status == 200, "/metrics: {}", answer.status);
+        Ok(String::from_utf8(answer.body)?)
+    }
+
     /// `/v1/flows`: all records there are.
     ///
     /// # Errors

@@ -147,7 +147,9 @@ impl Setup {
         self.directory.join("policies")
     }
 
-    fn workloads(&self) -> PathBuf {
+    /// Where its workloads file is.
+    #[must_use]
+    pub fn workloads(&self) -> PathBuf {
         self.directory.join("workloads.yaml")
     }
 
