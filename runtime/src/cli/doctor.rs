@@ -15,8 +15,7 @@ use super::table::clean;
 use super::{Exit, Output};
 
 const EXAMPLE: &str = "\
-Needs no agent, and leaves nothing behind: what it tries out, programs on a network namespace of their own among it,
-goes away with it. Run it as the agent would run.
+Needs no agent. Run it as the agent would run: what it tries out goes away with it.
 Exit codes: 0 all that is needed is there, 4 something needed is missing.
 
 Example:

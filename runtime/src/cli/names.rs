@@ -11,8 +11,9 @@ use super::table::{Cell, Column, table};
 use super::{Exit, Output};
 
 const EXAMPLE: &str = "\
-Names are what a workload's own look-ups at trusted resolvers gave: they are what `fqdn` rules go by. LEFT is how long
-an address still counts for new connections. The latest looked-up name of each workload comes first.
+Names are what a workload's own look-ups at trusted resolvers gave: what `fqdn` rules go by.
+LEFT is how long an address still counts for new connections.
+The latest looked-up name of each workload comes first.
 
 Example:
   egret names

@@ -14,8 +14,8 @@ use super::table::{Cell, Column, table};
 use super::{Exit, Output};
 
 const EXAMPLE: &str = "\
-DEFAULT is what becomes of a destination in SCOPE that no rule names. `egret policy check` tells what is wrong with a
-file before the agent reads it.
+DEFAULT is what becomes of a destination in SCOPE that no rule names.
+`egret policy check` tells what is wrong with a file before the agent reads it.
 
 Example:
   egret policies

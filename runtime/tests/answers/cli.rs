@@ -167,17 +167,49 @@ fn a_reader_that_has_seen_enough_is_no_error() {
 fn every_help_ends_with_an_example() {
     for command in [
         &["agent"][..],
-        &["doctor"],
         &["status"],
         &["workloads"],
         &["names"],
         &["policies"],
         &["flows"],
         &["explain"],
+        &["policy", "check"],
+        &["doctor"],
+        &["completions"],
+        &["man"],
     ] {
         let output = egret(&[command, &["--help"]].concat()).output().expect("egret runs");
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
         let after = text.split_once("Example:\n").unwrap_or_else(|| panic!("{command:?}: {text}")).1;
         assert!(after.lines().all(|line| line.starts_with("  egret ")), "{command:?}: {after}");
     }
+}
+
+#[test]
+fn completions_are_scripts_that_the_shells_take() {
+    for (shell, check) in [("bash", &["bash", "-n"][..]), ("zsh", &["zsh", "-n"]), ("fish", &["fish", "-n"])]
+    {
+        let output = egret(&["completions", shell]).output().expect("egret runs");
+        assert!(output.status.success() && output.stdout.len() > 1000, "{shell}: {output:?}");
+        let folder = tempfile::tempdir().expect("a folder");
+        let script = folder.path().join("egret");
+        std::fs::write(&script, &output.stdout).expect("written");
+        // A machine has bash; where it has the others too, they read theirs.
+        match Command::new(check[0]).args(&check[1..]).arg(&script).output() {
+            Ok(read) => assert!(read.status.success(), "{shell}: {read:?}"),
+            Err(error) => assert!(shell != "bash", "{shell}: {error}"),
+        }
+    }
+    assert_eq!(egret(&["completions", "tcsh"]).output().expect("egret runs").status.code(), Some(2));
+}
+
+#[test]
+fn bash_completes_a_command() {
+    let script = egret(&["completions", "bash"]).output().expect("egret runs").stdout;
+    let ask = "\nCOMP_WORDS=(egret wor) COMP_CWORD=1\n_egret egret wor egret\necho \"${COMPREPLY[@]}\"\n";
+    let output = Command::new("bash")
+        .args(["-c", &(String::from_utf8(script).expect("UTF-8") + ask)])
+        .output()
+        .expect("bash runs");
+    assert_eq!(String::from_utf8_lossy(&output.stdout).trim(), "workloads", "{output:?}");
 }
