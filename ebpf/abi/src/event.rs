@@ -94,12 +94,12 @@ pub struct AnswerHead {
 }
 
 macro_rules! counters {
-    ($($(#[$doc:meta])* $name:ident = $number:literal, $word:literal;)*) => {
+    ($($(#[doc = $doc:literal])+ $name:ident = $number:literal, $word:literal;)*) => {
         /// What is counted on each CPU.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         #[repr(u32)]
         pub enum Counter {
-            $($(#[$doc])* $name = $number,)*
+            $($(#[doc = $doc])+ $name = $number,)*
         }
 
         impl Counter {
@@ -110,6 +110,12 @@ macro_rules! counters {
             #[must_use]
             pub const fn word(self) -> &'static str {
                 match self { $(Self::$name => $word,)* }
+            }
+
+            /// What it counts, as a sentence.
+            #[must_use]
+            pub const fn meaning(self) -> &'static str {
+                match self { $(Self::$name => concat!($($doc),+).trim_ascii(),)* }
             }
         }
     };

@@ -16,7 +16,8 @@ use crate::api::LoopbackAddr;
 /// Where the agent listens and its command line asks, unless told otherwise.
 pub const DEFAULT_SOCKET: &str = "/run/egret/egret.sock";
 const DEFAULT_STATE: &str = "/var/lib/egret";
-const DEFAULT_BPFFS: &str = "/sys/fs/bpf/egret";
+/// Where programs and maps are pinned, unless told otherwise.
+pub const DEFAULT_BPFFS: &str = "/sys/fs/bpf/egret";
 const DEFAULT_CLUSTER: [&str; 5] =
     ["10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "fc00::/7"];
 const DEFAULT_MIN_TTL: u32 = 30;

@@ -47,6 +47,7 @@ fn tell(node: &Node, rules: &RuleNames, event: &Event) {
         port: u16::from_be_bytes(event.remote_port),
         protocol: protocol(event.protocol),
     };
+    node.totals.add(&workload.namespace, &verdicts);
     let allowed = verdicts.applied.action == Action::Allow;
     let seen = Seen {
         time: wall_clock(event.time),

@@ -15,6 +15,6 @@ mod run;
 mod traffic;
 mod watch;
 
-pub use config::{Config, ConfigErrors, ConfigProblem, DEFAULT_SOCKET, Settings};
+pub use config::{Config, ConfigErrors, ConfigProblem, DEFAULT_BPFFS, DEFAULT_SOCKET, Settings};
 pub use error::AgentError;
 pub use run::run;

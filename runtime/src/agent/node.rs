@@ -10,11 +10,12 @@ use tokio::sync::broadcast;
 
 use super::traffic::Traffic;
 use crate::api::{
-    ApiPlaces, Dest, EffectiveMode, ExplainError, FlowFilter, Host, NotCovered, NotReady, PolicyProblem,
-    PolicyStatus, Source, Status, WorkloadRow, WorkloadTotals,
+    AGENT_COUNTERS, ApiPlaces, Dest, EffectiveMode, ExplainError, FlowFilter, Host, NameRow, Names,
+    NotCovered, NotReady, Policies, PolicyProblem, PolicyRow, PolicyStatus, Source, Status, UnknownWorkload,
+    WorkloadRow, WorkloadTotals,
 };
 use crate::enforce::Binder;
-use crate::flows::FlowLog;
+use crate::flows::{DEFAULT_NAMESPACES, FirstPackets, FlowLog, Totals};
 use crate::kernel::maps::Reader;
 use crate::kernel::{clock, preflight};
 use crate::model::{Coverage, FlowRecord, Name, Workload, WorkloadId, WorkloadRef};
@@ -65,6 +66,8 @@ pub struct View {
 pub struct Node {
     /// Flow records.
     pub log: FlowLog,
+    /// First packets by namespace.
+    pub totals: Totals,
     view: RwLock<View>,
     binder: Arc<Mutex<Binder>>,
     traffic: Mutex<Traffic>,
@@ -85,6 +88,7 @@ impl Node {
     ) -> Self {
         Self {
             log,
+            totals: Totals::new(DEFAULT_NAMESPACES),
             view: RwLock::default(),
             binder,
             traffic: Mutex::new(Traffic::new()),
@@ -142,8 +146,8 @@ impl Node {
             .iter()
             .map(|counter| (counter.word().to_owned(), self.reader.counter(*counter)))
             .collect();
-        counters.insert("bindings_crowded".to_owned(), self.binder().crowded());
-        counters.insert("flow_records_evicted".to_owned(), self.log.evicted());
+        let own = [self.binder().crowded(), self.log.evicted()];
+        counters.extend(AGENT_COUNTERS.iter().zip(own).map(|((word, _), count)| ((*word).to_owned(), count)));
         counters
     }
 }
@@ -197,6 +201,53 @@ impl Source for Node {
         shown.into_iter().map(row).collect()
     }
 
+    fn names(&self, workload: Option<&WorkloadId>, most: usize) -> Result<Names, UnknownWorkload> {
+        let asked = |view: &View| -> Vec<_> {
+            let all = view.workloads.iter().filter(|(id, _)| workload.is_none_or(|asked| asked == *id));
+            all.map(|(id, shown)| (id.clone(), shown.index)).collect()
+        };
+        let asked = self.view(asked);
+        if let (Some(unknown), true) = (workload, asked.is_empty()) {
+            return Err(UnknownWorkload(unknown.clone()));
+        }
+        let now = clock::now();
+        let mut told = Names::default();
+        for (id, index) in asked.into_iter().filter_map(|(id, index)| Some((id, index?))) {
+            // A lock for each: the thread that holds DNS answers waits for it, and gets in between.
+            let (pairs, total) = self.binder().pairs(index, now, most - told.names.len());
+            told.total += total as u64;
+            told.names.extend(pairs.into_iter().map(|(name, address, until)| NameRow {
+                workload: id.clone(),
+                name,
+                address,
+                seconds_left: until.saturating_sub(now).as_secs(),
+            }));
+        }
+        Ok(told)
+    }
+
+    fn policies(&self) -> Policies {
+        self.view(|view| {
+            let mut selected: HashMap<&str, Vec<String>> = HashMap::new();
+            for (id, shown) in &view.workloads {
+                for policy in &shown.policies {
+                    selected.entry(policy).or_default().push(id.to_string());
+                }
+            }
+            let row = |policy| {
+                PolicyRow::new(policy, selected.remove(policy.id.to_string().as_str()).unwrap_or_default())
+            };
+            Policies {
+                policies: view.accepted.policies().map(row).collect(),
+                problems: view.problems.clone(),
+            }
+        })
+    }
+
+    fn first_packets(&self) -> Vec<FirstPackets> {
+        self.totals.list()
+    }
+
     fn flows(&self, filter: &FlowFilter) -> Vec<FlowRecord> {
         self.collect_traffic();
         self.log.list(|record| filter.admits(record))
@@ -207,7 +258,7 @@ impl Source for Node {
     }
 
     fn explain(&self, workload: &WorkloadId, destination: &Dest) -> Result<serde_json::Value, ExplainError> {
-        let unknown = || ExplainError::UnknownWorkload(workload.clone());
+        let unknown = || UnknownWorkload(workload.clone());
         let (labels, index) = self
             .view(|view| {
                 view.workloads.get(workload).map(|shown| (shown.workload.labels.clone(), shown.index))

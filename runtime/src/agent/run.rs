@@ -97,7 +97,7 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     let mut node_watch = Watch::open(&own)?;
     let node_survey = node_watch.survey().await?;
     let detach = config.detach_on_exit;
-    let policies = config.policies.clone();
+    let (policies, workloads) = (config.policies.clone(), config.workloads.clone());
     let parts = Parts {
         config,
         pins,
@@ -114,8 +114,8 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     let api = tokio::spawn(server.run(node, until_true(drained)));
 
     // Before the files are read for the first time, or a change in between would be missed.
-    let _watcher = watching::folder(&policies, changes.clone()).with_context(|| {
-        format!("the policy folder {} cannot be watched; is it there?", policies.display())
+    let _watcher = watching::files(&policies, &workloads, &changes).with_context(|| {
+        format!("{} and {} cannot be watched; are they there?", policies.display(), workloads.display())
     })?;
     watching::hang_up(changes.clone())?;
     watch_node(node_watch, NetNs::own()?, changes.clone());

@@ -1,26 +1,115 @@
-//! What makes the agent look again: policy files that change, and SIGHUP.
+//! What makes the agent look again: policy files and the workloads file that change, and SIGHUP.
 
-use std::path::Path;
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
 
-use notify::{RecommendedWatcher, RecursiveMode, Watcher};
+use notify::event::{AccessKind, AccessMode, ModifyKind};
+use notify::{Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher};
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::Notify;
 use tokio::sync::mpsc::Sender;
 
 use super::reconcile::Change;
 
-/// Sends [`Change::Policies`] when something in `folder` changes, for as long as the watcher lives.
+/// How long further events count as one change: saving a file is several, and copying a folder thousands.
+const GATHER: Duration = Duration::from_millis(20);
+/// What a mounted ConfigMap swaps to change all of its files at once; they themselves are links that stay.
+const CONFIG_MAP: &str = "..data";
+
+/// Sends [`Change::Policies`] when something in the folder `policies` changes and [`Change::Everything`] when the file
+/// `workloads` does, for as long as the watcher lives. To be called within a runtime.
 ///
 /// # Errors
-/// Where the folder cannot be watched.
-pub fn folder(folder: &Path, changes: Sender<Change>) -> notify::Result<RecommendedWatcher> {
-    let mut watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
-        if event.is_ok_and(|event| !event.kind.is_access()) {
-            // A full queue holds a change already, and it will be read after this one happened.
-            let _ = changes.try_send(Change::Policies);
-        }
+/// Where a folder cannot be watched.
+pub fn files(
+    policies: &Path,
+    workloads: &Path,
+    changes: &Sender<Change>,
+) -> notify::Result<RecommendedWatcher> {
+    let places = Places::of(policies, workloads)?;
+    let folders = [places.policies.clone(), places.folder_of_workloads().to_owned()];
+    let (some, all) = (tell(|| Change::Policies, changes), tell(|| Change::Everything, changes));
+    let mut watcher = notify::recommended_watcher(move |event| match places.touched(event) {
+        Touched::Nothing => {}
+        Touched::Policies => some.notify_one(),
+        Touched::Everything => all.notify_one(),
     })?;
-    watcher.watch(folder, RecursiveMode::NonRecursive)?;
+    for folder in folders {
+        // The workloads file may lie among the policies; a second watch of one folder takes the place of the first.
+        watcher.watch(&folder, RecursiveMode::NonRecursive)?;
+    }
     Ok(watcher)
+}
+
+/// Where the agent's files are, absolute, as the watcher names them too.
+struct Places {
+    policies: PathBuf,
+    workloads: PathBuf,
+}
+
+/// What an event is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Touched {
+    Nothing,
+    Policies,
+    Everything,
+}
+
+impl Places {
+    fn of(policies: &Path, workloads: &Path) -> std::io::Result<Self> {
+        Ok(Self { policies: std::path::absolute(policies)?, workloads: std::path::absolute(workloads)? })
+    }
+
+    /// Editors put a new file in the place of the old one, which a watch of the file itself would miss.
+    fn folder_of_workloads(&self) -> &Path {
+        self.workloads.parent().unwrap_or(Path::new("/"))
+    }
+
+    fn touched(&self, event: notify::Result<Event>) -> Touched {
+        match event {
+            // Something happened, and nobody can say what.
+            Err(_) => Touched::Everything,
+            Ok(event) if event.need_rescan() => Touched::Everything,
+            Ok(event) if !settles(event.kind) => Touched::Nothing,
+            Ok(event) if event.paths.iter().any(|path| self.is_workloads(path)) => Touched::Everything,
+            Ok(event) if event.paths.iter().any(|path| path.starts_with(&self.policies)) => Touched::Policies,
+            Ok(_) => Touched::Nothing,
+        }
+    }
+
+    fn is_workloads(&self, path: &Path) -> bool {
+        let name = path.file_name();
+        path.parent() == Some(self.folder_of_workloads())
+            && (name == self.workloads.file_name() || name == Some(OsStr::new(CONFIG_MAP)))
+    }
+}
+
+/// Whether a file may now be read. A write is not the end of it: half a workloads file names half of the workloads, and
+/// the others would go unfiltered until the next look. The end is when its writer closes it.
+fn settles(kind: EventKind) -> bool {
+    match kind {
+        EventKind::Access(kind) => kind == AccessKind::Close(AccessMode::Write),
+        EventKind::Modify(ModifyKind::Data(_)) => false,
+        _ => true,
+    }
+}
+
+/// Sends a change when notified, at once, and what comes within [`GATHER`] of it as one more.
+fn tell(change: fn() -> Change, changes: &Sender<Change>) -> Arc<Notify> {
+    let notify = Arc::new(Notify::new());
+    let (notified, changes) = (notify.clone(), changes.clone());
+    tokio::spawn(async move {
+        loop {
+            notified.notified().await;
+            if changes.send(change()).await.is_err() {
+                return;
+            }
+            tokio::time::sleep(GATHER).await;
+        }
+    });
+    notify
 }
 
 /// Sends [`Change::Everything`] at each SIGHUP.
@@ -38,3 +127,7 @@ pub fn hang_up(changes: Sender<Change>) -> std::io::Result<()> {
     });
     Ok(())
 }
+
+#[cfg(test)]
+#[path = "watch_tests.rs"]
+mod tests;

@@ -2,8 +2,9 @@
 //! loopback TCP.
 //!
 //! In: a [`Source`], which the agent implements, and a future that ends when the agent drains. Out: `/v1/status`,
-//! `/v1/workloads`, `/v1/flows`, `/v1/explain`, `/healthz`, `/readyz`. It only reads: nothing here changes what is
-//! enforced. Called by `agent`; read by `cli` and by anything that speaks HTTP.
+//! `/v1/workloads`, `/v1/names`, `/v1/policies`, `/v1/flows`, `/v1/explain`, `/healthz`, `/readyz`, and `/metrics` for
+//! Prometheus. It only reads: nothing here changes what is enforced. Called by `agent`; read by `cli` and by anything
+//! that speaks HTTP.
 //!
 //! Whoever connects is not trusted: requests are bounded in size and time, connections in number (each listener has
 //! its own bound, so that TCP cannot starve root's socket), and a request that names a host other than loopback is
@@ -13,6 +14,9 @@ mod dest;
 mod follow;
 mod host;
 mod listen;
+mod metrics;
+mod names;
+mod policies;
 mod query;
 mod routes;
 mod serve;
@@ -23,9 +27,12 @@ mod workloads;
 
 pub use dest::{Dest, DestError, Host};
 pub use listen::{ListenError, LoopbackAddr};
+pub use metrics::AGENT_COUNTERS;
+pub use names::{NameRow, Names};
+pub use policies::{Policies, PolicyRow};
 pub use query::FlowFilter;
 pub use serve::Server;
-pub use source::{ExplainError, NotReady, Source};
+pub use source::{ExplainError, NotReady, Source, UnknownWorkload};
 pub use status::{ApiPlaces, NotCovered, PolicyProblem, PolicyStatus, Status, WorkloadTotals};
 pub use trouble::Trouble;
 pub use workloads::{EffectiveMode, WorkloadRow};

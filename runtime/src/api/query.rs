@@ -57,6 +57,40 @@ impl FlowQuery {
     }
 }
 
+/// The query of `/v1/names`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct NameQuery {
+    /// Of this workload only.
+    pub workload: Option<WorkloadId>,
+    /// Rows in the answer.
+    pub limit: usize,
+}
+
+impl NameQuery {
+    /// Rows where no limit is asked for.
+    const USUAL: usize = 1000;
+    /// The greatest limit: all that the agent remembers of one workload, and what the API answers in megabytes.
+    const MOST: usize = 20_000;
+
+    /// # Errors
+    /// [`Trouble`] names the first pair that means nothing.
+    pub fn read(pairs: &[(String, String)]) -> Result<Self, Trouble> {
+        let mut query = Self { workload: None, limit: Self::USUAL };
+        for (key, value) in pairs {
+            match key.as_str() {
+                "workload" => query.workload = Some(read(key, value)?),
+                "limit" => query.limit = read(key, value)?,
+                _ => return Err(unknown(key, "workload=namespace/name, limit=NUMBER")),
+            }
+        }
+        if (1..=Self::MOST).contains(&query.limit) {
+            return Ok(query);
+        }
+        let error = format!("limit: {} is not between 1 and {}", query.limit, Self::MOST);
+        Err(Trouble::query(&error, Some("ask for one workload at a time".to_owned())))
+    }
+}
+
 /// The query of `/v1/explain`: who, and where to.
 ///
 /// # Errors

@@ -12,8 +12,8 @@ use axum::{Json, Router};
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
-use super::query::{self, FlowQuery, Pairs};
-use super::{Source, Status, Trouble, WorkloadRow, follow};
+use super::query::{self, FlowQuery, NameQuery, Pairs};
+use super::{Names, Policies, Source, Status, Trouble, WorkloadRow, follow, metrics};
 
 #[derive(Clone)]
 struct Api {
@@ -26,10 +26,13 @@ pub(super) fn router(source: Arc<dyn Source>, draining: watch::Receiver<bool>) -
     Router::new()
         .route("/v1/status", get(status))
         .route("/v1/workloads", get(workloads))
+        .route("/v1/names", get(names))
+        .route("/v1/policies", get(policies))
         .route("/v1/flows", get(flows))
         .route("/v1/explain", get(explain))
         .route("/healthz", get(healthz))
         .route("/readyz", get(readyz))
+        .route("/metrics", get(metrics_text))
         .fallback(nowhere)
         .layer(from_fn(only_get))
         .with_state(Api { source, draining })
@@ -45,6 +48,16 @@ async fn status(State(api): State<Api>, Query(pairs): Query<Pairs>) -> Answer<St
 async fn workloads(State(api): State<Api>, Query(pairs): Query<Pairs>) -> Answer<Vec<WorkloadRow>> {
     query::read_nothing(&pairs)?;
     Ok(Json(api.source.workloads()))
+}
+
+async fn names(State(api): State<Api>, Query(pairs): Query<Pairs>) -> Answer<Names> {
+    let NameQuery { workload, limit } = NameQuery::read(&pairs)?;
+    Ok(Json(api.source.names(workload.as_ref(), limit)?))
+}
+
+async fn policies(State(api): State<Api>, Query(pairs): Query<Pairs>) -> Answer<Policies> {
+    query::read_nothing(&pairs)?;
+    Ok(Json(api.source.policies()))
 }
 
 async fn flows(State(api): State<Api>, Query(pairs): Query<Pairs>) -> Result<Response, Trouble> {
@@ -67,9 +80,15 @@ async fn readyz(State(api): State<Api>) -> Answer<Value> {
     Ok(Json(json!({"ready": true})))
 }
 
+/// Takes any query: a scrape may carry parameters of its own.
+async fn metrics_text(State(api): State<Api>) -> Response {
+    ([(CONTENT_TYPE, metrics::CONTENT_TYPE)], metrics::text(&*api.source)).into_response()
+}
+
 async fn nowhere(request: Request) -> Trouble {
     let error = format!("nothing is at `{}`", request.uri().path());
-    let fix = "there are /v1/status, /v1/workloads, /v1/flows, /v1/explain, /healthz and /readyz";
+    let fix = "there are /v1/status, /v1/workloads, /v1/names, /v1/policies, /v1/flows, /v1/explain, /healthz, /readyz \
+               and /metrics";
     Trouble::new(StatusCode::NOT_FOUND, error, Some(fix.to_owned()))
 }
 

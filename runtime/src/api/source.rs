@@ -2,9 +2,10 @@
 
 use tokio::sync::broadcast;
 
+use crate::flows::FirstPackets;
 use crate::model::{FlowRecord, WorkloadId};
 
-use super::{Dest, FlowFilter, Status, WorkloadRow};
+use super::{Dest, FlowFilter, Names, Policies, Status, WorkloadRow};
 
 /// The agent, as the API sees it. Every method answers from memory and returns at once: it runs on the thread that
 /// serves the connection.
@@ -14,6 +15,19 @@ pub trait Source: Send + Sync + 'static {
 
     /// Every workload the agent was told of, covered or not.
     fn workloads(&self) -> Vec<WorkloadRow>;
+
+    /// What the look-ups of `workload`, or of all, gave and is live: at most `most` pairs of a name and an address, by
+    /// workload, in each the latest looked-up name first.
+    ///
+    /// # Errors
+    /// [`UnknownWorkload`].
+    fn names(&self, workload: Option<&WorkloadId>, most: usize) -> Result<Names, UnknownWorkload>;
+
+    /// The policies in force and the problems of policy files.
+    fn policies(&self) -> Policies;
+
+    /// How many first packets there were, by namespace.
+    fn first_packets(&self) -> Vec<FirstPackets>;
 
     /// The records that `filter` admits, in any order.
     fn flows(&self, filter: &FlowFilter) -> Vec<FlowRecord>;
@@ -34,12 +48,17 @@ pub trait Source: Send + Sync + 'static {
     fn ready(&self) -> Result<(), NotReady>;
 }
 
+/// The agent was never told of this workload.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("this agent knows no workload `{0}`")]
+pub struct UnknownWorkload(pub WorkloadId);
+
 /// Why an attempt cannot be explained.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ExplainError {
-    /// The agent was never told of it.
-    #[error("this agent knows no workload `{0}`")]
-    UnknownWorkload(WorkloadId),
+    /// The agent was never told of who tries.
+    #[error(transparent)]
+    UnknownWorkload(#[from] UnknownWorkload),
     /// The agent knows it and cannot judge; the text says why.
     #[error("{0}")]
     Unavailable(String),

@@ -5,7 +5,7 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 
-use super::{ExplainError, NotReady};
+use super::{ExplainError, NotReady, UnknownWorkload};
 
 /// The body of every answer that is not 200.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -31,16 +31,18 @@ impl Trouble {
     }
 }
 
+impl From<UnknownWorkload> for Trouble {
+    fn from(error: UnknownWorkload) -> Self {
+        let fix = "`egret workloads` lists those it knows; they come from its workloads file";
+        Self::new(StatusCode::NOT_FOUND, error.to_string(), Some(fix.to_owned()))
+    }
+}
+
 impl From<ExplainError> for Trouble {
     fn from(error: ExplainError) -> Self {
-        let text = error.to_string();
         match error {
-            ExplainError::UnknownWorkload(_) => Self::new(
-                StatusCode::NOT_FOUND,
-                text,
-                Some("`egret workloads` lists those it knows; they come from its workloads file".into()),
-            ),
-            ExplainError::Unavailable(_) => Self::new(StatusCode::SERVICE_UNAVAILABLE, text, None),
+            ExplainError::UnknownWorkload(unknown) => unknown.into(),
+            ExplainError::Unavailable(text) => Self::new(StatusCode::SERVICE_UNAVAILABLE, text, None),
         }
     }
 }

@@ -7,16 +7,21 @@
 use std::future::Future;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::agent::{AgentError, Config};
 
 mod agent;
 mod client;
+mod completions;
+mod doctor;
 mod exit;
 mod explain;
 mod flows;
+mod man;
+mod names;
 mod output;
+mod policies;
 mod policy;
 mod quantity;
 mod status;
@@ -56,9 +61,14 @@ enum Command {
     Agent(agent::Args),
     Status(status::Args),
     Workloads(workloads::Args),
+    Names(names::Args),
+    Policies(policies::Args),
     Flows(flows::Args),
     Explain(explain::Args),
     Policy(policy::Args),
+    Doctor(doctor::Args),
+    Completions(completions::Args),
+    Man(man::Args),
 }
 
 /// Does what the command line says, with `run_agent` for `egret agent`, and tells how it ended.
@@ -67,9 +77,14 @@ pub fn main(run_agent: RunAgent) -> ExitCode {
         Command::Agent(args) => agent::run(args, run_agent),
         Command::Status(args) => ask(status::run(args)),
         Command::Workloads(args) => ask(workloads::run(args)),
+        Command::Names(args) => ask(names::run(args)),
+        Command::Policies(args) => ask(policies::run(args)),
         Command::Flows(args) => ask(flows::run(args)),
         Command::Explain(args) => ask(explain::run(args)),
         Command::Policy(args) => policy::run(&args),
+        Command::Doctor(args) => ask(doctor::run(args)),
+        Command::Completions(args) => completions::run(&args, CommandLine::command()),
+        Command::Man(args) => man::run(&args, CommandLine::command()),
     };
     match done {
         Ok(exit) => exit.into(),
@@ -81,4 +96,31 @@ pub fn main(run_agent: RunAgent) -> ExitCode {
 fn ask(question: impl Future<Output = Result<Exit, Failure>>) -> Result<Exit, Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     runtime.map_err(|error| Failure::new(Exit::Failed, format!("cannot start: {error}")))?.block_on(question)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        CommandLine::command().debug_assert();
+    }
+
+    /// In all that `--help` says, of commands within commands too.
+    fn without_example(command: &clap::Command) -> Vec<String> {
+        let groups = command.has_subcommands() && command.get_name() != "egret";
+        let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+        let told = help.contains("Example:\n  egret ");
+        let mut missing: Vec<_> = command.get_subcommands().flat_map(without_example).collect();
+        if !told && !groups {
+            missing.push(command.get_name().to_owned());
+        }
+        missing
+    }
+
+    #[test]
+    fn every_command_shows_an_example() {
+        assert_eq!(without_example(&CommandLine::command()), Vec::<String>::new());
+    }
 }

@@ -28,6 +28,11 @@ pub(super) fn print(text: &str) -> Result<(), Failure> {
     written(anstream::stdout().lock(), text.as_bytes())
 }
 
+/// Prints bytes as they are.
+pub(super) fn print_raw(bytes: &[u8]) -> Result<(), Failure> {
+    written(io::stdout().lock(), bytes)
+}
+
 /// Prints what the API gave, untouched but for a line end where there is none.
 pub(super) fn print_json(json: &[u8]) -> Result<(), Failure> {
     let line_end: &[u8] = if json.ends_with(b"\n") { b"" } else { b"\n" };

@@ -33,7 +33,7 @@ pub(super) async fn run(args: Args) -> Result<Exit, Failure> {
 }
 
 fn render(status: &Status) -> String {
-    [headline(status), not_covered(status), problems(status), totals(status)].concat()
+    [headline(status), not_covered(status), problems(&status.policies.problems), totals(status)].concat()
 }
 
 /// One line that answers the question.
@@ -78,9 +78,10 @@ fn not_covered(status: &Status) -> String {
     text
 }
 
-fn problems(status: &Status) -> String {
+/// What was refused of policy files; nothing where all was accepted.
+pub(super) fn problems(problems: &[PolicyProblem]) -> String {
     let mut text = String::new();
-    for problem in &status.policies.problems {
+    for problem in problems {
         if text.is_empty() {
             text = format!("\n{}\n", "Refused policies; what was read well before stays in force:".red());
         }

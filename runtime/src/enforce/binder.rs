@@ -130,6 +130,23 @@ impl Binder {
         self.workloads.get(&index).map_or(0, |bound| bound.names.live(now).count())
     }
 
+    /// The live pairs of a name and an address of a workload with their ends, the latest looked-up name first, at most
+    /// `most` of them; and how many there are.
+    #[must_use]
+    pub fn pairs(
+        &self,
+        index: WorkloadIndex,
+        now: Duration,
+        most: usize,
+    ) -> (Vec<(Name, IpAddr, Duration)>, usize) {
+        let Some(bound) = self.workloads.get(&index) else { return (Vec::new(), 0) };
+        let mut live = bound.names.live(now);
+        let pairs: Vec<_> =
+            live.by_ref().take(most).map(|(name, address, until)| (name.clone(), address, until)).collect();
+        let total = pairs.len() + live.count();
+        (pairs, total)
+    }
+
     /// Bindings that found every slot of their address taken.
     #[must_use]
     pub fn crowded(&self) -> u64 {

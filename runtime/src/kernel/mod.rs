@@ -4,6 +4,7 @@
 //! knows aya and netlink. Who may write maps is settled by who holds a [`maps::Writer`]: `enforce` alone.
 
 pub mod clock;
+pub mod doctor;
 pub mod gate;
 pub mod maps;
 pub mod netns;

@@ -11,8 +11,8 @@ use super::maps::absent_is_fine;
 use super::netns::{self, NetNs};
 use super::{Doing, KernelError, Pins};
 
-static OBJECT: &[u8] = include_bytes_aligned!(concat!(env!("OUT_DIR"), "/egret.bpf.o"));
-static DOOR: &[u8] = include_bytes_aligned!(concat!(env!("OUT_DIR"), "/door.bpf.o"));
+pub(super) static OBJECT: &[u8] = include_bytes_aligned!(concat!(env!("OUT_DIR"), "/egret.bpf.o"));
+pub(super) static DOOR: &[u8] = include_bytes_aligned!(concat!(env!("OUT_DIR"), "/door.bpf.o"));
 
 /// Every map but HOLD, which must die with the agent, and what one program uses and no other. SCRATCH is what one
 /// step hands to the next: while an agent takes over, a hook of the last one calls a step of this one.
@@ -41,8 +41,8 @@ const PINNED: &[&str] = &[
     "SCRATCH",
 ];
 /// The steps behind the hooks, in the order of STEPS.
-const STEPS: &[&str] = &["judge4", "judge6", "query", "reset", "unreachable", "answer"];
-const HOOKS: &[&str] = &["from_pod", "to_pod", "hold_answer", "gate_in", "gate_out"];
+pub(super) const STEPS: &[&str] = &["judge4", "judge6", "query", "reset", "unreachable", "answer"];
+pub(super) const HOOKS: &[&str] = &["from_pod", "to_pod", "hold_answer", "gate_in", "gate_out"];
 
 /// Where a program of a workload sits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -191,7 +191,7 @@ impl Object {
     }
 }
 
-fn classifier<'a>(ebpf: &'a mut Ebpf, name: &str) -> Result<&'a mut SchedClassifier, KernelError> {
+pub(super) fn classifier<'a>(ebpf: &'a mut Ebpf, name: &str) -> Result<&'a mut SchedClassifier, KernelError> {
     ebpf.program_mut(name)
         .ok_or_else(|| {
             KernelError::failed(name.to_owned(), anyhow::anyhow!("the object has no such program"))

@@ -11,8 +11,10 @@ use rustix::thread::{CapabilitySet, capabilities};
 use super::KernelError;
 
 const BPF_FS_MAGIC: i64 = 0xcafe_4a11;
+/// Where a BPF file system is mounted on most machines.
+pub(super) const USUAL_BPFFS: &str = "/sys/fs/bpf";
 /// tcx came with this kernel.
-const OLDEST: (u32, u32) = (6, 6);
+pub(super) const OLDEST: (u32, u32) = (6, 6);
 
 /// Checks privilege, kernel and BTF, and mounts the BPF file system where `bpffs` needs it.
 ///
@@ -78,16 +80,21 @@ pub fn release() -> String {
     rustix::system::uname().release().to_string_lossy().into_owned()
 }
 
-fn version(release: &str) -> Option<(u32, u32)> {
+pub(super) fn version(release: &str) -> Option<(u32, u32)> {
     let mut parts = release.split(|c: char| !c.is_ascii_digit());
     Some((parts.next()?.parse().ok()?, parts.next()?.parse().ok()?))
 }
 
+/// Whether `folder`, or else the folder that it would be made in, is on a BPF file system.
+pub(super) fn is_on_bpffs(folder: &Path) -> bool {
+    let there = folder.ancestors().find(|folder| folder.exists());
+    there.is_some_and(|folder| statfs(folder).is_ok_and(|fs| fs.f_type == BPF_FS_MAGIC))
+}
+
 /// Below /sys/fs/bpf a file system is mounted where none is; any other folder must be on one already.
 fn mount_bpffs(bpffs: &Path) -> Result<(), KernelError> {
-    let usual = Path::new("/sys/fs/bpf");
-    let folder = bpffs.ancestors().find(|folder| folder.exists()).unwrap_or(usual);
-    if statfs(folder).is_ok_and(|fs| fs.f_type == BPF_FS_MAGIC) {
+    let usual = Path::new(USUAL_BPFFS);
+    if is_on_bpffs(bpffs) {
         return Ok(());
     }
     if !bpffs.starts_with(usual) {

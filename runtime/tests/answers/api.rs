@@ -7,7 +7,7 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use egret::api::{ListenError, LoopbackAddr, Server, Status, WorkloadRow};
+use egret::api::{ListenError, LoopbackAddr, Names, Policies, Server, Status, WorkloadRow};
 use egret::model::FlowRecord;
 use serde_json::Value;
 
@@ -31,7 +31,7 @@ fn exchange(served: &Served, bytes: &[u8]) -> String {
     String::from_utf8_lossy(&answer).into_owned()
 }
 
-fn get(served: &Served, target: &str) -> (u16, String) {
+pub fn get(served: &Served, target: &str) -> (u16, String) {
     split(&exchange(
         served,
         format!("GET {target} HTTP/1.1\r\nhost: egret\r\nconnection: close\r\n\r\n").as_bytes(),
@@ -87,6 +87,16 @@ fn every_route_answers_in_its_shape() {
     assert_eq!((status, read.len()), (200, 2));
     assert!(body.contains("\"mode\":\"unmanaged\"") && body.contains("\"state\":\"not-covered\""), "{body}");
 
+    let (status, body) = get(&served, "/v1/names?workload=payment%2Fapi&limit=1");
+    let read: Names = serde_json::from_str(&body).expect("names");
+    assert_eq!((status, read.names.len(), read.total), (200, 1, 2));
+    assert!(body.contains("\"secondsLeft\":7"), "{body}");
+
+    let (status, body) = get(&served, "/v1/policies");
+    let read: Policies = serde_json::from_str(&body).expect("policies");
+    assert_eq!((status, read.policies.len(), read.policies[0].workloads.len()), (200, 2, 5));
+    assert!(body.contains("\"deniesByDefault\":true") && body.contains("\"line\":2"), "{body}");
+
     let (status, body) = get(&served, "/v1/explain?workload=payment/api&destination=%5B2001:db8::1%5D:443");
     let read: Value = serde_json::from_str(&body).expect("an explanation");
     assert_eq!((status, read["destination"].as_str()), (200, Some("[2001:db8::1]:443/TCP")));
@@ -124,6 +134,11 @@ fn a_request_that_means_nothing_is_refused_with_what_to_ask() {
         ("/v1/flows/", 404, "/v1/flows"),
         ("/v2/status", 404, "nothing is at `/v2/status`"),
         ("/v1/status?verbose", 400, "`verbose` is not asked here"),
+        ("/v1/names?denied=true", 400, "use workload=namespace/name, limit=NUMBER"),
+        ("/v1/names?limit=-1", 400, "limit: "),
+        ("/v1/names?limit=20001", 400, "between 1 and 20000"),
+        ("/v1/names?workload=ghost/x", 404, "no workload `ghost/x`"),
+        ("/v1/policies?mode=Enforce", 400, "leave the query out"),
         ("/v1/flows?denied=yes", 400, "denied: "),
         ("/v1/flows?denied", 400, "denied: "),
         ("/v1/flows?workload=payment", 400, "write it as namespace/name"),

@@ -30,21 +30,30 @@ fn a_person_sees_tables() {
     let served = Served::start();
     insta::assert_snapshot!("status_well", told(&served, &["status"]));
     insta::assert_snapshot!("workloads", told(&served, &["workloads"]));
+    insta::assert_snapshot!("names", told(&served, &["names"]));
+    insta::assert_snapshot!("names_cut", told(&served, &["names", "payment/api", "--limit", "1"]));
+    insta::assert_snapshot!("policies", told(&served, &["policies"]));
     insta::assert_snapshot!("flows", told(&served, &["flows"]));
     insta::assert_snapshot!("flows_denied", told(&served, &["flows", "--denied"]));
     insta::assert_snapshot!("explain", told(&served, &["explain", "payment/api", "github.com"]));
     assert_eq!(told(&served, &["flows", "--denied", "--workload", "a/b"]), "No flow was denied.\n");
+    assert!(told(&served, &["names", "a/b"]).starts_with("No live names"));
     served.memory.well.store(false, Ordering::Relaxed);
     insta::assert_snapshot!("status_not_well", told(&served, &["status"]));
+    insta::assert_snapshot!("policies_not_well", told(&served, &["policies"]));
 }
 
 #[test]
 fn colours_are_for_terminals_and_for_those_who_ask() {
     let served = Served::start();
     for (variable, coloured) in [("CLICOLOR_FORCE", true), ("NO_COLOR", false)] {
-        for arguments in
-            [&["status"][..], &["workloads"], &["flows"], &["explain", "payment/api", "a.example"]]
-        {
+        for arguments in [
+            &["status"][..],
+            &["workloads"],
+            &["policies"],
+            &["flows"],
+            &["explain", "payment/api", "a.example"],
+        ] {
             let mut command = egret(arguments);
             let command = command.env("EGRET_SOCKET", &served.socket).env(variable, "1");
             let output = command.output().expect("egret runs");
@@ -58,6 +67,8 @@ fn a_program_gets_what_the_api_gives() {
     let served = Served::start();
     insta::assert_snapshot!("status_json", told(&served, &["status", "-o", "json"]));
     insta::assert_snapshot!("workloads_json", told(&served, &["workloads", "-o", "json"]));
+    insta::assert_snapshot!("names_json", told(&served, &["names", "updates/update", "-o", "json"]));
+    insta::assert_snapshot!("policies_json", told(&served, &["policies", "-o", "json"]));
     insta::assert_snapshot!("flows_json", told(&served, &["flows", "-o", "json"]));
     let explain = told(&served, &["explain", "payment/api", "[2001:db8::1]:53/udp", "-o", "json"]);
     insta::assert_snapshot!("explain_json", explain);
@@ -97,6 +108,9 @@ fn the_exit_code_says_how_it_ended() {
         (&["flows"][..], 0, ""),
         (&["explain", "payment/api", "github.com:443"], 0, ""),
         (&["explain", "ghost/x", "github.com"], 1, "fix: `egret workloads` lists"),
+        (&["names", "ghost/x"], 1, "fix: `egret workloads` lists"),
+        (&["names", "ghost"], 2, "namespace/name"),
+        (&["names", "--limit", "0"], 2, "1..=20000"),
         (&["explain", "payment/api", "2001:db8::1"], 2, "in brackets"),
         (&["explain", "payment", "github.com"], 2, "namespace/name"),
         (&["flows", "--workload", "payment"], 2, "namespace/name"),
@@ -151,10 +165,51 @@ fn a_reader_that_has_seen_enough_is_no_error() {
 
 #[test]
 fn every_help_ends_with_an_example() {
-    for command in [&["agent"][..], &["status"], &["workloads"], &["flows"], &["explain"]] {
+    for command in [
+        &["agent"][..],
+        &["status"],
+        &["workloads"],
+        &["names"],
+        &["policies"],
+        &["flows"],
+        &["explain"],
+        &["policy", "check"],
+        &["doctor"],
+        &["completions"],
+        &["man"],
+    ] {
         let output = egret(&[command, &["--help"]].concat()).output().expect("egret runs");
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
         let after = text.split_once("Example:\n").unwrap_or_else(|| panic!("{command:?}: {text}")).1;
         assert!(after.lines().all(|line| line.starts_with("  egret ")), "{command:?}: {after}");
     }
+}
+
+#[test]
+fn completions_are_scripts_that_the_shells_take() {
+    for (shell, check) in [("bash", &["bash", "-n"][..]), ("zsh", &["zsh", "-n"]), ("fish", &["fish", "-n"])]
+    {
+        let output = egret(&["completions", shell]).output().expect("egret runs");
+        assert!(output.status.success() && output.stdout.len() > 1000, "{shell}: {output:?}");
+        let folder = tempfile::tempdir().expect("a folder");
+        let script = folder.path().join("egret");
+        std::fs::write(&script, &output.stdout).expect("written");
+        // A machine has bash; where it has the others too, they read theirs.
+        match Command::new(check[0]).args(&check[1..]).arg(&script).output() {
+            Ok(read) => assert!(read.status.success(), "{shell}: {read:?}"),
+            Err(error) => assert!(shell != "bash", "{shell}: {error}"),
+        }
+    }
+    assert_eq!(egret(&["completions", "tcsh"]).output().expect("egret runs").status.code(), Some(2));
+}
+
+#[test]
+fn bash_completes_a_command() {
+    let script = egret(&["completions", "bash"]).output().expect("egret runs").stdout;
+    let ask = "\nCOMP_WORDS=(egret wor) COMP_CWORD=1\n_egret egret wor egret\necho \"${COMPREPLY[@]}\"\n";
+    let output = Command::new("bash")
+        .args(["-c", &(String::from_utf8(script).expect("UTF-8") + ask)])
+        .output()
+        .expect("bash runs");
+    assert_eq!(String::from_utf8_lossy(&output.stdout).trim(), "workloads", "{output:?}");
 }

@@ -6,11 +6,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use egret::api::{
-    ApiPlaces, Dest, EffectiveMode, ExplainError, FlowFilter, NotCovered, NotReady, PolicyProblem,
-    PolicyStatus, Server, Source, Status, WorkloadRow, WorkloadTotals,
+    ApiPlaces, Dest, EffectiveMode, ExplainError, FlowFilter, NameRow, Names, NotCovered, NotReady, Policies,
+    PolicyProblem, PolicyRow, PolicyStatus, Server, Source, Status, UnknownWorkload, WorkloadRow,
+    WorkloadTotals,
 };
+use egret::flows::{DEFAULT_NAMESPACES, FirstPackets, Totals};
 use egret::model::{
-    Action, Coverage, Destination, FlowRecord, Name, Protocol, Reason, Verdict, WorkloadId, WorkloadRef,
+    Action, Coverage, Destination, FlowRecord, Name, Protocol, Reason, Verdict, Verdicts, WorkloadId,
+    WorkloadRef,
 };
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -69,6 +72,39 @@ pub fn record(namespace: &str, name: &str, minute: i64) -> FlowRecord {
     }
 }
 
+/// A refused policy file.
+fn problem() -> PolicyProblem {
+    PolicyProblem {
+        file: "policies/payment.yaml".into(),
+        line: 7,
+        column: 5,
+        reason: "unknown field `alow`".into(),
+        fix: Some("write `allow`".into()),
+    }
+}
+
+/// An address that `pod` of a namespace has by a name.
+fn name_row(pod: &str, name: &str, address: &str, seconds_left: u64) -> NameRow {
+    NameRow {
+        workload: pod.parse().expect("namespace/name"),
+        name: Name::parse(name).expect("a name"),
+        address: address.parse().expect("an address"),
+        seconds_left,
+    }
+}
+
+const POLICIES: &str = "
+apiVersion: egret.dev/v1alpha1
+kind: EgressPolicy
+metadata: {name: egress, namespace: payment}
+spec: {podSelector: {}, mode: Enforce, scope: internet, default: Deny}
+---
+apiVersion: egret.dev/v1alpha1
+kind: EgressPolicy
+metadata: {name: no-metadata, namespace: shop}
+spec: {podSelector: {}, mode: Observe, scope: all, deny: [{to: [{cidr: 169.254.169.254/32}]}]}
+";
+
 impl Source for Memory {
     fn status(&self) -> Status {
         let well = self.well.load(Ordering::Relaxed);
@@ -77,13 +113,6 @@ impl Source for Memory {
             name: "proxy".into(),
             reason: "its interface is a macvlan, which has no host side; use a veth".into(),
         };
-        let problem = PolicyProblem {
-            file: "policies/payment.yaml".into(),
-            line: 7,
-            column: 5,
-            reason: "unknown field `alow`".into(),
-            fix: Some("write `allow`".into()),
-        };
         Status {
             version: "0.1.0".into(),
             node: "node-1".into(),
@@ -91,13 +120,13 @@ impl Source for Memory {
             ready: well,
             since: jiff::Timestamp::from_second(1_767_268_800).expect("a time"),
             tier: 1,
-            policies: PolicyStatus { accepted: 2, problems: if well { vec![] } else { vec![problem] } },
+            policies: PolicyStatus { accepted: 2, problems: if well { vec![] } else { vec![problem()] } },
             workloads: WorkloadTotals {
                 total: 3,
                 covered: if well { 3 } else { 2 },
                 not_covered: if well { vec![] } else { vec![not_covered] },
             },
-            counters: [("answers-learned".to_owned(), 12), ("events-lost".to_owned(), 0)].into(),
+            counters: [("dns_answers_held".to_owned(), 12), ("events_lost".to_owned(), 0)].into(),
             resolvers: vec!["10.96.0.10".parse().expect("an address")],
             api: ApiPlaces { socket: "/run/egret/egret.sock".into(), address: None },
         }
@@ -125,6 +154,44 @@ impl Source for Memory {
         ]
     }
 
+    fn names(&self, workload: Option<&WorkloadId>, most: usize) -> Result<Names, UnknownWorkload> {
+        let mut names = vec![
+            name_row("payment/api", "db.example.com", "2001:db8::7", 7),
+            name_row("payment/api", "db.example.com", "192.0.2.7", 3661),
+            name_row("updates/update", "github.com", "192.0.2.1", 60),
+        ];
+        if let Some(asked) = workload {
+            names.retain(|row| row.workload == *asked);
+            if asked.namespace == "ghost" {
+                return Err(UnknownWorkload(asked.clone()));
+            }
+        }
+        let total = names.len() as u64;
+        names.truncate(most);
+        Ok(Names { names, total })
+    }
+
+    fn policies(&self) -> Policies {
+        let policies = egret::policy::parse("policies/all.yaml", POLICIES).expect("good");
+        let of_payment = || (0..5).map(|number| format!("payment/api-{number}")).collect();
+        Policies {
+            policies: vec![
+                PolicyRow::new(&policies[0], of_payment()),
+                PolicyRow::new(&policies[1], Vec::new()),
+            ],
+            problems: if self.well.load(Ordering::Relaxed) { vec![] } else { vec![problem()] },
+        }
+    }
+
+    fn first_packets(&self) -> Vec<FirstPackets> {
+        let totals = Totals::new(DEFAULT_NAMESPACES);
+        for record in self.flows(&FlowFilter::default()) {
+            let verdicts = Verdicts { applied: record.applied, observed: record.observed };
+            totals.add(&record.workload.namespace, &verdicts);
+        }
+        totals.list()
+    }
+
     fn flows(&self, filter: &FlowFilter) -> Vec<FlowRecord> {
         let records = self.records.lock().unwrap_or_else(PoisonError::into_inner);
         records.iter().filter(|record| filter.admits(record)).cloned().collect()
@@ -136,7 +203,7 @@ impl Source for Memory {
 
     fn explain(&self, workload: &WorkloadId, destination: &Dest) -> Result<Value, ExplainError> {
         if workload.namespace != "payment" {
-            return Err(ExplainError::UnknownWorkload(workload.clone()));
+            return Err(UnknownWorkload(workload.clone()).into());
         }
         let origin = |line| json!({"file": "policies/payment.yaml", "line": line, "column": 3});
         let step = |stage, text, applied, observed, origin| {

@@ -140,6 +140,16 @@ impl Agent {
         Ok(String::from_utf8(answer.body)?.lines().map(str::to_owned).collect())
     }
 
+    /// `/metrics`, as Prometheus gets it.
+    ///
+    /// # Errors
+    /// As [`Agent::status`].
+    pub fn metrics(&self) -> Result<String> {
+        let answer = self.get("/metrics")?;
+        ensure!(answer.status == 200, "/metrics: {}", answer.status);
+        Ok(String::from_utf8(answer.body)?)
+    }
+
     /// `/v1/flows`: all records there are.
     ///
     /// # Errors

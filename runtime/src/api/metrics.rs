@@ -1,0 +1,157 @@
+//! `/metrics`: what the other routes say, as numbers for Prometheus, in the text form of OpenMetrics 1.0.
+//!
+//! Labels name namespaces and never single workloads: the number of series must not grow with what comes and goes.
+//! `docs/metrics.md` lists all of it; a test holds it to what is said here.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use egret_abi::Counter;
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::text::encode;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
+use prometheus_client::metrics::MetricType;
+use prometheus_client::metrics::counter::ConstCounter;
+use prometheus_client::metrics::gauge::ConstGauge;
+use prometheus_client::metrics::info::Info;
+use prometheus_client::registry::{Registry, Unit};
+
+use crate::flows::FirstPackets;
+use crate::model::Coverage;
+
+use super::{Source, Status, WorkloadRow};
+
+/// The media type of [`text`].
+pub(super) const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+/// The counters that the agent keeps beside the kernel's: their names in status, and what they count.
+pub const AGENT_COUNTERS: [(&str, &str); 2] = [
+    (
+        "bindings_crowded",
+        "Bindings of a name to an address that found no room; what only they allow stays denied.",
+    ),
+    ("flow_records_evicted", "Flow records that went because the log was full."),
+];
+
+/// All metrics of `source`, now.
+pub(super) fn text(source: &dyn Source) -> String {
+    let mut registry = Registry::with_prefix("egret");
+    registry.register_collector(Box::new(Numbers {
+        status: source.status(),
+        namespaces: by_namespace(&source.workloads()),
+        first_packets: source.first_packets(),
+    }));
+    let mut text = String::new();
+    // Writing to a string does not fail.
+    let _ = encode(&mut text, &registry);
+    text
+}
+
+/// All numbers of one scrape.
+#[derive(Debug)]
+struct Numbers {
+    status: Status,
+    namespaces: BTreeMap<String, OfNamespace>,
+    first_packets: Vec<FirstPackets>,
+}
+
+#[derive(Debug, Default)]
+struct OfNamespace {
+    covered: u64,
+    not_covered: u64,
+    names: u64,
+}
+
+fn by_namespace(rows: &[WorkloadRow]) -> BTreeMap<String, OfNamespace> {
+    let mut namespaces: BTreeMap<String, OfNamespace> = BTreeMap::new();
+    for row in rows {
+        let of_namespace = namespaces.entry(row.namespace.clone()).or_default();
+        match row.coverage {
+            Coverage::Covered => of_namespace.covered += 1,
+            Coverage::NotCovered { .. } => of_namespace.not_covered += 1,
+        }
+        of_namespace.names += row.names;
+    }
+    namespaces
+}
+
+impl Collector for Numbers {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        self.agent(&mut encoder)?;
+        self.policies(&mut encoder)?;
+        self.workloads(&mut encoder)?;
+        self.first_packets(&mut encoder)?;
+        self.counters(&mut encoder)
+    }
+}
+
+impl Numbers {
+    fn agent(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let build = Info::new([("version", self.status.version.clone())]);
+        let help = "The version of the agent.";
+        build.encode(encoder.encode_descriptor("build", help, None, MetricType::Info)?)?;
+        let help = "1 once every covered workload has its rules in force.";
+        gauge(encoder, "ready", help, self.status.ready.into())?;
+        let since = ConstGauge::new(self.status.since.as_second());
+        let help = "When the agent started, in seconds since 1970.";
+        since.encode(encoder.encode_descriptor(
+            "start_time",
+            help,
+            Some(&Unit::Seconds),
+            MetricType::Gauge,
+        )?)
+    }
+
+    fn policies(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let policies = &self.status.policies;
+        gauge(encoder, "policies", "Policies in force.", policies.accepted)?;
+        let problems = policies.problems.len() as u64;
+        gauge(encoder, "policy_problems", "Problems of policy files: what was refused.", problems)
+    }
+
+    fn workloads(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let help = "Workloads of this node; nothing of one that is not covered is filtered.";
+        let mut family = encoder.encode_descriptor("workloads", help, None, MetricType::Gauge)?;
+        for (namespace, OfNamespace { covered, not_covered, .. }) in &self.namespaces {
+            for (coverage, count) in [("covered", covered), ("not-covered", not_covered)] {
+                let labels = [("namespace", namespace.as_str()), ("coverage", coverage)];
+                ConstGauge::new(*count).encode(family.encode_family(&labels)?)?;
+            }
+        }
+        let help = "Live pairs of a name and an address that workloads looked up.";
+        let mut family = encoder.encode_descriptor("names", help, None, MetricType::Gauge)?;
+        for (namespace, OfNamespace { names, .. }) in &self.namespaces {
+            let labels = [("namespace", namespace.as_str())];
+            ConstGauge::new(*names).encode(family.encode_family(&labels)?)?;
+        }
+        Ok(())
+    }
+
+    fn first_packets(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let help = "First packets told by the kernel: by what happened (applied), and by what would have happened with \
+                    every policy in mode Enforce (observed).";
+        let mut family = encoder.encode_descriptor("first_packets", help, None, MetricType::Counter)?;
+        for FirstPackets { namespace, applied, observed, count } in &self.first_packets {
+            let labels = [
+                ("namespace", namespace.clone()),
+                ("applied", applied.to_string()),
+                ("observed", observed.to_string()),
+            ];
+            ConstCounter::new(*count).encode(family.encode_family(&labels)?)?;
+        }
+        Ok(())
+    }
+
+    fn counters(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let of_kernel = Counter::ALL.iter().map(|counter| (counter.word(), counter.meaning()));
+        for (word, meaning) in of_kernel.chain(AGENT_COUNTERS) {
+            let count = self.status.counters.get(word).copied().unwrap_or(0);
+            let metric = encoder.encode_descriptor(word, meaning, None, MetricType::Counter)?;
+            ConstCounter::new(count).encode(metric)?;
+        }
+        Ok(())
+    }
+}
+
+fn gauge(encoder: &mut DescriptorEncoder<'_>, name: &str, help: &str, value: u64) -> fmt::Result {
+    ConstGauge::new(value).encode(encoder.encode_descriptor(name, help, None, MetricType::Gauge)?)
+}

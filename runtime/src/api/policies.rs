@@ -1,0 +1,61 @@
+//! `/v1/policies`: what was read from the policy files, and whom it speaks of.
+
+use serde::{Deserialize, Serialize};
+
+use crate::model::{EgressPolicy, Mode, OnDeny, Origin, Scope};
+
+use super::PolicyProblem;
+
+/// What is in force, and what was refused.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Policies {
+    /// Every accepted policy, in the order of files.
+    pub policies: Vec<PolicyRow>,
+    /// What was refused; where a good version was read before, that one stays in force.
+    pub problems: Vec<PolicyProblem>,
+}
+
+/// One accepted policy.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PolicyRow {
+    /// Its namespace.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
+    /// In force or only reported.
+    pub mode: Mode,
+    /// What its default deny covers.
+    pub scope: Scope,
+    /// Whether it makes its subjects default-deny.
+    pub denies_by_default: bool,
+    /// What a denied packet's sender sees.
+    pub on_deny: OnDeny,
+    /// Where it was written.
+    pub origin: Origin,
+    /// How many allow rules it has.
+    pub allow: u64,
+    /// How many deny rules it has.
+    pub deny: u64,
+    /// The workloads it selects, as `namespace/name`, once it is in force on them.
+    pub workloads: Vec<String>,
+}
+
+impl PolicyRow {
+    /// From a policy and the workloads it selects.
+    #[must_use]
+    pub fn new(policy: &EgressPolicy, workloads: Vec<String>) -> Self {
+        Self {
+            namespace: policy.id.namespace.clone(),
+            name: policy.id.name.clone(),
+            mode: policy.mode,
+            scope: policy.scope,
+            denies_by_default: policy.denies_by_default(),
+            on_deny: policy.on_deny,
+            origin: policy.origin.clone(),
+            allow: policy.allow.len() as u64,
+            deny: policy.deny.len() as u64,
+            workloads,
+        }
+    }
+}

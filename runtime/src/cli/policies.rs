@@ -1,0 +1,112 @@
+//! `egret policies`: what is in force, on whom, and what was refused.
+
+use owo_colors::Style;
+
+use crate::api::{Policies, PolicyRow};
+use crate::model::{Mode, Scope};
+
+use super::client::{self, SocketArg};
+use super::exit::Failure;
+use super::output::{OutputArg, print, print_json};
+use super::quantity::{count, of};
+use super::status::problems;
+use super::table::{Cell, Column, table};
+use super::{Exit, Output};
+
+const EXAMPLE: &str = "\
+DEFAULT is what becomes of a destination in SCOPE that no rule names.
+`egret policy check` tells what is wrong with a file before the agent reads it.
+
+Example:
+  egret policies
+  egret policies -o json | jq '.policies[] | select(.workloads == []).origin'";
+
+/// How many workloads a row names.
+const NAMED: usize = 3;
+
+/// List the policies in force, whom they select, and what was refused
+#[derive(clap::Args)]
+#[command(after_help = EXAMPLE)]
+pub(super) struct Args {
+    #[command(flatten)]
+    output: OutputArg,
+    #[command(flatten)]
+    socket: SocketArg,
+}
+
+pub(super) async fn run(args: Args) -> Result<Exit, Failure> {
+    let answer = args.socket.client().get("/v1/policies").await?;
+    match args.output.output {
+        Output::Json => print_json(&answer)?,
+        Output::Table => print(&render(&client::parse(&answer)?))?,
+    }
+    Ok(Exit::Done)
+}
+
+const COLUMNS: [Column; 8] = [
+    Column { title: "POLICY", width: 0, number: false },
+    Column { title: "MODE", width: 0, number: false },
+    Column { title: "SCOPE", width: 0, number: false },
+    Column { title: "DEFAULT", width: 0, number: false },
+    Column { title: "ALLOW", width: 0, number: true },
+    Column { title: "DENY", width: 0, number: true },
+    Column { title: "PLACE", width: 0, number: false },
+    Column { title: "WORKLOADS", width: 0, number: false },
+];
+
+fn render(told: &Policies) -> String {
+    let policies = if told.policies.is_empty() {
+        "No policy is in force: nothing is denied.\n".to_owned()
+    } else {
+        table(&COLUMNS, &told.policies.iter().map(cells).collect::<Vec<_>>())
+    };
+    policies + &problems(&told.problems)
+}
+
+fn cells(row: &PolicyRow) -> Vec<Cell> {
+    let mode = match row.mode {
+        Mode::Enforce => Cell::styled("Enforce", Style::new().green()),
+        Mode::Observe => Cell::styled("Observe", Style::new().yellow()),
+    };
+    let scope = match row.scope {
+        Scope::Internet => "internet",
+        Scope::All => "all",
+    };
+    let workloads = if row.workloads.is_empty() {
+        Cell::styled("none", Style::new().yellow())
+    } else {
+        Cell::plain(workloads(&row.workloads))
+    };
+    vec![
+        Cell::plain(format!("{}/{}", row.namespace, row.name)),
+        mode,
+        Cell::plain(scope),
+        Cell::plain(if row.denies_by_default { "Deny" } else { "-" }),
+        Cell::plain(count(row.allow)),
+        Cell::plain(count(row.deny)),
+        Cell::plain(format!("{}:{}", row.origin.file, row.origin.line)),
+        workloads,
+    ]
+}
+
+/// The first of them, and how many more.
+fn workloads(all: &[String]) -> String {
+    let (named, others) = all.split_at(all.len().min(NAMED));
+    match others.len() as u64 {
+        0 => named.join(", "),
+        more => format!("{} and {}", named.join(", "), of(more, "more", "more")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_policy_of_many_workloads_names_the_first_and_counts_the_others() {
+        let all: Vec<_> = ["a/1", "a/2", "a/3", "a/4", "a/5"].map(str::to_owned).into();
+        assert_eq!(workloads(&all[..1]), "a/1");
+        assert_eq!(workloads(&all[..3]), "a/1, a/2, a/3");
+        assert_eq!(workloads(&all), "a/1, a/2, a/3 and 2 more");
+    }
+}
