@@ -85,6 +85,24 @@ fn explain_says_what_then_happens() -> Result<()> {
 }
 
 #[test]
+fn explain_knows_that_a_trusted_resolver_may_be_asked() -> Result<()> {
+    let world = World::with_pods(&["shop/web"])?;
+    let web = world.pod("shop/web");
+    let agent = Setup::new(&world)?.policy("web.yaml", &enforced("shop/web", "default: Deny"))?.start()?;
+    let resolver = egret_tests::world::RESOLVER.0;
+    for (destination, expected) in [
+        (format!("{resolver}:53/UDP"), ("allow", Some("dns"))),
+        (format!("{resolver}:53/TCP"), ("allow", Some("dns"))),
+        (format!("{resolver}:443/TCP"), ("deny", None)),
+        ("203.0.113.53:53/UDP".to_owned(), ("deny", None)),
+    ] {
+        let told = agent.explain(web, &destination)?.applied;
+        assert_eq!((told.action.as_str(), told.rule.as_deref()), expected, "{destination}");
+    }
+    Ok(())
+}
+
+#[test]
 fn the_command_line_ends_as_it_promises() -> Result<()> {
     let world = World::with_pods(&["shop/web"])?;
     let agent = Setup::new(&world)?.policy("web.yaml", &enforced("shop/web", "default: Deny"))?.start()?;

@@ -1,5 +1,6 @@
-//! `cargo xtask setup|demo|test`: the tasks of this repository, each of which prepares the machine for itself.
+//! `cargo xtask setup|demo|test|bench`: the tasks of this repository, each of which prepares the machine for itself.
 
+mod bench;
 mod counts;
 mod demo;
 mod setup;
@@ -20,6 +21,8 @@ enum Task {
     Demo(demo::Options),
     /// Every test, the end-to-end ones on the real kernel too. Needs root. Ends with `N passed, N failed`.
     Test(test::Options),
+    /// What a packet costs, as ratios measured side by side in one run. Needs root.
+    Bench(bench::Options),
 }
 
 fn main() -> ExitCode {
@@ -27,6 +30,7 @@ fn main() -> ExitCode {
         Task::Setup(options) => setup::task(&options),
         Task::Demo(options) => demo::task(&options),
         Task::Test(options) => test::task(&options),
+        Task::Bench(options) => bench::task(&options),
     };
     ended.unwrap_or_else(|error| {
         eprintln!("error: {error:#}");

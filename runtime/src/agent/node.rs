@@ -18,9 +18,11 @@ use crate::enforce::Binder;
 use crate::flows::{DEFAULT_NAMESPACES, FirstPackets, FlowLog, Totals};
 use crate::kernel::maps::Reader;
 use crate::kernel::{clock, preflight};
-use crate::model::{Coverage, FlowRecord, Name, Workload, WorkloadId, WorkloadRef};
-use crate::policy::{Accepted, Ranges, explain};
+use crate::model::{Coverage, FlowRecord, Kind, Name, Protocol, Workload, WorkloadId, WorkloadRef};
+use crate::policy::{Accepted, Ranges, explain, explain_question};
 
+/// The port of DNS.
+const DNS: u16 = 53;
 /// Names of one address in a flow record.
 const NAMES_TOLD: usize = 16;
 
@@ -259,11 +261,8 @@ impl Source for Node {
 
     fn explain(&self, workload: &WorkloadId, destination: &Dest) -> Result<serde_json::Value, ExplainError> {
         let unknown = || UnknownWorkload(workload.clone());
-        let (labels, index) = self
-            .view(|view| {
-                view.workloads.get(workload).map(|shown| (shown.workload.labels.clone(), shown.index))
-            })
-            .ok_or_else(unknown)?;
+        let Shown { workload: Workload { labels, .. }, index, resolvers, .. } =
+            self.view(|view| view.workloads.get(workload).cloned()).ok_or_else(unknown)?;
         let mut attempt = destination.attempt();
         if let Some(index) = index {
             let binder = self.binder();
@@ -276,13 +275,17 @@ impl Source for Node {
                 }
             }
         }
-        self.view(|view| {
-            let policies = view.accepted.selecting(&workload.namespace, &labels);
-            let kind =
-                attempt.address.map_or(crate::model::Kind::Internet, |address| view.ranges.kind_of(address));
-            serde_json::to_value(explain(&policies, &attempt, kind))
-                .map_err(|error| ExplainError::Unavailable(error.to_string()))
-        })
+        let asks = matches!(attempt.protocol, Protocol::TCP | Protocol::UDP) && attempt.port == DNS;
+        let explanation = if asks && attempt.address.is_some_and(|address| resolvers.contains(&address)) {
+            explain_question()
+        } else {
+            self.view(|view| {
+                let policies = view.accepted.selecting(&workload.namespace, &labels);
+                let kind = attempt.address.map_or(Kind::Internet, |address| view.ranges.kind_of(address));
+                explain(&policies, &attempt, kind)
+            })
+        };
+        serde_json::to_value(explanation).map_err(|error| ExplainError::Unavailable(error.to_string()))
     }
 
     fn ready(&self) -> Result<(), NotReady> {

@@ -21,7 +21,7 @@ mod tests;
 pub use check::{CheckResult, Checked, Report, check};
 pub use compile::{MAX_RULES, Ranges, TooLarge, compile};
 pub use evaluate::evaluate;
-pub use explain::{Explanation, Finding, Stage, Step, explain};
+pub use explain::{Explanation, Finding, Stage, Step, explain, explain_question};
 pub use load::{Good, Outcome, load_dir};
 pub use problem::Problem;
 pub use ruleset::{Class, Default3, DestEntry, PortKey, RuleKey, RuleRef, Ruleset, Said};

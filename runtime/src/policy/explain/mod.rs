@@ -5,7 +5,7 @@ mod words;
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::{Action, Attempt, EgressPolicy, Kind, Origin, Rule, Target, Verdicts};
+use crate::model::{Action, Attempt, EgressPolicy, Kind, Origin, Reason, Rule, Target, Verdict, Verdicts};
 
 use super::evaluate::{
     covers_destination, covers_port, deciding, default_denies, enforced, evaluate, in_order, rules,
@@ -51,6 +51,8 @@ pub struct Step {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Stage {
+    /// Whether it is a question to a resolver that the workload trusts.
+    Resolver,
     /// Which policies select the workload.
     Policies,
     /// Deny rules.
@@ -88,6 +90,15 @@ pub fn explain(policies: &[&EgressPolicy], attempt: &Attempt, kind: Kind) -> Exp
     }
     let verdicts = evaluate(&asked.policies, attempt, kind);
     Explanation { verdicts, steps }
+}
+
+/// The explanation of a question to a resolver that the workload trusts: no policy is asked about it.
+#[must_use]
+pub fn explain_question() -> Explanation {
+    let verdict = Verdict { rule: Some("dns".to_owned()), ..Verdict::of(Action::Allow, Reason::Rule) };
+    let text = "a question to a resolver that the workload trusts; it is allowed whatever the policies say";
+    let step = Step::new(Stage::Resolver, Finding::Match, text).deciding(true, true);
+    Explanation { verdicts: Verdicts { applied: verdict.clone(), observed: verdict }, steps: vec![step] }
 }
 
 struct Asked<'a> {
