@@ -84,7 +84,7 @@ pub struct Settings {
     /// How long the address of a name is good for at least [default: 30]
     #[arg(long = "min-ttl", value_name = "SECONDS")]
     pub min_ttl: Option<u32>,
-    /// Take the programs away at the end; without it they go on enforcing
+    /// Take the programs away when told to end; without it they go on enforcing
     #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL")]
     pub detach_on_exit: Option<bool>,
 }

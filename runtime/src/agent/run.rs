@@ -141,7 +141,8 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     stop.call();
     let _ = tokio::task::spawn_blocking(move || (answers_thread.join(), events_thread.join())).await;
     let _ = api.await;
-    if detach {
+    // Only where it was told to end: an agent that failed leaves what an earlier one, or itself, put in force.
+    if detach && ended.is_ok() {
         reconciler.detach()?;
     }
     // What ended the agent is the news, not what then went wrong as well.
