@@ -115,7 +115,8 @@ async fn serve(config: Config) -> anyhow::Result<()> {
 
     // Before the files are read for the first time, or a change in between would be missed.
     let _watcher = watching::files(&policies, &workloads, &changes).with_context(|| {
-        format!("{} and {} cannot be watched; are they there?", policies.display(), workloads.display())
+        let missing = if policies.is_dir() { &workloads } else { &policies };
+        format!("{} cannot be watched; is it there?", missing.display())
     })?;
     watching::hang_up(changes.clone())?;
     watch_node(node_watch, NetNs::own()?, changes.clone());
