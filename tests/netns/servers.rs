@@ -23,6 +23,11 @@ fn check(topology: Topology) -> Result<()> {
             }
         }
     }
+    // The pod's own kernel says so by ICMP, which follows the datagram that it is about.
+    for address in web.addresses() {
+        let outcome = dial_from(client.netns(), &Attempt::udp(address, 8081))?.remove(0);
+        assert_eq!(outcome.seen, Seen::Refused, "{topology:?}: nobody listens there: {outcome:?}");
+    }
     for address in client.addresses() {
         world.serve_tcp(client.netns(), (address, 8080).into())?;
         let outcome = web.connect(&address.to_string(), 8080)?;

@@ -12,6 +12,7 @@ pub mod ingress;
 pub mod parse;
 pub mod question;
 pub mod refuse;
+pub mod related;
 pub mod tables;
 
 pub use egress::{Egress, from_pod};

@@ -2,7 +2,7 @@
 
 use egret_abi::{Address, DestKey, Flow, Flow4Key, Flow6Key, Ports, RulesetId, WorkloadIndex};
 
-use crate::Tables;
+use crate::{Tables, related};
 
 /// Length of the Ethernet header; a VLAN tag, where there is one, is not in the bytes but beside them.
 pub const LINK: usize = 14;
@@ -76,6 +76,8 @@ pub trait FlowKey: Copy {
         workload: WorkloadIndex,
         f: impl FnOnce(&mut Flow) -> R,
     ) -> Option<R>;
+    /// The flow that this packet quotes, where it is an ICMP error; see [`related`].
+    fn quoted<P: Packet>(&self, packet: &P) -> Option<Self>;
     /// Remembers the flow; false when that is not possible.
     fn remember<T: Tables>(&self, tables: &T, workload: WorkloadIndex, flow: &Flow) -> bool;
 
@@ -87,7 +89,7 @@ pub trait FlowKey: Copy {
 }
 
 macro_rules! flow_key {
-    ($key:ty, $v6:literal, $address:expr, $dest:path, $with:ident, $remember:ident) => {
+    ($key:ty, $v6:literal, $address:expr, $dest:path, $quoted:path, $with:ident, $remember:ident) => {
         impl FlowKey for $key {
             const V6: bool = $v6;
             #[inline(always)]
@@ -132,14 +134,18 @@ macro_rules! flow_key {
                 tables.$with(workload, self, f)
             }
             #[inline(always)]
+            fn quoted<P: Packet>(&self, packet: &P) -> Option<Self> {
+                $quoted(packet, self)
+            }
+            #[inline(always)]
             fn remember<T: Tables>(&self, tables: &T, workload: WorkloadIndex, flow: &Flow) -> bool {
                 tables.$remember(workload, self, flow)
             }
         }
     };
 }
-flow_key!(Flow4Key, false, Address::v4, DestKey::v4, with_flow4, remember_flow4);
-flow_key!(Flow6Key, true, Address, DestKey::v6, with_flow6, remember_flow6);
+flow_key!(Flow4Key, false, Address::v4, DestKey::v4, related::quoted4, with_flow4, remember_flow4);
+flow_key!(Flow6Key, true, Address, DestKey::v6, related::quoted6, with_flow6, remember_flow6);
 
 /// A packet that could be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

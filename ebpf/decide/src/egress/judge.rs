@@ -128,7 +128,7 @@ fn unreadable<T: Tables, P: Packet, K: FlowKey>(tables: &T, packet: &P, pending:
     if has_source && !tables.owns(&OwnKey { workload: pending.workload, address: local }) {
         return spoofed(tables, packet, pending);
     }
-    if ruleset.unmanaged != 0 {
+    if ruleset.unmanaged != 0 || follows_its_flow(tables, packet, pending) {
         return Egress::Pass;
     }
     if ruleset.enforced != 0 {
@@ -138,6 +138,15 @@ fn unreadable<T: Tables, P: Packet, K: FlowKey>(tables: &T, packet: &P, pending:
     }
     report(tables, packet, pending, &verdicts, tables.now());
     if verdicts.allows() { Egress::Pass } else { Egress::Drop }
+}
+
+/// Whether it is an ICMP error about a flow that may pass.
+#[inline(always)]
+fn follows_its_flow<T: Tables, P: Packet, K: FlowKey>(tables: &T, packet: &P, pending: &Pending<K>) -> bool {
+    let Some(quoted) = pending.key.quoted(packet) else { return false };
+    let epoch = pending.generation.epoch();
+    let passes = |flow: &mut Flow| flow.direction == Direction::In as u8 || flow.epoch == epoch;
+    quoted.with_flow(tables, pending.workload, passes).unwrap_or(false)
 }
 
 /// A workload's ruleset; one that is not there denies everything.

@@ -12,6 +12,7 @@ mod names;
 mod question;
 mod random;
 mod refusals;
+mod related;
 mod replies;
 mod spoofed;
 mod tables;
