@@ -216,6 +216,8 @@ pub struct Ruleset {
     pub silent: u8,
     /// 1: some policy is in force, so that what cannot be read is denied.
     pub enforced: u8,
+    /// 1: some rule denies address ranges, so that what allows a name is not the last word.
+    pub denies_ranges: u8,
     /// Zero.
-    pub zero: [u8; 3],
+    pub zero: [u8; 2],
 }

@@ -84,6 +84,8 @@ pub struct Ruleset {
     pub unmanaged: bool,
     /// Some policy is in mode Enforce: what cannot be read is denied.
     pub enforced: bool,
+    /// Some rule denies: address ranges, for nothing else can be denied. Without one, an allowed name is the last word.
+    pub denies_ranges: bool,
     /// What the sender of a denied packet sees (of the Enforce policies; Drop beats Reject).
     pub on_deny: OnDeny,
     /// Where the default of the Enforce policies denies.

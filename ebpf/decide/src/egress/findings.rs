@@ -1,6 +1,6 @@
 //! What the rules say of a destination: by address, by the name that admitted a known flow, by the names it is bound to.
 
-use egret_abi::{Class, Dest, OwnKey, RuleKey, RuleValue, Slot, Tick};
+use egret_abi::{Class, Dest, OwnKey, RuleKey, RuleValue, Ruleset, Slot, Tick};
 
 use super::Pending;
 use crate::Tables;
@@ -17,30 +17,48 @@ pub struct Findings {
     pub(super) kind: u32,
 }
 
+/// Names first: where they allow in both verdicts, and no rule could deny the address, its range need not be looked up.
 #[inline(always)]
 pub(super) fn look_up<T: Tables, K: FlowKey>(
     tables: &T,
     pending: &Pending<K>,
+    ruleset: &Ruleset,
     now: Tick,
     found: &mut Findings,
 ) {
-    let Pending { workload, generation, key, .. } = pending;
-    let Dest { class, kind } = tables.dest(&key.dest(generation.ruleset())).unwrap_or_default();
-    *found = Findings { kind, ..Findings::default() };
+    *found = Findings::default();
     let says = |class: Class| {
-        let rule = RuleKey::new(generation.ruleset(), class, key.rule_protocol(), key.remote_port());
-        tables.rule(&rule).unwrap_or_default()
+        let (key, ruleset) = (&pending.key, pending.generation.ruleset());
+        tables.rule(&RuleKey::new(ruleset, class, key.rule_protocol(), key.remote_port())).unwrap_or_default()
     };
-    if class != Class::NONE {
-        found.add(class, says(class));
-    }
     if pending.class.is_name() {
         found.add(pending.class, says(pending.class));
     }
-    let own = OwnKey { workload: *workload, address: key.remote() };
+    by_names(tables, pending, now, found, says);
+    let allowed = found.said.applied.allows() && found.said.observed.allows();
+    if allowed && ruleset.denies_ranges == 0 {
+        return;
+    }
+    let dest = pending.key.dest(pending.generation.ruleset());
+    let Dest { class, kind } = tables.dest(&dest).unwrap_or_default();
+    found.kind = kind;
+    if class != Class::NONE {
+        found.add(class, says(class));
+    }
+}
+
+#[inline(always)]
+fn by_names<T: Tables, K: FlowKey>(
+    tables: &T,
+    pending: &Pending<K>,
+    now: Tick,
+    found: &mut Findings,
+    says: impl Fn(Class) -> RuleValue,
+) {
+    let own = OwnKey { workload: pending.workload, address: pending.key.remote() };
     let Some(binding) = tables.binding(&own) else { return };
     // A connection under way may use a name for a while after it expired; a new one may not.
-    let begins = parse::begins_connection(pending.flags) || key.protocol() != TCP;
+    let begins = parse::begins_connection(pending.flags) || pending.key.protocol() != TCP;
     let limit = if pending.known != 0 || !begins { now.minus(tables.config().flow_grace) } else { now };
     for Slot { class, until } in &binding.slots {
         if *class == Class::NONE {

@@ -34,7 +34,7 @@ pub fn judge<T: Tables, P: Packet, K: FlowKey>(tables: &T, packet: &P, pending: 
     }
     let ruleset = ruleset_of(tables, pending.generation);
     let verdicts = tables.with_findings(|found| {
-        look_up(tables, pending, now, found);
+        look_up(tables, pending, &ruleset, now, found);
         Verdicts::of(&ruleset, found)
     });
     if verdicts.allows() {

@@ -71,6 +71,20 @@ fn an_expired_name_is_the_reason_only_where_its_rule_would_have_allowed() {
 }
 
 #[test]
+fn the_range_of_an_allowed_name_is_looked_up_only_where_it_could_be_denied() {
+    for ends in both(443) {
+        for denies_ranges in [0, 1] {
+            let mut world = World::new();
+            world.ruleset().denies_ranges = denies_ranges;
+            world.bind(ends.to, NAME, Tick::NEVER);
+            world.any(NAME, ALLOWED);
+            assert_eq!(world.send(&ends.tcp(SYN)).1, [Allowed]);
+            assert_eq!(world.asked().contains(&"dest"), denies_ranges == 1);
+        }
+    }
+}
+
+#[test]
 fn a_workload_never_profits_from_the_look_ups_of_another() {
     for ends in both(443) {
         let mut world = World::new();

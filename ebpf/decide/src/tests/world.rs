@@ -97,8 +97,13 @@ impl World {
             ..Self::default()
         };
         world.enter(1);
-        let ruleset =
-            Ruleset { applied_default: deny, observed_default: deny, enforced: 1, ..Ruleset::default() };
+        let ruleset = Ruleset {
+            applied_default: deny,
+            observed_default: deny,
+            enforced: 1,
+            denies_ranges: 1,
+            ..Ruleset::default()
+        };
         world.rulesets.insert(RULESET, ruleset);
         for ends in both(0) {
             world.own.insert(own(ends.from));

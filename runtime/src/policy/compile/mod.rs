@@ -82,6 +82,7 @@ fn of_no_rules(policies: &[&EgressPolicy]) -> Ruleset {
     Ruleset {
         unmanaged: false,
         enforced: enforced().next().is_some(),
+        denies_ranges: policies.iter().any(|policy| !policy.deny.is_empty()),
         on_deny: enforced().map(|policy| policy.on_deny).max().unwrap_or(OnDeny::Reject),
         applied_default: default_of(enforced()),
         observed_default: default_of(policies.iter()),
