@@ -13,3 +13,6 @@ pub use binder::Binder;
 pub use encode::{Encoded, encode};
 pub use enforcer::{Enforcer, GRACE, Placement};
 pub use numbers::{Numbers, RuleNames};
+
+#[cfg(test)]
+mod agreement_tests;

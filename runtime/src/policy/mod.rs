@@ -16,7 +16,7 @@ mod store;
 mod yaml;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub use check::{CheckResult, Checked, Report, check};
 pub use compile::{MAX_RULES, Ranges, TooLarge, compile};

@@ -84,14 +84,14 @@ fn policy() -> impl Strategy<Value = EgressPolicy> {
     )
 }
 
-fn policies() -> impl Strategy<Value = Vec<EgressPolicy>> {
+pub(crate) fn policies() -> impl Strategy<Value = Vec<EgressPolicy>> {
     prop::collection::vec(policy(), 0..4).prop_map(|mut policies| {
         policies.iter_mut().enumerate().for_each(|(n, policy)| policy.id.name = format!("p{n}"));
         policies
     })
 }
 
-fn attempt() -> impl Strategy<Value = Attempt> {
+pub(crate) fn attempt() -> impl Strategy<Value = Attempt> {
     let names = prop::sample::subsequence(NAMES.to_vec(), 0..3);
     let protocol = prop::sample::select(&PROTOCOLS[..]);
     (names, address(), protocol, port()).prop_map(|(names, address, protocol, port)| Attempt {
@@ -102,7 +102,7 @@ fn attempt() -> impl Strategy<Value = Attempt> {
     })
 }
 
-fn ranges() -> impl Strategy<Value = Ranges> {
+pub(crate) fn ranges() -> impl Strategy<Value = Ranges> {
     let nets = || prop::collection::vec(net(), 0..3);
     (nets(), nets()).prop_map(|(cluster, node)| Ranges { cluster, node })
 }
@@ -123,8 +123,6 @@ fn same(compiled: &Verdict, plain: &Verdict, policies: &[EgressPolicy], attempt:
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 256, ..ProptestConfig::default() })]
-
     #[test]
     fn a_compiled_ruleset_answers_like_the_plain_evaluator(
         policies in policies(),

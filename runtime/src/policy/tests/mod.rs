@@ -1,6 +1,6 @@
 //! The whole of `policy` at work: files of `tests/policies/`, and the compiled ruleset against the plain evaluator.
 
-mod agreement;
+pub(crate) mod agreement;
 mod cases;
 mod explaining;
 mod files;
