@@ -2,8 +2,10 @@
 
 use std::io::{self, Write};
 
-use super::Exit;
+use serde::de::DeserializeOwned;
+
 use super::exit::Failure;
+use super::{Exit, client};
 
 /// In which form to answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -44,4 +46,17 @@ fn written(mut to: impl Write, bytes: &[u8]) -> Result<(), Failure> {
         io::ErrorKind::BrokenPipe => Failure::ReaderGone,
         _ => Failure::new(Exit::Failed, format!("cannot write the answer: {error}")),
     })
+}
+
+/// Prints what the API answered: untouched for a program, as `render` puts it for a person.
+pub(super) fn show<T: DeserializeOwned>(
+    form: Output,
+    answer: &[u8],
+    render: impl FnOnce(&T) -> String,
+) -> Result<Exit, Failure> {
+    match form {
+        Output::Json => print_json(answer)?,
+        Output::Table => print(&render(&client::parse(answer)?))?,
+    }
+    Ok(Exit::Done)
 }

@@ -5,13 +5,13 @@ use owo_colors::Style;
 use crate::api::{Policies, PolicyRow};
 use crate::model::{Mode, Scope};
 
-use super::client::{self, SocketArg};
+use super::Exit;
+use super::client::SocketArg;
 use super::exit::Failure;
-use super::output::{OutputArg, print, print_json};
+use super::output::{OutputArg, show};
 use super::quantity::{count, of};
 use super::status::problems;
 use super::table::{Cell, Column, table};
-use super::{Exit, Output};
 
 const EXAMPLE: &str = "\
 DEFAULT is what becomes of a destination in SCOPE that no rule names.
@@ -36,11 +36,7 @@ pub(super) struct Args {
 
 pub(super) async fn run(args: Args) -> Result<Exit, Failure> {
     let answer = args.socket.client().get("/v1/policies").await?;
-    match args.output.output {
-        Output::Json => print_json(&answer)?,
-        Output::Table => print(&render(&client::parse(&answer)?))?,
-    }
-    Ok(Exit::Done)
+    show(args.output.output, &answer, render)
 }
 
 const COLUMNS: [Column; 8] = [

@@ -6,12 +6,12 @@ use owo_colors::OwoColorize;
 
 use crate::api::{PolicyProblem, Status};
 
-use super::client::{self, SocketArg};
+use super::Exit;
+use super::client::SocketArg;
 use super::exit::Failure;
-use super::output::{OutputArg, print, print_json};
+use super::output::{OutputArg, show};
 use super::quantity::of;
 use super::table::clean;
-use super::{Exit, Output};
 
 /// Say whether all is well on this node, and if not, what is not
 #[derive(clap::Args)]
@@ -25,11 +25,7 @@ pub(super) struct Args {
 
 pub(super) async fn run(args: Args) -> Result<Exit, Failure> {
     let answer = args.socket.client().get("/v1/status").await?;
-    match args.output.output {
-        Output::Json => print_json(&answer)?,
-        Output::Table => print(&render(&client::parse(&answer)?))?,
-    }
-    Ok(Exit::Done)
+    show(args.output.output, &answer, render)
 }
 
 fn render(status: &Status) -> String {

@@ -5,12 +5,12 @@ use owo_colors::Style;
 use crate::api::{EffectiveMode, WorkloadRow};
 use crate::model::Coverage;
 
-use super::client::{self, SocketArg};
+use super::Exit;
+use super::client::SocketArg;
 use super::exit::Failure;
-use super::output::{OutputArg, print, print_json};
+use super::output::{OutputArg, show};
 use super::quantity::count;
 use super::table::{Cell, Column, table};
-use super::{Exit, Output};
 
 /// List the workloads of this node: mode, policies, and whether every packet passes the hooks
 #[derive(clap::Args)]
@@ -24,11 +24,7 @@ pub(super) struct Args {
 
 pub(super) async fn run(args: Args) -> Result<Exit, Failure> {
     let answer = args.socket.client().get("/v1/workloads").await?;
-    match args.output.output {
-        Output::Json => print_json(&answer)?,
-        Output::Table => print(&render(&client::parse::<Vec<WorkloadRow>>(&answer)?))?,
-    }
-    Ok(Exit::Done)
+    show(args.output.output, &answer, |rows: &Vec<WorkloadRow>| render(rows))
 }
 
 const COLUMNS: [Column; 7] = [
