@@ -152,6 +152,7 @@ fn rewire(world: &World, pod: &Pod, host_index: u32, index: u32) -> Result<()> {
             "route add default via 169.254.1.1 dev eth0 onlink".to_owned(),
         ],
     )?;
+    world.rewired(pod)?;
     eventually("the new pair carries packets", PATIENCE, || {
         Ok((pod.connect("192.0.2.10", 443)?.seen == Seen::Connected).then_some(()))
     })

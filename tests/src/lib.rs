@@ -1,17 +1,19 @@
 //! What the end-to-end tests and the demo stand on: a small node and a small internet of network namespaces, the
 //! agent under test started in that node, and applications that dial out of its pods.
 //!
-//! `netns` (one namespace) → `world` (node, pods, internet; made and removed) → `servers` (who answers there) →
-//! `dial` (what an application sees), `raw` (what none should send), `neighbour` (what another program on the same
-//! interface sees), `policy` (what it may) → `agent` (the program under test, by its command line and HTTP only) →
-//! `demo` (the story told with all of it). Each uses those before it. Nothing here links the agent's code: what
-//! these tests know of Egret is what a user can know.
+//! `netns` (one namespace) → `others` (the programs of others: `neighbour` on the same interface, `delivery` of a CNI) →
+//! `world` (node, pods, internet; made and removed) → `servers` (who answers there) → `dial` (what an application
+//! sees), `raw` (what none should send), `policy` (what it may) → `agent` (the program under test, by its command line
+//! and HTTP only) → `demo` (the story told with all of it). Each uses those before it. Nothing here links the agent's
+//! code: what these tests know of Egret is what a user can know.
 
 pub mod agent;
+pub mod delivery;
 pub mod demo;
 pub mod dial;
 pub mod neighbour;
 pub mod netns;
+pub mod others;
 pub mod policy;
 pub mod raw;
 pub mod servers;
@@ -25,7 +27,7 @@ use anyhow::{Result, bail};
 pub use agent::{Agent, Setup};
 pub use dial::{Attempt, Outcome, Seen};
 pub use policy::{enforced, policy};
-pub use world::{Pod, Topology, World};
+pub use world::{Pod, Surroundings, Topology, World};
 
 /// Asks `found` every 20 ms until it is `Some`; fails after `limit` with `what` in the message, and at once when
 /// `found` itself fails.

@@ -1,48 +1,79 @@
-//! The program of another CNI on the same interface: it counts what reaches it and lets everything go on.
-//!
-//! It is two instructions long, written down here, so that it needs no compiler; the kernel itself counts its runs.
+//! The program of another on the same interface: it lets everything go on, and the kernel counts its runs.
 
 use anyhow::{Context, Result};
 use aya::Ebpf;
 use aya::programs::tc::{NlOptions, TcAttachOptions, qdisc_add_clsact};
 use aya::programs::{LinkOrder, SchedClassifier, TcAttachType};
 use aya::sys::{Stats, enable_stats};
-use object::write::{Object, Symbol, SymbolSection};
-use object::{Architecture, BinaryFormat, Endianness, SectionKind, SymbolFlags, SymbolKind, SymbolScope};
 
 use crate::netns::Netns;
+use crate::others::{classifier, load};
 
-/// Its name in the kernel.
+/// The name of the well-behaved one in the kernel.
 pub const NAME: &str = "neighbour";
 
 /// Where it sits on the ingress of an interface.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Seat {
+    /// Before all tcx programs of the moment.
+    First,
     /// Last in the tcx order of the moment.
     Tcx,
     /// A filter of a clsact qdisc, as programs older than tcx do; the kernel runs it after all of tcx.
     Clsact,
 }
 
+/// What it does with a packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Manner {
+    /// The next program is asked.
+    Neighbour,
+    /// The packet goes on, and nobody behind it is asked.
+    Silencer,
+    /// The packet ends.
+    Swallower,
+}
+
+impl Manner {
+    /// The name of such a program in the kernel.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Neighbour => NAME,
+            Self::Silencer => "silencer",
+            Self::Swallower => "swallower",
+        }
+    }
+}
+
 /// A neighbour that runs; it leaves when this goes out of scope.
 #[derive(Debug)]
 pub struct Neighbour {
     program: Ebpf,
+    name: &'static str,
     /// The kernel counts runs for as long as this is open.
     _counting: std::os::fd::OwnedFd,
 }
 
 impl Neighbour {
-    /// Attaches to the ingress of `interface` in `netns`.
+    /// Attaches a well-behaved one to the ingress of `interface` in `netns`.
     ///
     /// # Errors
     /// What the kernel refused.
     pub fn attach(netns: &Netns, interface: &str, seat: Seat) -> Result<Self> {
+        Self::with_manner(netns, interface, seat, Manner::Neighbour)
+    }
+
+    /// Attaches one of any manner to the ingress of `interface` in `netns`.
+    ///
+    /// # Errors
+    /// What the kernel refused.
+    pub fn with_manner(netns: &Netns, interface: &str, seat: Seat, manner: Manner) -> Result<Self> {
         let counting = enable_stats(Stats::RunTime).context("the kernel does not count runs")?;
-        let mut program = Ebpf::load(&object()?)?;
-        classifier(&mut program)?.load()?;
-        netns.run(|| sit(classifier(&mut program)?, interface, seat))??;
-        Ok(Self { program, _counting: counting })
+        let name = manner.name();
+        let mut program = load(name)?;
+        netns.run(|| sit(classifier(&mut program, name)?, interface, seat))??;
+        Ok(Self { program, name, _counting: counting })
     }
 
     /// How many packets have reached it.
@@ -50,8 +81,17 @@ impl Neighbour {
     /// # Errors
     /// What the kernel refused.
     pub fn packets(&self) -> Result<u64> {
-        let program: &SchedClassifier = self.program.program(NAME).context("the one program")?.try_into()?;
+        let program: &SchedClassifier =
+            self.program.program(self.name).context("the one program")?.try_into()?;
         Ok(program.info()?.run_count())
+    }
+
+    /// The number by which the kernel knows it.
+    ///
+    /// # Errors
+    /// What the kernel refused.
+    pub fn id(&mut self) -> Result<u32> {
+        Ok(classifier(&mut self.program, self.name)?.info()?.id())
     }
 }
 
@@ -64,12 +104,9 @@ pub fn order(netns: &Netns, interface: &str) -> Result<Vec<String>> {
     Ok(programs.iter().map(|program| program.name_as_str().unwrap_or_default().to_owned()).collect())
 }
 
-fn classifier(program: &mut Ebpf) -> Result<&mut SchedClassifier> {
-    Ok(program.program_mut(NAME).context("the one program")?.try_into()?)
-}
-
 fn sit(program: &mut SchedClassifier, interface: &str, seat: Seat) -> Result<()> {
     let options = match seat {
+        Seat::First => TcAttachOptions::TcxOrder(LinkOrder::first()),
         Seat::Tcx => TcAttachOptions::TcxOrder(LinkOrder::default()),
         Seat::Clsact => {
             qdisc_add_clsact(interface)?;
@@ -82,26 +119,4 @@ fn sit(program: &mut SchedClassifier, interface: &str, seat: Seat) -> Result<()>
         std::mem::forget(program.take_link(link)?);
     }
     Ok(())
-}
-
-/// `return -1`: TCX_NEXT, and TC_ACT_UNSPEC for clsact.
-const CODE: [u8; 16] = [0xb7, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0x95, 0, 0, 0, 0, 0, 0, 0];
-
-fn object() -> Result<Vec<u8>> {
-    let mut object = Object::new(BinaryFormat::Elf, Architecture::Bpf, Endianness::Little);
-    let text = object.add_section(Vec::new(), b"classifier".to_vec(), SectionKind::Text);
-    let license = object.add_section(Vec::new(), b"license".to_vec(), SectionKind::Data);
-    object.append_section_data(text, &CODE, 8);
-    object.append_section_data(license, b"GPL\0", 1);
-    object.add_symbol(Symbol {
-        name: NAME.as_bytes().to_vec(),
-        value: 0,
-        size: CODE.len() as u64,
-        kind: SymbolKind::Text,
-        scope: SymbolScope::Dynamic,
-        weak: false,
-        section: SymbolSection::Section(text),
-        flags: SymbolFlags::None,
-    });
-    Ok(object.write()?)
 }

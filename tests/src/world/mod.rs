@@ -3,16 +3,18 @@
 //! In: the pods a test wants. Out: a node that forwards, pods tied to it, and an internet that owns **every other
 //! address on earth** and has a DNS server: whatever listens there can be reached from every pod, so a refusal is
 //! always the work of the program under test. Nothing touches the machine's own network. `plan` says what is made,
-//! `sweep` takes it away, also when the process is interrupted, and what dead processes left.
+//! `surroundings` what else is at work there, `sweep` takes it away, also when the process is interrupted, and what dead processes left.
 
 mod plan;
 mod pod;
+mod surroundings;
 mod sweep;
 
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
@@ -21,9 +23,11 @@ use tokio::runtime::Runtime;
 use crate::eventually;
 use crate::netns::{Netns, ip_batch};
 use crate::servers::{self, Unbound, Zone};
+use surroundings::Others;
 
 pub use plan::{NODE, POD_RANGES, Topology};
 pub use pod::Pod;
+pub use surroundings::Surroundings;
 pub use sweep::wait_for_interrupt;
 
 /// The resolver that the agent is told to trust.
@@ -38,6 +42,8 @@ pub const STRANGER: (Ipv4Addr, Ipv6Addr) =
 pub struct World {
     prefix: String,
     topology: Topology,
+    surroundings: Surroundings,
+    others: Others,
     node: Netns,
     internet: Netns,
     pods: Vec<Pod>,
@@ -84,6 +90,8 @@ impl World {
             strange_zone: Zone::default(),
             runtime: Some(runtime),
             topology,
+            surroundings: Surroundings::of_this_test(),
+            others: Others::default(),
             prefix,
         })
     }
@@ -118,7 +126,9 @@ impl World {
             write_resolvers(pod.netns())?;
         }
         namespaces().try_for_each(wait_for_links)?;
-        mount_bpffs()
+        mount_bpffs()?;
+        self.others = Others::of_node(self.surroundings, &self.node, plan::UPLINK)?;
+        self.pods.iter().try_for_each(|pod| self.others.add(self.surroundings, &self.node, pod))
     }
 
     /// Takes the pod's network namespace away, and waits until its interface is gone with it: nothing may keep it alive.
@@ -153,7 +163,16 @@ impl World {
         pod.netns().set(&plan::EVERYWHERE)?;
         ip_batch(Some(&self.node), &plan::host_side(pod.link(), self.topology))?;
         ip_batch(Some(pod.netns()), &plan::pod_side(pod.link(), self.topology))?;
-        wait_for_links(pod.netns())
+        wait_for_links(pod.netns())?;
+        self.others.add(self.surroundings, &self.node, pod)
+    }
+
+    /// Takes it that the pod was tied to the node by a new pair, which nobody told a CNI of.
+    ///
+    /// # Errors
+    /// What the kernel refused.
+    pub fn rewired(&self, pod: &Pod) -> Result<()> {
+        self.others.forget(pod)
     }
 
     fn start_servers(&self) -> Result<()> {
@@ -242,6 +261,12 @@ impl World {
         &self.node
     }
 
+    /// What else is at work there.
+    #[must_use]
+    pub fn surroundings(&self) -> Surroundings {
+        self.surroundings
+    }
+
     /// Where the servers are.
     #[must_use]
     pub fn internet(&self) -> &Netns {
@@ -264,10 +289,14 @@ impl World {
 impl Drop for World {
     fn drop(&mut self) {
         let _busy = sweep::busy();
+        let agreed = self.others.agree();
         if let Some(runtime) = self.runtime.take() {
             runtime.shutdown_timeout(Duration::from_millis(200));
         }
         sweep::remove_world(&self.prefix);
+        if !thread::panicking() {
+            agreed.expect("every program of others sees what was let pass");
+        }
     }
 }
 

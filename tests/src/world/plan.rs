@@ -8,6 +8,8 @@ pub const NODE: (Ipv4Addr, Ipv6Addr) =
 /// The internet on the same link; it answers on every other address as well.
 pub const INTERNET: (Ipv4Addr, Ipv6Addr) =
     (Ipv4Addr::new(203, 0, 113, 2), Ipv6Addr::new(0x2001, 0xdb8, 0xffff, 0, 0, 0, 0, 2));
+/// The node's interface on the same link.
+pub const UPLINK: &str = "internet";
 /// Where pods live.
 pub const POD_RANGES: [&str; 2] = ["10.244.0.0/16", "fd00:244::/64"];
 
