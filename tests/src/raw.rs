@@ -1,12 +1,14 @@
-//! Packets that no honest application sends: UDP with any source address, from a raw socket.
+//! Packets that no honest application sends: UDP and TCP with any source address, from a raw socket.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::os::fd::OwnedFd;
 
 use anyhow::{Context, Result};
 use rustix::net::{AddressFamily, RawProtocol, SendFlags, SocketFlags, SocketType, sendto, socket_with};
 
 use crate::netns::Netns;
 
+const IPPROTO_TCP: u8 = 6;
 const IPPROTO_UDP: u8 = 17;
 /// With this protocol the sender writes the IP header itself, in both families.
 const IPPROTO_RAW: u32 = 255;
@@ -19,49 +21,87 @@ const IPPROTO_RAW: u32 = 255;
 /// # Panics
 /// `from` and `to` are of different families.
 pub fn send_udp_as(netns: &Netns, from: SocketAddr, to: SocketAddr, payload: &[u8]) -> Result<()> {
-    let packet = udp_packet(from, to, payload);
-    let family = if to.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
-    let protocol = RawProtocol::new(IPPROTO_RAW).map(rustix::net::Protocol::from_raw);
-    netns.run(|| -> Result<()> {
-        let socket = socket_with(family, SocketType::RAW, SocketFlags::CLOEXEC, protocol)?;
+    Raw::open(netns)?.send(to, &udp_packet(from, to, payload))
+}
+
+/// A place to send from as anybody, many times.
+#[derive(Debug)]
+pub struct Raw {
+    ipv4: OwnedFd,
+    ipv6: OwnedFd,
+}
+
+impl Raw {
+    /// Inside `netns`.
+    ///
+    /// # Errors
+    /// The kernel gives no raw socket.
+    pub fn open(netns: &Netns) -> Result<Self> {
+        let protocol = RawProtocol::new(IPPROTO_RAW).map(rustix::net::Protocol::from_raw);
+        let open = |family| socket_with(family, SocketType::RAW, SocketFlags::CLOEXEC, protocol);
+        netns.run(|| Ok(Self { ipv4: open(AddressFamily::INET)?, ipv6: open(AddressFamily::INET6)? }))?
+    }
+
+    /// Sends a TCP segment without data, with these flags and numbers.
+    ///
+    /// # Errors
+    /// As [`send_udp_as`].
+    ///
+    /// # Panics
+    /// As [`send_udp_as`].
+    pub fn send_tcp(&self, from: SocketAddr, to: SocketAddr, flags: u8, numbers: [u32; 2]) -> Result<()> {
+        let mut tcp = [from.port().to_be_bytes(), to.port().to_be_bytes()].concat();
+        tcp.extend(numbers.map(u32::to_be_bytes).concat());
+        tcp.extend([5 << 4, flags, 0xff, 0xff, 0, 0, 0, 0]);
+        self.send(to, &packet(from, to, IPPROTO_TCP, tcp, 16))
+    }
+
+    fn send(&self, to: SocketAddr, packet: &[u8]) -> Result<()> {
+        let socket = if to.is_ipv4() { &self.ipv4 } else { &self.ipv6 };
         let address = SocketAddr::new(to.ip(), 0);
-        sendto(&socket, &packet, SendFlags::empty(), &address).context("cannot send a raw packet")?;
+        sendto(socket, packet, SendFlags::empty(), &address).context("cannot send a raw packet")?;
         Ok(())
-    })?
+    }
 }
 
 fn udp_packet(from: SocketAddr, to: SocketAddr, payload: &[u8]) -> Vec<u8> {
     let length = u16::try_from(8 + payload.len()).expect("a test's payload is short");
     let mut udp = [from.port().to_be_bytes(), to.port().to_be_bytes(), length.to_be_bytes(), [0, 0]].concat();
     udp.extend_from_slice(payload);
+    packet(from, to, IPPROTO_UDP, udp, 6)
+}
+
+/// `transport`, whose checksum is at `check`, behind its IP header.
+fn packet(from: SocketAddr, to: SocketAddr, protocol: u8, mut transport: Vec<u8>, check: usize) -> Vec<u8> {
+    let length = u16::try_from(transport.len()).expect("a test's payload is short");
     let (header, pseudo) = match (from.ip(), to.ip()) {
         (IpAddr::V4(from), IpAddr::V4(to)) => {
-            (header4(from, to, length), [from.octets(), to.octets()].concat())
+            (header4(from, to, protocol, length), [from.octets(), to.octets()].concat())
         }
         (IpAddr::V6(from), IpAddr::V6(to)) => {
-            (header6(from, to, length), [from.octets(), to.octets()].concat())
+            (header6(from, to, protocol, length), [from.octets(), to.octets()].concat())
         }
         _ => panic!("{from} and {to} are of different families"),
     };
-    let sum = checksum(&[pseudo.as_slice(), &[0, IPPROTO_UDP], &length.to_be_bytes(), &udp].concat());
-    udp[6..8].copy_from_slice(&sum.to_be_bytes());
-    [header, udp].concat()
+    let sum = checksum(&[pseudo.as_slice(), &[0, protocol], &length.to_be_bytes(), &transport].concat());
+    transport[check..check + 2].copy_from_slice(&sum.to_be_bytes());
+    [header, transport].concat()
 }
 
 /// The kernel fills in the checksum.
-fn header4(from: Ipv4Addr, to: Ipv4Addr, payload: u16) -> Vec<u8> {
+fn header4(from: Ipv4Addr, to: Ipv4Addr, protocol: u8, payload: u16) -> Vec<u8> {
     let mut header = vec![0x45, 0];
     header.extend((20 + payload).to_be_bytes());
-    header.extend([0, 1, 0, 0, 64, IPPROTO_UDP, 0, 0]);
+    header.extend([0, 1, 0, 0, 64, protocol, 0, 0]);
     header.extend(from.octets());
     header.extend(to.octets());
     header
 }
 
-fn header6(from: Ipv6Addr, to: Ipv6Addr, payload: u16) -> Vec<u8> {
+fn header6(from: Ipv6Addr, to: Ipv6Addr, protocol: u8, payload: u16) -> Vec<u8> {
     let mut header = vec![0x60, 0, 0, 0];
     header.extend(payload.to_be_bytes());
-    header.extend([IPPROTO_UDP, 64]);
+    header.extend([protocol, 64]);
     header.extend(from.octets());
     header.extend(to.octets());
     header

@@ -158,4 +158,6 @@ counters! {
     QueriesFull = 16, "map_full_queries";
     /// DNS answers that passed unlearned because the ring or the table of held packets was full.
     AnswersFull = 17, "map_full_answers";
+    /// Packets of connections that a change of policy ended, turned into resets for both ends.
+    Cut = 18, "connections_cut";
 }

@@ -1,4 +1,4 @@
-//! The flow cache of a workload.
+//! The flows of a workload: those it began, and those that others began.
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
@@ -63,7 +63,7 @@ pub struct Flow6Key {
     pub protocol: u32,
 }
 
-/// What is remembered of a flow that was let pass.
+/// What is remembered of a flow that the workload began and that was let pass.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, IntoBytes, FromBytes, Immutable, KnownLayout)]
 #[repr(C)]
 pub struct Flow {
@@ -77,35 +77,42 @@ pub struct Flow {
     pub observed: Said,
     /// The class that the admitting rule allows; [`Class::NONE`] where the default or an address class did.
     pub class: Class,
-    /// Who began it: a [`Direction`].
-    pub direction: u8,
     /// Applied [`action_reason`].
     pub applied_why: u8,
     /// Observed [`action_reason`].
     pub observed_why: u8,
     /// Zero.
-    pub zero: u8,
+    pub zero: [u8; 2],
     /// Packets the workload sent.
     pub packets: u64,
     /// Bytes the workload sent, link header included.
     pub bytes: u64,
 }
 
-/// Who began a flow.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u8)]
-pub enum Direction {
-    /// The workload.
-    Out = 0,
-    /// Somebody else; then what the workload sends is a reply, and no egress policy may break it.
-    In = 1,
+/// Value of CALLS: somebody began a flow toward the workload, and has not proven yet to be where it says.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, IntoBytes, FromBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct Call {
+    /// When the workload may no longer answer.
+    pub until: Tick,
+    /// TCP: the sequence number that follows the caller's SYN.
+    pub caller: u32,
+    /// TCP: the sequence number that follows the workload's SYN, where `answered`.
+    pub workload: u32,
+    /// TCP, 1: the workload sent its SYN.
+    pub answered: u32,
 }
+
+/// Value of INBOUND: a TCP connection that somebody else began and the workload's kernel established.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, IntoBytes, FromBytes, Immutable, KnownLayout)]
+#[repr(transparent)]
+pub struct Inbound(pub u32);
 
 /// Action and reason in one byte, the same on both sides. The numbers are part of the ABI.
 pub mod action_reason {
     /// Set: deny.
     pub const DENY: u8 = 0x80;
-    /// A flow that was allowed before.
+    /// A flow that was there before its workload was covered, or that a change of policy was told to spare.
     pub const ESTABLISHED: u8 = 1;
     /// An answer to a connection from outside.
     pub const REPLY: u8 = 2;

@@ -105,16 +105,32 @@ impl Tick {
 }
 
 /// The one word of a workload: its epoch and its ruleset, in one aligned 8-byte value so that no program ever sees
-/// the rules of one policy under the epoch of another.
+/// the rules of one policy under the epoch of another. The ruleset's highest bit says that the workload is being armed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, IntoBytes, FromBytes, Immutable, KnownLayout)]
 #[repr(transparent)]
 pub struct Generation(pub u64);
 
 impl Generation {
+    const ARMING: u64 = 1 << 31;
+
     /// The word of `epoch` and `ruleset`.
     #[must_use]
     pub const fn new(epoch: Epoch, ruleset: RulesetId) -> Self {
         Self((epoch.0 as u64) << 32 | ruleset.0 as u64)
+    }
+
+    /// The same while the workload is armed: nothing that can be read is denied, and flows that are known go on as they
+    /// are, for they are of the epoch to come.
+    #[must_use]
+    pub const fn arming(self) -> Self {
+        Self(self.0 | Self::ARMING)
+    }
+
+    /// Whether the workload is being armed.
+    #[must_use]
+    #[inline(always)]
+    pub const fn is_arming(self) -> bool {
+        self.0 & Self::ARMING != 0
     }
 
     /// The epoch.
@@ -128,6 +144,6 @@ impl Generation {
     #[must_use]
     #[inline(always)]
     pub const fn ruleset(self) -> RulesetId {
-        RulesetId(self.0 as u32)
+        RulesetId((self.0 & (Self::ARMING - 1)) as u32)
     }
 }

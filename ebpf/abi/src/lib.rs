@@ -11,7 +11,7 @@ mod ids;
 mod rule;
 
 pub use event::{ANSWER_MAX, AnswerHead, Counter, Event, Held, Query, QueryKey};
-pub use flow::{Direction, Flow, Flow4Key, Flow6Key, Ports, action_reason};
+pub use flow::{Call, Flow, Flow4Key, Flow6Key, Inbound, Ports, action_reason};
 pub use ids::{Class, Epoch, Generation, RuleId, RulesetId, Tick, WorkloadIndex};
 pub use rule::{Address, Binding, Dest, DestKey, Kind, OwnKey, RuleKey, RuleValue, Ruleset, Said, Slot};
 
@@ -24,8 +24,12 @@ pub const WORKLOADS_MAX: u32 = 4096;
 pub const IFACES_MAX: u32 = 65_536;
 /// Rulesets in force or on their way out at one time; 0 is never used.
 pub const RULESETS_MAX: u32 = 8192;
-/// Entries of one workload's FLOWS map, each family, when it is not sized otherwise.
+/// Flows that one workload began, each family, when it is not sized otherwise.
 pub const FLOWS_PER_WORKLOAD: u32 = 4096;
+/// Established TCP connections that others began toward one workload, each family.
+pub const INBOUND_PER_WORKLOAD: u32 = 4096;
+/// Flows that others began toward one workload and that are not established, both families together.
+pub const CALLS_PER_WORKLOAD: u32 = 1024;
 /// Entries of one workload's QUERIES map: look-ups on their way at one time.
 pub const QUERIES_PER_WORKLOAD: u32 = 1024;
 /// Names and addresses bound on the node at one time.
@@ -64,6 +68,8 @@ pub struct Config {
     pub refusals: u32,
     /// Events of first packets that one workload may cause per second.
     pub events: u32,
+    /// 1: flows under way go on where a change of policy denies them.
+    pub keep: u32,
 }
 
 /// Token buckets of one workload; filled by time, emptied by use.

@@ -1,9 +1,8 @@
 //! What a workload is sent: connections that others begin, and the answers of its resolvers.
 
-use egret_abi::{
-    Address, Counter, Direction, Flow, OwnKey, QueryKey, Tick, WorkloadIndex, action_reason as why,
-};
+use egret_abi::{Address, Counter, OwnKey, QueryKey, WorkloadIndex};
 
+use crate::inbound::{self, InboundKey};
 use crate::parse::{self, DNS, FlowKey, Packet, Parsed, TCP, UDP};
 use crate::{Tables, question};
 
@@ -67,14 +66,19 @@ pub fn to_pod<T: Tables, P: Packet>(
     ethertype: u16,
 ) -> Ingress {
     match ethertype {
-        parse::IPV4 => look(tables, workload, parse::ipv4(packet)),
-        parse::IPV6 => look(tables, workload, parse::ipv6(packet)),
+        parse::IPV4 => look(tables, packet, workload, parse::ipv4(packet)),
+        parse::IPV6 => look(tables, packet, workload, parse::ipv6(packet)),
         _ => Ingress::Pass,
     }
 }
 
 #[inline(always)]
-fn look<T: Tables, K: FlowKey>(tables: &T, workload: WorkloadIndex, parsed: Parsed<K>) -> Ingress {
+fn look<T: Tables, P: Packet, K: InboundKey>(
+    tables: &T,
+    packet: &P,
+    workload: WorkloadIndex,
+    parsed: Parsed<K>,
+) -> Ingress {
     let Parsed::Flow(headers) = parsed else { return Ingress::Pass };
     let protocol = headers.key.protocol();
     if protocol == TCP && !headers.begins_connection() {
@@ -88,7 +92,7 @@ fn look<T: Tables, K: FlowKey>(tables: &T, workload: WorkloadIndex, parsed: Pars
         return Ingress::Answer(Exchange::of(workload, &key, headers.transport as u32));
     }
     if headers.request {
-        note_incoming(tables, workload, &key);
+        inbound::note(tables, packet, workload, &headers, &key);
     }
     Ingress::Pass
 }
@@ -106,30 +110,4 @@ pub fn is_asked_for<T: Tables, P: Packet>(tables: &T, packet: &P, exchange: &Exc
         tables.count(Counter::AnswersUnasked);
     }
     asked
-}
-
-/// Somebody else begins a flow: what the workload sends back must pass, whatever its policy.
-#[inline(always)]
-fn note_incoming<T: Tables, K: FlowKey>(tables: &T, workload: WorkloadIndex, key: &K) {
-    let until = if key.protocol() == TCP { Tick::NEVER } else { tables.now().plus(tables.config().idle) };
-    let known = key.with_flow(tables, workload, |flow| {
-        if flow.direction == Direction::In as u8 {
-            flow.until = until;
-        }
-    });
-    // A multicast group or somebody else's address is none that the workload may answer from: a flow of it would let
-    // it speak as a resolver, because what hits a flow is not asked for its source again.
-    if known.is_some() || !tables.owns(&OwnKey { workload, address: key.local() }) {
-        return;
-    }
-    let flow = Flow {
-        until,
-        direction: Direction::In as u8,
-        applied_why: why::REPLY,
-        observed_why: why::REPLY,
-        ..Flow::default()
-    };
-    if !key.remember(tables, workload, &flow) {
-        tables.count(Counter::FlowsFull);
-    }
 }

@@ -8,6 +8,7 @@
 
 pub mod budget;
 pub mod egress;
+pub mod inbound;
 pub mod ingress;
 pub mod parse;
 pub mod question;

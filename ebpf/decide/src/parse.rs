@@ -29,6 +29,7 @@ pub const DNS: [u8; 2] = 53u16.to_be_bytes();
 const FIN_SYN_RST_ACK: u8 = 0x17;
 const SYN: u8 = 0x02;
 const RST: u8 = 0x04;
+const ACK: u8 = 0x10;
 
 /// Bytes of [`Packet::window`]; a power of two.
 pub const WINDOW: usize = 512;
@@ -178,6 +179,12 @@ impl<K: FlowKey> Headers<K> {
 #[inline(always)]
 pub fn begins_connection(flags: u8) -> bool {
     flags & FIN_SYN_RST_ACK == SYN
+}
+
+/// Whether TCP's `flags` answer the begin of a connection.
+#[inline(always)]
+pub fn answers_connection(flags: u8) -> bool {
+    flags & FIN_SYN_RST_ACK == SYN | ACK
 }
 
 /// Whether TCP's `flags` end a connection at once.

@@ -51,6 +51,55 @@ pub fn reset6<P: Packet>(packet: &P, transport: usize, out: &mut [u8; RESET6]) -
     Some(())
 }
 
+/// The reset that ends a connection for its other end: the segment goes on as one, with nothing of it but its ends and
+/// numbers. None behind IP options, where a checksum that the sender left to the device would be put elsewhere.
+#[inline(always)]
+pub fn cut4<P: Packet>(packet: &P, transport: usize, out: &mut [u8; RESET4]) -> Option<()> {
+    if transport != LINK + 20 {
+        return None;
+    }
+    let ip = packet.read::<20>(LINK)?;
+    out[..LINK].copy_from_slice(&packet.read::<LINK>(0)?);
+    header4(out, &ip, TCP, 20 + 20);
+    out[26..34].copy_from_slice(&ip[12..20]);
+    let pseudo = sum_from(&out[26..34], 0) + TCP as u32 + 20;
+    out[34..].copy_from_slice(&onward(&packet.read::<20>(transport)?, pseudo));
+    Some(())
+}
+
+/// The same over IPv6; none behind extension headers.
+#[inline(always)]
+pub fn cut6<P: Packet>(packet: &P, transport: usize, out: &mut [u8; RESET6]) -> Option<()> {
+    if transport != LINK + 40 {
+        return None;
+    }
+    let ip = packet.read::<40>(LINK)?;
+    out[..LINK].copy_from_slice(&packet.read::<LINK>(0)?);
+    header6(out, &ip, TCP, 20);
+    out[22..54].copy_from_slice(&ip[8..40]);
+    let pseudo = sum_from(&out[22..54], 0) + TCP as u32 + 20;
+    out[54..].copy_from_slice(&onward(&packet.read::<20>(transport)?, pseudo));
+    Some(())
+}
+
+/// The reset in the direction of the segment `h`. Its sequence is what the other end waits for, where nothing is on the
+/// way. Whether the device was left to complete the checksum is not known here, so it is right either way: the sum of
+/// the pseudo header, which is what a device wants to find, and a window, which no reset uses, that makes the sum of all
+/// come out even so.
+#[inline(always)]
+fn onward(h: &[u8; 20], pseudo: u32) -> [u8; 20] {
+    let mut out = [0; 20];
+    out[..12].copy_from_slice(&h[..12]);
+    out[12] = 5 << 4;
+    out[13] = RST | (h[13] & ACK);
+    let [a, b] = fold(pseudo);
+    out[16] = !a;
+    out[17] = !b;
+    let window = fold(sum_from(&out, pseudo));
+    out[14..16].copy_from_slice(&window);
+    out
+}
+
 /// The ICMP error (destination unreachable, port) that refuses a UDP datagram; none for one with IP options.
 #[inline(always)]
 pub fn unreachable4<P: Packet>(packet: &P, out: &mut [u8; UNREACHABLE4]) -> Option<()> {

@@ -1,8 +1,8 @@
 //! The maps, as the logic sees them.
 
 use egret_abi::{
-    Binding, Budget, Config, Counter, Dest, DestKey, Event, Flow, Flow4Key, Flow6Key, Generation, OwnKey,
-    Query, QueryKey, RuleKey, RuleValue, Ruleset, RulesetId, Tick, WorkloadIndex,
+    Binding, Budget, Call, Config, Counter, Dest, DestKey, Event, Flow, Flow4Key, Flow6Key, Generation,
+    Inbound, OwnKey, Query, QueryKey, RuleKey, RuleValue, Ruleset, RulesetId, Tick, WorkloadIndex,
 };
 
 use crate::egress::Findings;
@@ -47,6 +47,37 @@ pub trait Tables {
     fn remember_flow4(&self, workload: WorkloadIndex, key: &Flow4Key, flow: &Flow) -> bool;
     /// Remembers an IPv6 flow.
     fn remember_flow6(&self, workload: WorkloadIndex, key: &Flow6Key, flow: &Flow) -> bool;
+    /// Forgets an IPv4 flow.
+    fn forget_flow4(&self, workload: WorkloadIndex, key: &Flow4Key);
+    /// Forgets an IPv6 flow.
+    fn forget_flow6(&self, workload: WorkloadIndex, key: &Flow6Key);
+    /// Runs `f` on an established IPv4 connection that somebody else began.
+    fn with_inbound4<R>(
+        &self,
+        workload: WorkloadIndex,
+        key: &Flow4Key,
+        f: impl FnOnce(&mut Inbound) -> R,
+    ) -> Option<R>;
+    /// Runs `f` on an established IPv6 connection that somebody else began.
+    fn with_inbound6<R>(
+        &self,
+        workload: WorkloadIndex,
+        key: &Flow6Key,
+        f: impl FnOnce(&mut Inbound) -> R,
+    ) -> Option<R>;
+    /// Remembers an established IPv4 connection that somebody else began.
+    fn remember_inbound4(&self, workload: WorkloadIndex, key: &Flow4Key, inbound: &Inbound) -> bool;
+    /// Remembers an established IPv6 connection that somebody else began.
+    fn remember_inbound6(&self, workload: WorkloadIndex, key: &Flow6Key, inbound: &Inbound) -> bool;
+    /// Runs `f` on a flow that somebody else began; IPv4 addresses are mapped.
+    fn with_call<R>(
+        &self,
+        workload: WorkloadIndex,
+        key: &Flow6Key,
+        f: impl FnOnce(&mut Call) -> R,
+    ) -> Option<R>;
+    /// Remembers a flow that somebody else began.
+    fn remember_call(&self, workload: WorkloadIndex, key: &Flow6Key, call: &Call) -> bool;
     /// Remembers a DNS query on its way.
     fn remember_query(&self, workload: WorkloadIndex, key: &QueryKey, query: &Query) -> bool;
     /// Takes a DNS query out.

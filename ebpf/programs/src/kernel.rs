@@ -5,8 +5,8 @@ use aya_ebpf::{
     helpers::{bpf_ktime_get_coarse_ns, bpf_ktime_get_ns},
 };
 use egret_abi::{
-    Binding, Budget, Config, Counter, Dest, DestKey, Event, Flow, Flow4Key, Flow6Key, Generation, OwnKey,
-    Query, QueryKey, RuleKey, RuleValue, Ruleset, RulesetId, Tick, WorkloadIndex,
+    Binding, Budget, Call, Config, Counter, Dest, DestKey, Event, Flow, Flow4Key, Flow6Key, Generation,
+    Inbound, OwnKey, Query, QueryKey, RuleKey, RuleValue, Ruleset, RulesetId, Tick, WorkloadIndex,
 };
 use egret_decide::{Tables, egress::Findings};
 
@@ -16,17 +16,22 @@ use crate::maps;
 pub struct Kernel;
 
 macro_rules! flows {
-    ($map:ident, $key:ty, $with:ident, $remember:ident) => {
+    ($map:ident, $key:ty, $value:ty, $with:ident, $remember:ident) => {
         #[inline(always)]
-        fn $with<R>(&self, workload: WorkloadIndex, key: &$key, f: impl FnOnce(&mut Flow) -> R) -> Option<R> {
-            let flow = maps::$map.get_value_ptr_mut(workload.0, key)?;
+        fn $with<R>(
+            &self,
+            workload: WorkloadIndex,
+            key: &$key,
+            f: impl FnOnce(&mut $value) -> R,
+        ) -> Option<R> {
+            let value = maps::$map.get_value_ptr_mut(workload.0, key)?;
             // SAFETY: a map value of this type; other CPUs may write it too, and a lost count is all that can happen.
-            Some(f(unsafe { &mut *flow }))
+            Some(f(unsafe { &mut *value }))
         }
 
         #[inline(always)]
-        fn $remember(&self, workload: WorkloadIndex, key: &$key, flow: &Flow) -> bool {
-            maps::$map.get(workload.0).is_some_and(|flows| flows.insert(key, flow, 0).is_ok())
+        fn $remember(&self, workload: WorkloadIndex, key: &$key, value: &$value) -> bool {
+            maps::$map.get(workload.0).is_some_and(|map| map.insert(key, value, 0).is_ok())
         }
     };
 }
@@ -86,8 +91,21 @@ impl Tables for Kernel {
         maps::RULES.get(&Key::new(RuleKey::ALL_BITS, *key)).copied()
     }
 
-    flows!(FLOWS4, Flow4Key, with_flow4, remember_flow4);
-    flows!(FLOWS6, Flow6Key, with_flow6, remember_flow6);
+    flows!(FLOWS4, Flow4Key, Flow, with_flow4, remember_flow4);
+    flows!(FLOWS6, Flow6Key, Flow, with_flow6, remember_flow6);
+    flows!(INBOUND4, Flow4Key, Inbound, with_inbound4, remember_inbound4);
+    flows!(INBOUND6, Flow6Key, Inbound, with_inbound6, remember_inbound6);
+    flows!(CALLS, Flow6Key, Call, with_call, remember_call);
+
+    #[inline(always)]
+    fn forget_flow4(&self, workload: WorkloadIndex, key: &Flow4Key) {
+        let _ = maps::FLOWS4.get(workload.0).map(|flows| flows.remove(key));
+    }
+
+    #[inline(always)]
+    fn forget_flow6(&self, workload: WorkloadIndex, key: &Flow6Key) {
+        let _ = maps::FLOWS6.get(workload.0).map(|flows| flows.remove(key));
+    }
 
     #[inline(always)]
     fn remember_query(&self, workload: WorkloadIndex, key: &QueryKey, query: &Query) -> bool {

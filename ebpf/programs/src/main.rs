@@ -1,9 +1,9 @@
 //! The hooks and the steps behind them. Each finds its workload and does what `egret-decide` says.
 //!
 //! `from_pod`: tcx ingress on the host side of a workload's interface pair. `to_pod`: the shared half of the doors,
-//! which are tcx ingress on the workload's own device. `judge4`, `judge6`, `query`, `reset`, `unreachable`, `answer`:
-//! steps behind them, called through STEPS. `hold_answer`: called through HOLD while the agent lives. `gate_in`,
-//! `gate_out`: ingress and egress of the agent's TAP device.
+//! which are tcx ingress on the workload's own device. `judge4`, `judge6`, `query`, `reset`, `unreachable`, `answer`,
+//! `cut4`, `cut6`: steps behind them, called through STEPS. `hold_answer`: called through HOLD while the agent lives.
+//! `gate_in`, `gate_out`: ingress and egress of the agent's TAP device.
 #![no_std]
 #![no_main]
 
@@ -17,8 +17,9 @@ mod steps;
 use aya_ebpf::{macros::classifier, programs::TcContext};
 use egret_abi::{Counter, Flow4Key, Flow6Key, IFACES_MAX, WorkloadIndex};
 use egret_decide::{
-    Egress, Exchange, FlowKey, Ingress, Tables,
+    Egress, Exchange, Ingress, Tables,
     egress::{self, Glance, Pending, Verdict},
+    inbound::InboundKey,
     ingress,
 };
 
@@ -52,12 +53,15 @@ pub fn judge6(ctx: TcContext) -> i32 {
 }
 
 #[inline(always)]
-fn judge<K: FlowKey + 'static>(ctx: &TcContext) -> i32 {
+fn judge<K: InboundKey + 'static>(ctx: &TcContext) -> i32 {
     let Some(pending) = steps::handed::<Pending<K>>() else { return DROP };
     match egress::judge(&Kernel, &Frame(ctx), pending) {
         Verdict::Act(Egress::Pass) => return NEXT,
         Verdict::Act(Egress::Drop) => {}
         Verdict::Act(Egress::Reset { transport }) => steps::go(ctx, Step::Reset, transport),
+        Verdict::Act(Egress::Cut { transport }) => {
+            steps::go(ctx, if K::V6 { Step::Cut6 } else { Step::Cut4 }, transport);
+        }
         Verdict::Act(Egress::Unreachable { transport }) => steps::go(ctx, Step::Unreachable, transport),
         Verdict::Query(exchange) => steps::go(ctx, Step::Query, exchange),
     }
@@ -75,6 +79,16 @@ pub fn query(ctx: TcContext) -> i32 {
 #[classifier]
 pub fn reset(ctx: TcContext) -> i32 {
     refuse::reset(&ctx)
+}
+
+#[classifier]
+pub fn cut4(ctx: TcContext) -> i32 {
+    refuse::cut4(&ctx)
+}
+
+#[classifier]
+pub fn cut6(ctx: TcContext) -> i32 {
+    refuse::cut6(&ctx)
 }
 
 #[classifier]

@@ -6,9 +6,10 @@ use aya_ebpf::{
     macros::btf_map,
 };
 use egret_abi::{
-    BINDINGS_MAX, Binding, Budget, Config, Counter, DEST_MAX, Dest, DestKey, Event, FLOWS_PER_WORKLOAD, Flow,
-    Flow4Key, Flow6Key, Generation, HELD_MAX, Held, IFACES_MAX, OWN_MAX, OwnKey, QUERIES_PER_WORKLOAD, Query,
-    QueryKey, RULES_MAX, RULESETS_MAX, RuleKey, RuleValue, Ruleset, WORKLOADS_MAX,
+    BINDINGS_MAX, Binding, Budget, CALLS_PER_WORKLOAD, Call, Config, Counter, DEST_MAX, Dest, DestKey, Event,
+    FLOWS_PER_WORKLOAD, Flow, Flow4Key, Flow6Key, Generation, HELD_MAX, Held, IFACES_MAX,
+    INBOUND_PER_WORKLOAD, Inbound, OWN_MAX, OwnKey, QUERIES_PER_WORKLOAD, Query, QueryKey, RULES_MAX,
+    RULESETS_MAX, RuleKey, RuleValue, Ruleset, WORKLOADS_MAX,
 };
 
 /// `BPF_F_NO_PREALLOC`: memory by use, not by capacity.
@@ -17,6 +18,8 @@ const BY_USE: usize = 1;
 const RING: usize = 1 << 22;
 
 type Flows<K> = LruHashMap<K, Flow, { FLOWS_PER_WORKLOAD as usize }>;
+type Connections<K> = LruHashMap<K, Inbound, { INBOUND_PER_WORKLOAD as usize }>;
+type Calls = LruHashMap<Flow6Key, Call, { CALLS_PER_WORKLOAD as usize }>;
 type Queries = LruHashMap<QueryKey, Query, { QUERIES_PER_WORKLOAD as usize }>;
 
 /// Interface index to workload. Agent. Indexes beyond it are in IFACES_FAR.
@@ -49,12 +52,22 @@ pub static DEST: LpmTrie<DestKey, Dest, { DEST_MAX as usize }, BY_USE> = LpmTrie
 /// Ruleset, class, protocol and port to what rules say, longest match. Agent; full: the policy is not put in force.
 #[btf_map]
 pub static RULES: LpmTrie<RuleKey, RuleValue, { RULES_MAX as usize }, BY_USE> = LpmTrie::new();
-/// Flows of one workload, IPv4. Programs; full: its least recently used flow goes.
+/// Flows that one workload began, IPv4. Programs; full: its least recently used flow goes.
 #[btf_map]
 pub static FLOWS4: ArrayOfMaps<Flows<Flow4Key>, { WORKLOADS_MAX as usize }> = ArrayOfMaps::new();
-/// Flows of one workload, IPv6.
+/// Flows that one workload began, IPv6.
 #[btf_map]
 pub static FLOWS6: ArrayOfMaps<Flows<Flow6Key>, { WORKLOADS_MAX as usize }> = ArrayOfMaps::new();
+/// Established TCP connections that others began toward one workload, IPv4. Programs; full: the least recently used
+/// goes, and what the workload then sends on it is judged as if it had begun it.
+#[btf_map]
+pub static INBOUND4: ArrayOfMaps<Connections<Flow4Key>, { WORKLOADS_MAX as usize }> = ArrayOfMaps::new();
+/// The same, IPv6.
+#[btf_map]
+pub static INBOUND6: ArrayOfMaps<Connections<Flow6Key>, { WORKLOADS_MAX as usize }> = ArrayOfMaps::new();
+/// Flows that others began toward one workload, and that prove nothing. Programs; full: the oldest goes.
+#[btf_map]
+pub static CALLS: ArrayOfMaps<Calls, { WORKLOADS_MAX as usize }> = ArrayOfMaps::new();
 /// Look-ups of one workload on their way. Programs; full: its oldest goes, and that answer passes unlearned.
 #[btf_map]
 pub static QUERIES: ArrayOfMaps<Queries, { WORKLOADS_MAX as usize }> = ArrayOfMaps::new();
@@ -71,7 +84,7 @@ pub static BUDGETS: Array<Budget, { WORKLOADS_MAX as usize }> = Array::new();
 #[btf_map]
 pub static COUNTERS: PerCpuArray<u64, { Counter::ALL.len() }> = PerCpuArray::new();
 /// Bytes of SCRATCH.
-pub const SCRATCH_SIZE: usize = 128;
+pub const SCRATCH_SIZE: usize = 160;
 /// What one step hands to the next; see [`crate::steps`]. Pinned as STEPS is, for a hook of one agent may call a step
 /// of the next: so what is handed over is part of the ABI, though it is no type of `egret_abi`.
 #[btf_map]
@@ -96,7 +109,7 @@ pub static ANSWERS: RingBuf<u8, RING> = RingBuf::new();
 pub static TO_POD: ProgramArray<1> = ProgramArray::new();
 /// The steps of a judgement, by [`crate::steps::Step`].
 #[btf_map]
-pub static STEPS: ProgramArray<6> = ProgramArray::new();
+pub static STEPS: ProgramArray<8> = ProgramArray::new();
 /// The hold: not pinned, so that the agent's death empties it and packets go the kernel's way.
 #[btf_map]
 pub static HOLD: ProgramArray<1> = ProgramArray::new();

@@ -23,6 +23,10 @@ pub enum Step {
     Unreachable = 4,
     /// Finds the question of a DNS answer.
     Answer = 5,
+    /// Ends an IPv4 connection for both ends.
+    Cut4 = 6,
+    /// Ends an IPv6 connection for both ends.
+    Cut6 = 7,
 }
 
 /// Hands `value` to `step`. Comes back only where the step is not there.
@@ -41,6 +45,16 @@ pub fn go<V: Copy>(ctx: &TcContext, step: Step, value: V) {
 pub fn handed<V: Copy>() -> Option<&'static V> {
     // SAFETY: the step before wrote a V there; all of its bytes are numbers.
     maps::SCRATCH.get_ptr(0).map(|scratch| unsafe { &*scratch.cast::<V>() })
+}
+
+/// Zeroed memory for two frames, in the place of what the step before handed over: the stack has no room for them.
+#[inline(always)]
+pub fn memory<const N: usize>() -> Option<&'static mut [[u8; N]; 2]> {
+    const { assert!(2 * N <= maps::SCRATCH_SIZE) };
+    // SAFETY: this CPU's own memory, large enough; the step is done with what it was handed.
+    let memory = unsafe { &mut *maps::SCRATCH.get_ptr_mut(0)?.cast::<[[u8; N]; 2]>() };
+    *memory = [[0; N]; 2];
+    Some(memory)
 }
 
 /// `value`, by way of a map.

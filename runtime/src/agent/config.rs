@@ -47,8 +47,21 @@ pub struct Config {
     pub node_ranges: Vec<IpNet>,
     /// How long the address of a name is good for at least.
     pub min_ttl: Duration,
+    /// What becomes of flows under way that a change of policy denies.
+    pub on_tighten: OnTighten,
     /// Whether enforcement ends with the agent.
     pub detach_on_exit: bool,
+}
+
+/// What becomes of flows under way that a change of policy denies.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum OnTighten {
+    /// Both ends are cut
+    #[default]
+    Cut,
+    /// They go on until they end
+    Keep,
 }
 
 /// What one source of configuration says. As flags these are the words below with dashes, in a file in camelCase.
@@ -84,6 +97,9 @@ pub struct Settings {
     /// How long the address of a name is good for at least [default: 30]
     #[arg(long = "min-ttl", value_name = "SECONDS")]
     pub min_ttl: Option<u32>,
+    /// Flows under way that a change of policy denies: cut them at both ends, or keep them [default: cut]
+    #[arg(long, value_name = "HOW")]
+    pub on_tighten: Option<OnTighten>,
     /// Take the programs away when told to end; without it they go on enforcing
     #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL")]
     pub detach_on_exit: Option<bool>,
@@ -154,6 +170,7 @@ impl Config {
             cluster_ranges: settings.cluster_ranges.unwrap_or_else(default_cluster),
             node_ranges: settings.node_ranges.unwrap_or_default(),
             min_ttl: Duration::from_secs(min_ttl.into()),
+            on_tighten: settings.on_tighten.unwrap_or_default(),
             detach_on_exit: settings.detach_on_exit.unwrap_or(false),
         })
     }
@@ -177,6 +194,7 @@ impl Settings {
             cluster_ranges: keys.take("clusterRanges"),
             node_ranges: keys.take("nodeRanges"),
             min_ttl: keys.take("minTTL"),
+            on_tighten: keys.take("onTighten"),
             detach_on_exit: keys.take("detachOnExit"),
         };
         (settings, keys.finish())
@@ -195,6 +213,7 @@ impl Settings {
             cluster_ranges: self.cluster_ranges.or(below.cluster_ranges),
             node_ranges: self.node_ranges.or(below.node_ranges),
             min_ttl: self.min_ttl.or(below.min_ttl),
+            on_tighten: self.on_tighten.or(below.on_tighten),
             detach_on_exit: self.detach_on_exit.or(below.detach_on_exit),
         }
     }
@@ -275,7 +294,8 @@ mod tests {
         assert_eq!(config.bpffs, PathBuf::from("/sys/fs/bpf/egret"));
         assert_eq!(config.min_ttl, Duration::from_secs(30));
         assert_eq!(config.cluster_ranges.len(), DEFAULT_CLUSTER.len(), "every default range parses");
-        assert_eq!((config.api, config.detach_on_exit), (None, false));
+        assert_eq!((config.api, config.on_tighten), (None, OnTighten::Cut));
+        assert!(!config.detach_on_exit);
     }
 
     #[test]
@@ -291,6 +311,7 @@ bpffs: /tmp/bpf
 clusterRanges: [10.8.0.0/16]
 nodeRanges: [192.0.2.0/24]
 minTTL: 5
+onTighten: keep
 detachOnExit: true
 ";
         let flags = Settings {
@@ -310,6 +331,7 @@ detachOnExit: true
             cluster_ranges: vec!["10.8.0.0/16".parse().expect("CIDR")],
             node_ranges: vec!["192.0.2.0/24".parse().expect("CIDR")],
             min_ttl: Duration::from_secs(5),
+            on_tighten: OnTighten::Keep,
             detach_on_exit: false,
         };
         assert_eq!(config, expected);

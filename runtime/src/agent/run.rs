@@ -6,11 +6,15 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use anyhow::Context;
-use egret_abi::{Config as Shared, FLOWS_PER_WORKLOAD, QUERIES_PER_WORKLOAD, Tick};
+use egret_abi::{
+    CALLS_PER_WORKLOAD, Config as Shared, FLOWS_PER_WORKLOAD, INBOUND_PER_WORKLOAD, QUERIES_PER_WORKLOAD,
+    Tick,
+};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 use tracing::{info, warn};
 
+use super::config::OnTighten;
 use super::node::Node;
 use super::reconcile::{Change, Parts, Reconciler};
 use super::{AgentError, Config, answers, events, watch as watching};
@@ -70,8 +74,13 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     let rules = numbers.rule_names();
 
     let mut object = Object::load(&pins)?;
-    let room = Room { flows: FLOWS_PER_WORKLOAD, queries: QUERIES_PER_WORKLOAD };
-    let enforcer = Enforcer::open(&pins, numbers, shared(), room)?;
+    let room = Room {
+        flows: FLOWS_PER_WORKLOAD,
+        inbound: INBOUND_PER_WORKLOAD,
+        calls: CALLS_PER_WORKLOAD,
+        queries: QUERIES_PER_WORKLOAD,
+    };
+    let enforcer = Enforcer::open(&pins, numbers, shared(&config), room)?;
     let binder = Arc::new(Mutex::new(Binder::open(&pins, config.min_ttl)?));
     gate.open(&mut object)?;
 
@@ -150,13 +159,14 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     ended.and(drained)
 }
 
-fn shared() -> Shared {
+fn shared(config: &Config) -> Shared {
     Shared {
         mark: random_mark(),
         flow_grace: Tick::lasting_seconds(FLOW_GRACE_SECONDS),
         idle: Tick::lasting_seconds(IDLE_SECONDS),
         refusals: PER_SECOND,
         events: PER_SECOND,
+        keep: (config.on_tighten == OnTighten::Keep).into(),
     }
 }
 

@@ -5,9 +5,9 @@ use std::cell::RefCell;
 use std::net::IpAddr;
 
 use egret_abi::{
-    Binding, Budget, Class, Config, Counter, Dest, DestKey, Epoch, Event, Flow, Flow4Key, Flow6Key,
-    Generation, OwnKey, Query, QueryKey, RuleKey, RuleValue, Ruleset, RulesetId, Slot, Tick, WorkloadIndex,
-    action_reason as why,
+    Binding, Budget, Call, Class, Config, Counter, Dest, DestKey, Epoch, Event, Flow, Flow4Key, Flow6Key,
+    Generation, Inbound, OwnKey, Query, QueryKey, RuleKey, RuleValue, Ruleset, RulesetId, Slot, Tick,
+    WorkloadIndex, action_reason as why,
 };
 use egret_decide::{Egress, Packet, Tables, from_pod, parse::WINDOW};
 use proptest::prelude::*;
@@ -42,6 +42,17 @@ fn longest<K: IntoBytes + zerocopy::Immutable, V: Copy>(entries: &[(u32, K, V)],
     entries.iter().filter(fits).max_by_key(|(bits, ..)| *bits).map(|(.., value)| *value)
 }
 
+macro_rules! nothing_known {
+    ($key:ty, $value:ty, $with:ident, $remember:ident) => {
+        fn $with<R>(&self, _: WorkloadIndex, _: &$key, _: impl FnOnce(&mut $value) -> R) -> Option<R> {
+            None
+        }
+        fn $remember(&self, _: WorkloadIndex, _: &$key, _: &$value) -> bool {
+            true
+        }
+    };
+}
+
 impl Tables for Written {
     fn now(&self) -> Tick {
         Tick(100)
@@ -73,18 +84,13 @@ impl Tables for Written {
     fn rule(&self, key: &RuleKey) -> Option<RuleValue> {
         longest(&self.encoded.rules, key)
     }
-    fn with_flow4<R>(&self, _: WorkloadIndex, _: &Flow4Key, _: impl FnOnce(&mut Flow) -> R) -> Option<R> {
-        None
-    }
-    fn with_flow6<R>(&self, _: WorkloadIndex, _: &Flow6Key, _: impl FnOnce(&mut Flow) -> R) -> Option<R> {
-        None
-    }
-    fn remember_flow4(&self, _: WorkloadIndex, _: &Flow4Key, _: &Flow) -> bool {
-        true
-    }
-    fn remember_flow6(&self, _: WorkloadIndex, _: &Flow6Key, _: &Flow) -> bool {
-        true
-    }
+    nothing_known!(Flow4Key, Flow, with_flow4, remember_flow4);
+    nothing_known!(Flow6Key, Flow, with_flow6, remember_flow6);
+    nothing_known!(Flow4Key, Inbound, with_inbound4, remember_inbound4);
+    nothing_known!(Flow6Key, Inbound, with_inbound6, remember_inbound6);
+    nothing_known!(Flow6Key, Call, with_call, remember_call);
+    fn forget_flow4(&self, _: WorkloadIndex, _: &Flow4Key) {}
+    fn forget_flow6(&self, _: WorkloadIndex, _: &Flow6Key) {}
     fn remember_query(&self, _: WorkloadIndex, _: &QueryKey, _: &Query) -> bool {
         true
     }

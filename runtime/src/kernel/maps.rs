@@ -5,8 +5,8 @@ use std::net::IpAddr;
 use aya::maps::lpm_trie::Key;
 use aya::maps::{Array, ArrayOfMaps, HashMap, LpmTrie, Map, MapData, MapError, PerCpuArray};
 use egret_abi::{
-    Address, Binding, Config, Counter, Dest, DestKey, Flow, Flow4Key, Flow6Key, Generation, IFACES_MAX,
-    OwnKey, Query, QueryKey, RuleKey, RuleValue, Ruleset, RulesetId, WorkloadIndex,
+    Address, Binding, Call, Config, Counter, Dest, DestKey, Flow, Flow4Key, Flow6Key, Generation, IFACES_MAX,
+    Inbound, OwnKey, Query, QueryKey, RuleKey, RuleValue, Ruleset, RulesetId, WorkloadIndex,
 };
 
 use super::plain::Plain;
@@ -26,8 +26,12 @@ fn open<T: TryFrom<Map, Error = MapError>>(pins: &Pins, name: &str) -> Result<T,
 /// How many entries the maps of one workload have.
 #[derive(Clone, Copy, Debug)]
 pub struct Room {
-    /// Flows, each family.
+    /// Flows that it began, each family.
     pub flows: u32,
+    /// Established connections that others began, each family.
+    pub inbound: u32,
+    /// Flows that others began and that are not established.
+    pub calls: u32,
     /// DNS queries on their way.
     pub queries: u32,
 }
@@ -49,6 +53,9 @@ pub struct Writer {
     rules: LpmTrie<MapData, Plain<RuleKey>, Plain<RuleValue>>,
     flows4: Inner,
     flows6: Inner,
+    inbound4: Inner,
+    inbound6: Inner,
+    calls: Inner,
     queries: Inner,
     config: Array<MapData, Plain<Config>>,
 }
@@ -72,6 +79,9 @@ impl Writer {
             rules: open(pins, "RULES")?,
             flows4: open(pins, "FLOWS4")?,
             flows6: open(pins, "FLOWS6")?,
+            inbound4: open(pins, "INBOUND4")?,
+            inbound6: open(pins, "INBOUND6")?,
+            calls: open(pins, "CALLS")?,
             queries: open(pins, "QUERIES")?,
             config: open(pins, "CONFIG")?,
         })
@@ -198,6 +208,9 @@ impl Writer {
     pub fn make_room(&mut self, workload: WorkloadIndex, room: Room) -> Result<(), KernelError> {
         give::<Flow4Key, Flow>(&mut self.flows4, "FLOWS4", workload, room.flows)?;
         give::<Flow6Key, Flow>(&mut self.flows6, "FLOWS6", workload, room.flows)?;
+        give::<Flow4Key, Inbound>(&mut self.inbound4, "INBOUND4", workload, room.inbound)?;
+        give::<Flow6Key, Inbound>(&mut self.inbound6, "INBOUND6", workload, room.inbound)?;
+        give::<Flow6Key, Call>(&mut self.calls, "CALLS", workload, room.calls)?;
         give::<QueryKey, Query>(&mut self.queries, "QUERIES", workload, room.queries)
     }
 
@@ -205,19 +218,27 @@ impl Writer {
     pub fn empty_room(&mut self, workload: WorkloadIndex, room: Room) -> Result<(), KernelError> {
         replace::<Flow4Key, Flow>(&mut self.flows4, "FLOWS4", workload, room.flows)?;
         replace::<Flow6Key, Flow>(&mut self.flows6, "FLOWS6", workload, room.flows)?;
+        replace::<Flow4Key, Inbound>(&mut self.inbound4, "INBOUND4", workload, room.inbound)?;
+        replace::<Flow6Key, Inbound>(&mut self.inbound6, "INBOUND6", workload, room.inbound)?;
+        replace::<Flow6Key, Call>(&mut self.calls, "CALLS", workload, room.calls)?;
         replace::<QueryKey, Query>(&mut self.queries, "QUERIES", workload, room.queries)
     }
 
     /// Forgets the flows of an address that is no longer the workload's own.
     pub fn forget_flows_from(&mut self, workload: WorkloadIndex, address: IpAddr) {
+        let wide = self::address(address).0;
         match address {
             IpAddr::V4(address) => {
-                forget::<Flow4Key>(&self.flows4, workload, |key| key.local == address.octets())
+                let of_it = |key: &Flow4Key| key.local == address.octets();
+                forget::<Flow4Key, Flow>(&self.flows4, workload, of_it);
+                forget::<Flow4Key, Inbound>(&self.inbound4, workload, of_it);
             }
-            IpAddr::V6(address) => {
-                forget::<Flow6Key>(&self.flows6, workload, |key| key.local == address.octets())
+            IpAddr::V6(_) => {
+                forget::<Flow6Key, Flow>(&self.flows6, workload, |key| key.local == wide);
+                forget::<Flow6Key, Inbound>(&self.inbound6, workload, |key| key.local == wide);
             }
         }
+        forget::<Flow6Key, Call>(&self.calls, workload, |key| key.local == wide);
     }
 }
 
@@ -257,21 +278,22 @@ fn replace<K, V>(
     outer.set(workload.0, &inner, 0).doing(|| format!("write {name}"))
 }
 
-fn forget<K>(outer: &Inner, workload: WorkloadIndex, is_gone: impl Fn(&K) -> bool)
-where
-    K: Copy + zerocopy::FromBytes + zerocopy::IntoBytes + zerocopy::Immutable + 'static,
-{
-    let Some(mut flows) = inner_flows::<K>(outer, workload) else { return };
+fn forget<K: Bytes, V: Bytes>(outer: &Inner, workload: WorkloadIndex, is_gone: impl Fn(&K) -> bool) {
+    let Some(mut flows) = inner::<K, V>(outer, workload) else { return };
     let gone: Vec<_> = flows.keys().filter_map(Result::ok).filter(|key| is_gone(&key.0)).collect();
     for key in gone {
         let _ = flows.remove(&key);
     }
 }
 
-fn inner_flows<K>(outer: &Inner, workload: WorkloadIndex) -> Option<HashMap<MapData, Plain<K>, Plain<Flow>>>
-where
-    K: Copy + zerocopy::FromBytes + zerocopy::IntoBytes + zerocopy::Immutable + 'static,
-{
+/// What a key or a value of a map is.
+trait Bytes: Copy + zerocopy::FromBytes + zerocopy::IntoBytes + zerocopy::Immutable + 'static {}
+impl<T: Copy + zerocopy::FromBytes + zerocopy::IntoBytes + zerocopy::Immutable + 'static> Bytes for T {}
+
+fn inner<K: Bytes, V: Bytes>(
+    outer: &Inner,
+    workload: WorkloadIndex,
+) -> Option<HashMap<MapData, Plain<K>, Plain<V>>> {
     Map::LruHashMap(outer.get(&workload.0, 0).ok()?).try_into().ok()
 }
 
@@ -328,10 +350,10 @@ impl Reader {
     #[must_use]
     pub fn flows(&self, workload: WorkloadIndex) -> Vec<(FlowTuple, Flow)> {
         let mut flows = Vec::new();
-        if let Some(map) = inner_flows::<Flow4Key>(&self.flows4, workload) {
+        if let Some(map) = inner::<Flow4Key, Flow>(&self.flows4, workload) {
             flows.extend(map.iter().filter_map(Result::ok).map(|(key, flow)| (tuple4(&key.0), flow.0)));
         }
-        if let Some(map) = inner_flows::<Flow6Key>(&self.flows6, workload) {
+        if let Some(map) = inner::<Flow6Key, Flow>(&self.flows6, workload) {
             flows.extend(map.iter().filter_map(Result::ok).map(|(key, flow)| (tuple6(&key.0), flow.0)));
         }
         flows

@@ -29,6 +29,9 @@ const PINNED: &[&str] = &[
     "RULES",
     "FLOWS4",
     "FLOWS6",
+    "INBOUND4",
+    "INBOUND6",
+    "CALLS",
     "QUERIES",
     "HELD",
     "CONFIG",
@@ -41,7 +44,8 @@ const PINNED: &[&str] = &[
     "SCRATCH",
 ];
 /// The steps behind the hooks, in the order of STEPS.
-pub(super) const STEPS: &[&str] = &["judge4", "judge6", "query", "reset", "unreachable", "answer"];
+pub(super) const STEPS: &[&str] =
+    &["judge4", "judge6", "query", "reset", "unreachable", "answer", "cut4", "cut6"];
 pub(super) const HOOKS: &[&str] = &["from_pod", "to_pod", "hold_answer", "gate_in", "gate_out"];
 
 /// Where a program of a workload sits.

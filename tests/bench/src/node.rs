@@ -45,8 +45,9 @@ impl Node {
             idle: Tick::lasting_seconds(180),
             refusals: u32::MAX,
             events,
+            keep: 0,
         };
-        let room = Room { flows: 4096, queries: 1024 };
+        let room = Room { flows: 4096, inbound: 4096, calls: 1024, queries: 1024 };
         let mut enforcer = Enforcer::open(&pins, Numbers::default(), config, room)?;
         let (index, known) =
             enforcer.index_of(&"bench/client".parse().map_err(anyhow::Error::msg)?, LOOPBACK)?;

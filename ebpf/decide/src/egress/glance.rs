@@ -1,10 +1,11 @@
 //! The first look at a packet.
 
-use egret_abi::{Class, Counter, Direction, Generation, OwnKey, Tick, WorkloadIndex};
+use egret_abi::{Class, Counter, Generation, OwnKey, Tick, WorkloadIndex};
 
 use super::judge::ruleset_of;
 use super::{Glance, Pending};
 use crate::Tables;
+use crate::inbound::{self, InboundKey};
 use crate::parse::{self, FlowKey, Packet, Parsed, TCP};
 
 /// The hot path: one parse, one look-up.
@@ -18,10 +19,12 @@ pub fn glance<T: Tables, P: Packet>(
     let Some(generation) = tables.generation(workload) else { return Glance::Pass };
     match ethertype {
         parse::IPV4 => {
-            if let Some(key) = parse::established4(packet)
-                && let Hit::Pass = hit(tables, workload, &key, generation, tables.now(), packet.length())
-            {
-                return Glance::Pass;
+            if let Some(key) = parse::established4(packet) {
+                match hit(tables, workload, &key, generation, tables.now(), packet.length()) {
+                    Hit::Pass => return Glance::Pass,
+                    Hit::Miss if key.is_inbound(tables, workload) => return Glance::Pass,
+                    Hit::Miss | Hit::Stale(_) => {}
+                }
             }
             let parsed = parse::ipv4(packet);
             look(tables, packet, workload, generation, parsed).map_or(Glance::Pass, Glance::Judge4)
@@ -41,7 +44,7 @@ pub fn glance<T: Tables, P: Packet>(
 
 /// `None`: it goes on.
 #[inline(always)]
-fn look<T: Tables, P: Packet, K: FlowKey + Default>(
+fn look<T: Tables, P: Packet, K: InboundKey + Default>(
     tables: &T,
     packet: &P,
     workload: WorkloadIndex,
@@ -75,6 +78,7 @@ fn look<T: Tables, P: Packet, K: FlowKey + Default>(
         match hit(tables, workload, &headers.key, generation, tables.now(), packet.length()) {
             Hit::Pass => return None,
             Hit::Stale(class) => (pending.known, pending.class) = (1, class),
+            Hit::Miss if inbound::answers(tables, packet, workload, &headers) => return None,
             Hit::Miss => {}
         }
     }
@@ -101,8 +105,7 @@ fn hit<T: Tables, K: FlowKey>(
     bytes: u32,
 ) -> Hit {
     let hit = key.with_flow(tables, workload, |flow| {
-        let inward = flow.direction == Direction::In as u8;
-        if now >= flow.until || (flow.epoch != generation.epoch() && !inward) {
+        if now >= flow.until || flow.epoch != generation.epoch() {
             // A flow that ran out is a new one; one of an older epoch is asked again whether its rule still stands.
             return if now >= flow.until { Hit::Miss } else { Hit::Stale(flow.class) };
         }

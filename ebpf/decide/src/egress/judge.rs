@@ -1,19 +1,20 @@
 //! The judgement of a packet whose flow is not known.
 
 use egret_abi::{
-    Address, Counter, Direction, Event, Flow, Generation, OwnKey, Query, Ruleset, Tick, WorkloadIndex,
+    Address, Counter, Event, Flow, Generation, OwnKey, Query, Ruleset, Tick, WorkloadIndex,
     action_reason as why,
 };
 
 use super::findings::look_up;
 use super::verdicts::Verdicts;
 use super::{Egress, Pending, Verdict};
+use crate::inbound::{self, InboundKey};
 use crate::parse::{self, DNS, FlowKey, Packet, TCP, UDP};
 use crate::{Exchange, Tables, budget, question};
 
 /// Judges a packet whose flow is not known, or of an older epoch.
 #[inline(always)]
-pub fn judge<T: Tables, P: Packet, K: FlowKey>(tables: &T, packet: &P, pending: &Pending<K>) -> Verdict {
+pub fn judge<T: Tables, P: Packet, K: InboundKey>(tables: &T, packet: &P, pending: &Pending<K>) -> Verdict {
     let key = &pending.key;
     if pending.unreadable != 0 {
         return Verdict::Act(unreadable(tables, packet, pending));
@@ -33,10 +34,19 @@ pub fn judge<T: Tables, P: Packet, K: FlowKey>(tables: &T, packet: &P, pending: 
         return Verdict::Act(Egress::Pass);
     }
     let ruleset = ruleset_of(tables, pending.generation);
-    let verdicts = tables.with_findings(|found| {
+    let arming = pending.generation.is_arming();
+    if pending.known != 0 && arming {
+        return Verdict::Act(Egress::Pass);
+    }
+    let mut verdicts = tables.with_findings(|found| {
         look_up(tables, pending, &ruleset, now, found);
         Verdicts::of(&ruleset, found)
     });
+    if arming {
+        verdicts.spare(why::NOT_ENFORCED, verdicts.class);
+    } else if pending.known != 0 && tables.config().keep != 0 {
+        verdicts.spare(why::ESTABLISHED, pending.class);
+    }
     if verdicts.allows() {
         admit(tables, packet, pending, &verdicts, now);
         return Verdict::Act(Egress::Pass);
@@ -60,9 +70,23 @@ pub fn remember_query<T: Tables, P: Packet>(tables: &T, packet: &P, exchange: &E
 
 /// How a denied packet ends.
 #[inline(always)]
-fn refuse<T: Tables, K: FlowKey>(tables: &T, pending: &Pending<K>, ruleset: &Ruleset, now: Tick) -> Egress {
+fn refuse<T: Tables, K: InboundKey>(
+    tables: &T,
+    pending: &Pending<K>,
+    ruleset: &Ruleset,
+    now: Tick,
+) -> Egress {
     let transport = pending.transport as usize;
     match pending.key.protocol() {
+        // Silence is for what is tried. A connection that a change of policy ends is ended for both sides, and its
+        // workload's own reset is the last that is sent of it.
+        TCP if pending.known != 0 => {
+            tables.count(Counter::Cut);
+            if parse::is_reset(pending.flags) {
+                pending.key.forget(tables, pending.workload);
+            }
+            Egress::Cut { transport }
+        }
         _ if ruleset.silent != 0 => Egress::Drop,
         TCP if !parse::is_reset(pending.flags) => Egress::Reset { transport },
         UDP if pending.is_plain() && may_refuse(tables, pending.workload, now) => {
@@ -98,7 +122,7 @@ fn admit<T: Tables, P: Packet, K: FlowKey>(
     if pending.known != 0 && key.with_flow(tables, pending.workload, renew).is_some() {
         return;
     }
-    let mut flow = Flow { direction: Direction::Out as u8, ..Flow::default() };
+    let mut flow = Flow::default();
     renew(&mut flow);
     if !key.remember(tables, pending.workload, &flow) {
         tables.count(Counter::FlowsFull);
@@ -121,7 +145,7 @@ fn spoofed<T: Tables, P: Packet, K: FlowKey>(tables: &T, packet: &P, pending: &P
 /// where there is one, must be the sender's own like any other: fragments of IPv6 are unreadable too, and put together
 /// again they are as good as a whole datagram.
 #[inline(always)]
-fn unreadable<T: Tables, P: Packet, K: FlowKey>(tables: &T, packet: &P, pending: &Pending<K>) -> Egress {
+fn unreadable<T: Tables, P: Packet, K: InboundKey>(tables: &T, packet: &P, pending: &Pending<K>) -> Egress {
     let ruleset = ruleset_of(tables, pending.generation);
     let (mut verdicts, local) = (Verdicts::denied(why::UNPARSED), pending.key.local());
     let has_source = local != Address::v4([0; 4]) && local != Address([0; 16]);
@@ -142,11 +166,15 @@ fn unreadable<T: Tables, P: Packet, K: FlowKey>(tables: &T, packet: &P, pending:
 
 /// Whether it is an ICMP error about a flow that may pass.
 #[inline(always)]
-fn follows_its_flow<T: Tables, P: Packet, K: FlowKey>(tables: &T, packet: &P, pending: &Pending<K>) -> bool {
+fn follows_its_flow<T: Tables, P: Packet, K: InboundKey>(
+    tables: &T,
+    packet: &P,
+    pending: &Pending<K>,
+) -> bool {
     let Some(quoted) = pending.key.quoted(packet) else { return false };
     let epoch = pending.generation.epoch();
-    let passes = |flow: &mut Flow| flow.direction == Direction::In as u8 || flow.epoch == epoch;
-    quoted.with_flow(tables, pending.workload, passes).unwrap_or(false)
+    let own = quoted.with_flow(tables, pending.workload, |flow| flow.epoch == epoch);
+    own.unwrap_or_else(|| inbound::is_answered(tables, pending.workload, &quoted))
 }
 
 /// A workload's ruleset; one that is not there denies everything.

@@ -30,6 +30,11 @@ pub enum Egress {
         /// Where its TCP header starts.
         transport: usize,
     },
+    /// It goes on as a TCP reset, and its sender gets one too, unless it is one.
+    Cut {
+        /// Where its TCP header starts.
+        transport: usize,
+    },
     /// It ends here, and its sender gets an ICMP error: port unreachable.
     Unreachable {
         /// Where its UDP header starts.

@@ -63,6 +63,16 @@ impl Verdicts {
         }
     }
 
+    /// Where these deny, the flow goes on all the same, for `reason`.
+    #[inline(always)]
+    pub fn spare(&mut self, reason: u8, class: Class) {
+        if !self.allows() {
+            self.applied = Said::NOTHING;
+            self.applied_why = reason;
+            self.class = class;
+        }
+    }
+
     #[inline(always)]
     pub fn allows(&self) -> bool {
         self.applied_why & why::DENY == 0

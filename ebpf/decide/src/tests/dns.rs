@@ -189,6 +189,6 @@ fn the_two_ends_of_a_look_up_do_not_swap() {
             to: std::net::SocketAddr::new(asked.to.ip(), 53),
         };
         assert_eq!(world.receive(&asked.udp(&dns(7, true, "a.example", A))), (Arrival::Pass, vec![]));
-        assert_eq!((world.queries.borrow().len(), world.flows()), (1, 1));
+        assert_eq!((world.queries.borrow().len(), world.callers()), (1, [0, 1]));
     }
 }

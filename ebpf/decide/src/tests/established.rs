@@ -1,6 +1,6 @@
 //! Flows that are known: the hot path.
 
-use egret_abi::{Counter::*, Direction, Epoch, RuleId, Tick, WorkloadIndex, action_reason as why};
+use egret_abi::{Counter::*, Epoch, RuleId, Tick, WorkloadIndex, action_reason as why};
 
 use super::frame::{ACK, Ends, FIN, RST, SYN};
 use super::world::{ALLOWED, IDLE, NAME, POD, RULE, START, World, both, says};
@@ -25,10 +25,7 @@ fn a_first_packet_makes_a_flow_an_event_and_a_count() {
         assert_eq!((flow.epoch, flow.until, flow.class), (Epoch(1), Tick::NEVER, NAME));
         assert_eq!((flow.applied, flow.observed), (ALLOWED.applied, ALLOWED.observed));
         assert_eq!((flow.applied_why, flow.observed_why), (why::RULE, why::RULE));
-        assert_eq!(
-            (flow.direction, flow.packets, flow.bytes),
-            (Direction::Out as u8, 1, frame.length().into())
-        );
+        assert_eq!((flow.packets, flow.bytes), (1, frame.length().into()));
         let [event] = world.events()[..] else { panic!("one event") };
         assert_eq!(
             (event.time, event.generation.epoch(), event.workload),

@@ -1,12 +1,13 @@
 //! Flows of an older epoch: asked again whether their rule still stands, not whether their name still resolves.
 
-use egret_abi::{Counter::*, Epoch, RuleId, Said, Tick, action_reason as why};
+use egret_abi::{Counter::*, Epoch, Generation, RuleId, Said, Tick, action_reason as why};
 
-use super::frame::{ACK, Ends, SYN};
+use super::frame::{ACK, Ends, RST, SYN};
 use super::world::{
-    ALLOWED, DENIED, GRACE, IDLE, NAME, OTHER, RANGE, RULE, START, World, both, says, to_resolver,
+    ALLOWED, DENIED, GRACE, IDLE, NAME, OTHER, POD, RANGE, RULE, RULESET, START, World, both, says,
+    to_resolver,
 };
-use crate::Egress::{Pass, Reset, Unreachable};
+use crate::Egress::{self, Pass, Unreachable};
 use crate::parse::{LINK, TCP, UDP};
 
 /// A world in epoch 2 with a TCP and a UDP flow of epoch 1 whose name has long expired.
@@ -67,7 +68,7 @@ fn a_flow_is_cut_when_its_rule_is_gone_or_an_address_is_denied() {
             let reason = why::DENY | reason;
             let transport = transport(ends);
             for _ in 0..2 {
-                assert_eq!(world.send(&ends.tcp(ACK)), (Reset { transport }, vec![Denied]));
+                assert_eq!(world.send(&ends.tcp(ACK)), (Egress::Cut { transport }, vec![Denied, Cut]));
                 assert_eq!(world.send(&ends.udp(b"")), (Unreachable { transport }, vec![Denied, Icmp]));
                 assert_eq!(world.reasons(), [(reason, reason); 2]);
             }
@@ -82,7 +83,7 @@ fn another_name_of_the_address_does_not_save_a_flow_unless_it_is_bound() {
         let mut world = aged(ends);
         world.forget_rules();
         world.any(OTHER, ALLOWED);
-        assert_eq!(world.send(&ends.tcp(ACK)).1, [Denied]);
+        assert_eq!(world.send(&ends.tcp(ACK)).1, [Denied, Cut]);
         world.bind(ends.to, OTHER, world.now.plus(Tick(1)));
         assert_eq!(world.send(&ends.tcp(ACK)), (Pass, vec![]));
         assert_eq!(world.flow(ends, TCP).unwrap().class, OTHER);
@@ -117,7 +118,7 @@ fn what_the_default_admitted_is_judged_anew_by_what_holds_now() {
         assert_eq!(world.send(&ends.tcp(ACK)), (Pass, vec![]));
         world.ruleset().applied_default = [1; 3];
         world.enter(3);
-        assert_eq!(world.send(&ends.tcp(ACK)).1, [Denied]);
+        assert_eq!(world.send(&ends.tcp(ACK)).1, [Denied, Cut]);
         // Its address is allowed by number in the next ruleset.
         world.range("192.0.2.0/24", RANGE, 0);
         world.range("2001:db8::/32", RANGE, 0);
@@ -141,7 +142,7 @@ fn a_class_of_addresses_means_nothing_in_the_next_epoch() {
         world.forget_ranges();
         world.range("198.51.100.0/24", RANGE, 0);
         world.enter(2);
-        assert_eq!(world.send(&ends.tcp(ACK)).1, [Denied]);
+        assert_eq!(world.send(&ends.tcp(ACK)).1, [Denied, Cut]);
     }
 }
 
@@ -164,6 +165,96 @@ fn a_flow_that_ran_out_is_not_judged_by_its_class() {
         let mut world = aged(ends);
         world.config.idle = IDLE;
         world.now = Tick(1_000_000);
+        assert_eq!(world.send(&ends.udp(b"")).1, [Denied, Icmp]);
+    }
+}
+
+#[test]
+fn a_connection_that_is_cut_ends_with_the_reset_of_its_workload() {
+    for ends in both(443) {
+        let mut world = aged(ends);
+        world.forget_rules();
+        // Silence is for what is tried, not for what was there.
+        for silent in [0, 1] {
+            world.ruleset().silent = silent;
+            let cut = Egress::Cut { transport: transport(ends) };
+            assert_eq!(world.send(&ends.tcp(ACK)), (cut, vec![Denied, Cut]));
+        }
+        assert_eq!(world.send(&ends.tcp(RST | ACK)).1, [Denied, Cut], "so that its peer learns of it");
+        assert!(world.flow(ends, TCP).is_none());
+        assert_eq!(world.send(&ends.tcp(RST | ACK)), (Egress::Drop, vec![Denied]));
+        assert_eq!(world.send(&ends.tcp(ACK)), (Egress::Drop, vec![Denied]), "it is a stranger now");
+    }
+}
+
+#[test]
+fn where_the_operator_spares_what_is_under_way_it_goes_on_until_it_ends() {
+    for ends in both(443) {
+        let mut world = aged(ends);
+        world.config.keep = 1;
+        world.forget_rules();
+        for epoch in 2..4 {
+            world.enter(epoch);
+            for (frame, protocol) in [(ends.tcp(ACK), TCP), (ends.udp(b""), UDP)] {
+                assert_eq!(world.send(&frame), (Pass, vec![]));
+                let flow = world.flow(ends, protocol).unwrap();
+                assert_eq!((flow.epoch, flow.class, flow.applied), (Epoch(epoch), NAME, Said::NOTHING));
+                assert_eq!(
+                    (flow.applied_why, flow.observed_why),
+                    (why::ESTABLISHED, why::DENY | why::DEFAULT_DENY)
+                );
+            }
+        }
+        assert!(world.events().is_empty());
+        assert_eq!(world.send(&ends.tcp(SYN)).1, [Denied], "what begins is denied");
+        world.any(NAME, ALLOWED);
+        world.enter(4);
+        assert_eq!(world.send(&ends.tcp(ACK)), (Pass, vec![]));
+        assert_eq!(world.flow(ends, TCP).unwrap().applied_why, why::RULE, "its rule is back");
+    }
+}
+
+#[test]
+fn while_a_workload_is_armed_nothing_is_denied_and_what_is_known_stays_as_it_is() {
+    for ends in both(443) {
+        let mut world = World::new();
+        world.workloads.insert(POD, Generation::new(Epoch(1), RULESET).arming());
+        assert_eq!(world.send(&ends.tcp(ACK)), (Pass, vec![Allowed]));
+        let flow = world.flow(ends, TCP).unwrap();
+        assert_eq!((flow.epoch, flow.applied_why), (Epoch(1), why::NOT_ENFORCED));
+        assert_eq!(flow.observed_why, why::DENY | why::DEFAULT_DENY);
+        // What the agent found is of the epoch to come.
+        let armed = egret_abi::Flow {
+            epoch: Epoch(2),
+            until: Tick::NEVER,
+            applied_why: why::ESTABLISHED,
+            ..egret_abi::Flow::default()
+        };
+        world.put_flow(ends, TCP, armed);
+        assert_eq!(world.send(&ends.tcp(ACK)), (Pass, vec![]));
+        assert_eq!(world.flow(ends, TCP).unwrap(), armed);
+        world.enter(2);
+        assert_eq!(world.send(&ends.tcp(ACK)), (Pass, vec![]));
+        assert_eq!(world.flow(ends, TCP).unwrap().packets, 1);
+        world.enter(3);
+        assert_eq!(
+            world.send(&ends.tcp(ACK)).1,
+            [Denied, Cut],
+            "a change of policy judges it like any other"
+        );
+    }
+}
+
+#[test]
+fn what_begins_while_a_workload_is_armed_is_judged_once_it_is() {
+    for ends in both(443) {
+        let mut world = World::new();
+        world.workloads.insert(POD, Generation::new(Epoch(1), RULESET).arming());
+        for frame in [ends.tcp(SYN), ends.udp(b"")] {
+            assert_eq!(world.send(&frame), (Pass, vec![Allowed]));
+        }
+        world.enter(2);
+        assert_eq!(world.send(&ends.tcp(ACK)).1, [Denied, Cut]);
         assert_eq!(world.send(&ends.udp(b"")).1, [Denied, Icmp]);
     }
 }

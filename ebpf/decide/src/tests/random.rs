@@ -5,7 +5,9 @@ use proptest::prelude::*;
 use super::frame::{Frame, dns, with_extensions, with_options};
 use super::world::{ALLOWED, NAME, World, both, to_resolver};
 use crate::parse::{self, IPV4, IPV6, LINK, Parsed};
-use crate::refuse::{RESET4, RESET6, UNREACHABLE4, UNREACHABLE6, reset4, reset6, unreachable4, unreachable6};
+use crate::refuse::{
+    RESET4, RESET6, UNREACHABLE4, UNREACHABLE6, cut4, cut6, reset4, reset6, unreachable4, unreachable6,
+};
 use crate::{Egress, question};
 
 /// Valid frames to spoil.
@@ -40,6 +42,8 @@ fn all_of_it(frame: &Frame, ethertype: u16) -> Result<(), TestCaseError> {
         let _ = question::hash(frame, at.min(1 << 40));
         let _ = reset4(frame, at.min(1 << 40), &mut [0; RESET4]);
         let _ = reset6(frame, at.min(1 << 40), &mut [0; RESET6]);
+        let _ = cut4(frame, at.min(1 << 40), &mut [0; RESET4]);
+        let _ = cut6(frame, at.min(1 << 40), &mut [0; RESET6]);
         let _ = unreachable6(frame, at, &mut [0; UNREACHABLE6]);
     }
     let _ = unreachable4(frame, &mut [0; UNREACHABLE4]);

@@ -9,7 +9,9 @@ use etherparse::{
 use super::frame::{ACK, Ends, FIN, Frame, RST, SYN, with_extensions, with_options};
 use super::world::both;
 use crate::parse::LINK;
-use crate::refuse::{RESET4, RESET6, UNREACHABLE4, UNREACHABLE6, reset4, reset6, unreachable4, unreachable6};
+use crate::refuse::{
+    RESET4, RESET6, UNREACHABLE4, UNREACHABLE6, cut4, cut6, reset4, reset6, unreachable4, unreachable6,
+};
 
 fn transport(frame: &Frame) -> usize {
     LINK + if frame.ethertype() == 0x0800 { (frame[LINK] & 15) as usize * 4 } else { 40 }
@@ -194,4 +196,86 @@ fn an_icmp_error_is_not_made_where_it_could_not_quote_the_ports() {
         assert_eq!(unreachable_at(&v4.clone().cut(length), LINK + 20), None);
     }
     assert_eq!(unreachable_at(&v6.cut(LINK + 47), LINK + 40), None);
+}
+
+fn cut(frame: &Frame) -> Option<Vec<u8>> {
+    if frame.ethertype() == 0x0800 {
+        let mut out = [0; RESET4];
+        cut4(frame, transport(frame), &mut out).map(|()| out.to_vec())
+    } else {
+        let mut out = [0; RESET6];
+        let at = if frame[LINK + 6] == 6 { LINK + 40 } else { LINK + 48 };
+        cut6(frame, at, &mut out).map(|()| out.to_vec())
+    }
+}
+
+#[test]
+fn a_connection_is_ended_for_its_peer_by_a_reset_with_the_numbers_of_the_segment() {
+    for ends in both(443) {
+        for (flags, sequence, acknowledgment) in
+            [(ACK, 7, 9), (ACK | FIN, u32::MAX, 0xffff_0000), (0, 0, 0), (RST | ACK, 1, 2)]
+        {
+            let frame = ends.segment(flags, sequence, acknowledgment, b"what nobody is to read");
+            let bytes = cut(&frame).unwrap();
+            let packet = PacketHeaders::from_ethernet_slice(&bytes).unwrap();
+            assert_eq!(bytes[..LINK], frame[..LINK]);
+            let Some(TransportHeader::Tcp(tcp)) = packet.transport.clone() else { panic!("no TCP") };
+            let checksum = match packet.net.unwrap() {
+                NetHeaders::Ipv4(ip, _) => {
+                    assert_eq!(ip.header_checksum, ip.calc_header_checksum());
+                    assert_eq!(
+                        (IpAddr::from(ip.source), IpAddr::from(ip.destination)),
+                        (ends.from.ip(), ends.to.ip())
+                    );
+                    tcp.calc_checksum_ipv4(&ip, &[]).unwrap()
+                }
+                NetHeaders::Ipv6(ip, _) => {
+                    assert_eq!(
+                        (IpAddr::from(ip.source), IpAddr::from(ip.destination)),
+                        (ends.from.ip(), ends.to.ip())
+                    );
+                    tcp.calc_checksum_ipv6(&ip, &[]).unwrap()
+                }
+                NetHeaders::Arp(_) => panic!("no IP"),
+            };
+            assert_eq!(tcp.checksum, checksum);
+            assert_eq!((tcp.source_port, tcp.destination_port), (ends.from.port(), ends.to.port()));
+            assert_eq!((tcp.sequence_number, tcp.acknowledgment_number), (sequence, acknowledgment));
+            assert_eq!(
+                (tcp.rst, tcp.ack, tcp.fin, tcp.syn, tcp.data_offset()),
+                (true, flags & ACK != 0, false, false, 5)
+            );
+            assert!(!bytes.windows(4).any(|window| window == b"what"));
+        }
+    }
+}
+
+#[test]
+fn its_checksum_is_what_a_device_wants_that_is_to_complete_it() {
+    for ends in both(443) {
+        let bytes = cut(&ends.segment(ACK, 0xdead_beef, 0x1234_5678, b"data")).unwrap();
+        let sum = |bytes: &[u8], from: u64| {
+            let words = bytes.chunks(2).map(|pair| u64::from(pair[0]) << 8 | u64::from(pair[1]));
+            let mut sum = words.sum::<u64>() + from;
+            while sum > 0xffff {
+                sum = (sum & 0xffff) + (sum >> 16);
+            }
+            sum
+        };
+        let (addresses, tcp) = if ends.from.is_ipv4() { (26..34, 34) } else { (22..54, 54) };
+        let pseudo = sum(&bytes[addresses], 6 + 20);
+        assert_eq!(sum(&bytes[tcp + 16..tcp + 18], 0), pseudo, "the sum of the pseudo header");
+        // What the device writes: the complement of the sum of all of the segment.
+        let completed = !(sum(&bytes[tcp..], 0) as u16);
+        let mut sent = bytes.clone();
+        sent[tcp + 16..tcp + 18].copy_from_slice(&completed.to_be_bytes());
+        assert_eq!(sum(&sent[tcp..], pseudo), 0xffff);
+    }
+}
+
+#[test]
+fn behind_options_or_extension_headers_a_segment_is_not_made_a_reset() {
+    let [v4, v6] = both(443).map(|ends| ends.tcp(ACK));
+    assert_eq!(cut(&with_options(&v4, 1)), None);
+    assert_eq!(cut(&with_extensions(&v6, 60, 1, 1)), None);
 }

@@ -1,8 +1,8 @@
 //! What others begin: whatever the policy of a server, its answers pass.
 
-use egret_abi::{Counter::*, Direction, RuleId, Said, Tick, action_reason as why};
+use egret_abi::{Counter::*, Tick};
 
-use super::frame::{ACK, Ends, SYN};
+use super::frame::{ACK, Ends, RST, SYN};
 use super::world::{ALLOWED, Arrival, IDLE, NAME, World, both};
 use crate::Egress;
 use crate::parse::{TCP, UDP};
@@ -10,12 +10,18 @@ use crate::parse::{TCP, UDP};
 const PASSES: (Egress, Vec<egret_abi::Counter>) = (Egress::Pass, Vec::new());
 const COMES: (Arrival, Vec<egret_abi::Counter>) = (Arrival::Pass, Vec::new());
 
+/// The workload as a server, and a caller of it.
+fn shake_hands(world: &World, ends: Ends) {
+    assert_eq!(world.receive(&ends.back().segment(SYN, 700, 0, b"")), COMES);
+    assert_eq!(world.send(&ends.segment(SYN | ACK, 900, 701, b"")), PASSES);
+    assert_eq!(world.receive(&ends.back().segment(ACK, 701, 901, b"")), COMES);
+}
+
 #[test]
 fn answers_to_what_came_from_outside_pass_and_outlive_every_epoch() {
     for ends in both(50_000) {
         let mut world = World::new();
         for (asked, answer) in [
-            (ends.back().tcp(SYN), ends.tcp(SYN | ACK)),
             (ends.back().udp(b"hello"), ends.udp(b"hello")),
             (ends.back().echo(9, true), ends.echo(9, false)),
         ] {
@@ -24,18 +30,102 @@ fn answers_to_what_came_from_outside_pass_and_outlive_every_epoch() {
             for epoch in 2..4 {
                 world.enter(epoch);
                 assert_eq!(world.send(&answer), PASSES);
-                assert_eq!(world.asked()[..2], ["generation", "flow"]);
+                assert_eq!(world.asked()[..3], ["generation", "flow", "call"]);
             }
         }
-        world.events();
-        assert_eq!(world.flows(), 3);
-        let flow = world.flow(ends, TCP).unwrap();
-        assert_eq!(
-            (flow.direction, flow.applied_why, flow.observed_why),
-            (Direction::In as u8, why::REPLY, why::REPLY)
-        );
-        assert_eq!((flow.until, flow.packets), (Tick::NEVER, 2));
-        assert_eq!(world.flow(ends, UDP).unwrap().until, world.now.plus(IDLE));
+        assert_eq!(world.send(&ends.segment(SYN | ACK, 900, 701, b"")).1, [Denied], "nobody has called");
+        shake_hands(&world, ends);
+        for epoch in 4..6 {
+            world.enter(epoch);
+            assert_eq!(world.send(&ends.segment(ACK, 901, 701, b"hello")), PASSES);
+        }
+        assert_eq!((world.flows(), world.callers()), (0, [1, 3]));
+    }
+}
+
+#[test]
+fn an_answer_on_an_established_connection_costs_one_look_up_more_than_a_packet_of_its_own() {
+    for ends in both(50_000) {
+        let world = World::new();
+        shake_hands(&world, ends);
+        for _ in 0..2 {
+            assert_eq!(world.send(&ends.segment(ACK, 901, 701, b"hello")), PASSES);
+        }
+        assert_eq!(world.asked(), ["generation", "flow", "inbound"]);
+    }
+}
+
+#[test]
+fn what_a_kernel_sends_before_a_handshake_is_complete_establishes_nothing() {
+    for ends in both(50_000) {
+        let world = World::new();
+        assert_eq!(world.receive(&ends.back().segment(SYN, 700, 0, b"")), COMES);
+        // An acknowledgement of what is out of its window, before and after its own SYN; that SYN again; a reset.
+        for (flags, sequence, acknowledgment) in [
+            (ACK, 901, 701),
+            (SYN | ACK, 900, 701),
+            (ACK, 901, 701),
+            (SYN | ACK, 900, 701),
+            (RST, 901, 0),
+            (RST | ACK, 0, 701),
+        ] {
+            assert_eq!(world.send(&ends.segment(flags, sequence, acknowledgment, b"")), PASSES);
+            assert_eq!(world.callers(), [0, 1], "{flags:#x} {sequence} {acknowledgment}");
+        }
+        assert_eq!(world.send(&ends.segment(SYN | ACK, 900, 5, b"")).1, [Denied], "no answer to that SYN");
+    }
+}
+
+#[test]
+fn what_a_kernel_sends_beyond_a_handshake_establishes_the_connection() {
+    for ends in both(50_000) {
+        for (sequence, acknowledgment, payload) in
+            [(901, 701, b"first to speak".as_slice()), (901, 705, b""), (905, 701, b"")]
+        {
+            let world = World::new();
+            shake_hands(&world, ends);
+            assert_eq!(world.callers(), [0, 1]);
+            assert_eq!(world.send(&ends.segment(ACK, sequence, acknowledgment, payload)), PASSES);
+            assert_eq!(world.callers(), [1, 1]);
+        }
+    }
+}
+
+#[test]
+fn a_flood_of_calls_takes_nothing_from_what_is_established() {
+    for ends in both(50_000) {
+        let mut world = World::new();
+        shake_hands(&world, ends);
+        assert_eq!(world.send(&ends.segment(ACK, 901, 701, b"established")), PASSES);
+        world.forget_calls();
+        world.now = world.now.plus(IDLE).plus(IDLE);
+        assert_eq!(world.send(&ends.segment(ACK, 912, 701, b"after a long time")), PASSES);
+    }
+}
+
+#[test]
+fn a_call_is_over_when_nobody_answers_for_long() {
+    for ends in both(50_000) {
+        let mut world = World::new();
+        assert_eq!(world.receive(&ends.back().segment(SYN, 700, 0, b"")), COMES);
+        world.now = world.now.plus(IDLE);
+        assert_eq!(world.send(&ends.segment(SYN | ACK, 900, 701, b"")).1, [Denied]);
+        assert_eq!(world.receive(&ends.back().segment(SYN, 700, 0, b"")), COMES, "it calls again");
+        assert_eq!(world.send(&ends.segment(SYN | ACK, 900, 701, b"")), PASSES);
+    }
+}
+
+#[test]
+fn a_caller_that_calls_anew_is_answered_anew() {
+    for ends in both(50_000) {
+        let world = World::new();
+        shake_hands(&world, ends);
+        assert_eq!(world.receive(&ends.back().segment(SYN, 5000, 0, b"")), COMES);
+        assert_eq!(world.send(&ends.segment(ACK, 901, 701, b"")), PASSES);
+        assert_eq!(world.callers(), [0, 1], "that was of before");
+        assert_eq!(world.send(&ends.segment(SYN | ACK, 7000, 5001, b"")), PASSES);
+        assert_eq!(world.send(&ends.segment(ACK, 7001, 5003, b"")), PASSES);
+        assert_eq!(world.callers(), [1, 1]);
     }
 }
 
@@ -46,7 +136,7 @@ fn what_a_peer_goes_on_to_send_is_no_new_flow() {
         for frame in [ends.back().tcp(ACK), ends.back().tcp(SYN | ACK), ends.back().echo(1, false)] {
             assert_eq!(world.receive(&frame), COMES);
         }
-        assert_eq!(world.flows(), 0);
+        assert_eq!((world.flows(), world.callers()), (0, [0, 0]));
         assert_eq!(world.send(&ends.tcp(ACK)).1, [Denied]);
     }
 }
@@ -57,7 +147,7 @@ fn a_connection_of_its_own_on_the_ports_of_one_from_outside_is_judged() {
         let world = World::new();
         assert_eq!(world.receive(&ends.back().tcp(SYN)), COMES);
         assert_eq!(world.send(&ends.tcp(SYN)).1, [Denied]);
-        assert_eq!(world.send(&ends.tcp(SYN | ACK)), PASSES);
+        assert_eq!(world.send(&ends.segment(SYN | ACK, 900, 1001, b"")), PASSES);
     }
 }
 
@@ -77,7 +167,7 @@ fn what_comes_in_never_takes_a_flow_that_the_workload_began() {
         // Or a peer could keep alive what a policy no longer allows.
         world.forget_rules();
         world.enter(2);
-        assert_eq!(world.send(&ends.tcp(ACK)).1, [Denied]);
+        assert_eq!(world.send(&ends.tcp(ACK)).1, [Denied, Cut]);
         assert_eq!(world.send(&ends.udp(b"")).1, [Denied, Icmp]);
     }
 }
@@ -98,7 +188,7 @@ fn answers_to_datagrams_pass_while_one_side_or_the_other_goes_on() {
         assert_eq!(world.send(&ends.udp(b"")).1, [Denied, Icmp]);
         assert_eq!(world.receive(&ends.back().udp(b"")), COMES);
         assert_eq!(world.send(&ends.udp(b"")), PASSES);
-        assert_eq!(world.flows(), 1);
+        assert_eq!((world.flows(), world.callers()), (0, [0, 1]));
     }
 }
 
@@ -121,7 +211,7 @@ fn what_is_sent_to_an_address_that_is_not_its_own_opens_nothing() {
             let asked = Ends { from: ends.to, to: other };
             assert_eq!(world.receive(&asked.udp(b"")), COMES);
             assert_eq!(world.receive(&asked.tcp(SYN)), COMES);
-            assert_eq!(world.flows(), 0);
+            assert_eq!((world.flows(), world.callers()), (0, [0, 0]));
             assert_eq!(world.send(&asked.back().udp(b"forged")), (Egress::Drop, vec![Spoofed]));
         }
     }
@@ -139,18 +229,5 @@ fn what_cannot_be_read_comes_in_and_opens_nothing() {
             assert_eq!(world.receive(&frame), COMES);
         }
         assert_eq!(world.flows(), 0);
-    }
-}
-
-#[test]
-fn a_reply_is_told_by_no_rule() {
-    for ends in both(50_000) {
-        let world = World::new();
-        assert_eq!(world.receive(&ends.back().tcp(SYN)), COMES);
-        let flow = world.flow(ends, TCP).unwrap();
-        assert_eq!(
-            (flow.applied, flow.observed, flow.applied.rule()),
-            (Said::NOTHING, Said::NOTHING, RuleId::NONE)
-        );
     }
 }

@@ -5,9 +5,9 @@ use std::collections::{HashMap, HashSet};
 use std::net::{IpAddr, SocketAddr};
 
 use egret_abi::{
-    Address, Binding, Budget, Class, Config, Counter, Dest, DestKey, Epoch, Event, Flow, Flow4Key, Flow6Key,
-    Generation, OwnKey, Ports, Query, QueryKey, RuleId, RuleKey, RuleValue, Ruleset, RulesetId, Said, Slot,
-    Tick, WorkloadIndex,
+    Address, Binding, Budget, Call, Class, Config, Counter, Dest, DestKey, Epoch, Event, Flow, Flow4Key,
+    Flow6Key, Generation, Inbound, OwnKey, Ports, Query, QueryKey, RuleId, RuleKey, RuleValue, Ruleset,
+    RulesetId, Said, Slot, Tick, WorkloadIndex,
 };
 use zerocopy::IntoBytes;
 
@@ -80,6 +80,9 @@ pub struct World {
     pub full: bool,
     flows4: RefCell<HashMap<(WorkloadIndex, Flow4Key), Flow>>,
     flows6: RefCell<HashMap<(WorkloadIndex, Flow6Key), Flow>>,
+    inbound4: RefCell<HashMap<(WorkloadIndex, Flow4Key), Inbound>>,
+    inbound6: RefCell<HashMap<(WorkloadIndex, Flow6Key), Inbound>>,
+    calls: RefCell<HashMap<(WorkloadIndex, Flow6Key), Call>>,
     pub queries: RefCell<HashMap<(WorkloadIndex, QueryKey), Query>>,
     budgets: RefCell<HashMap<WorkloadIndex, Budget>>,
     counted: RefCell<Vec<Counter>>,
@@ -93,7 +96,7 @@ impl World {
         let deny = [1; 3];
         let mut world = Self {
             now: START,
-            config: Config { mark: 1, flow_grace: GRACE, idle: IDLE, refusals: 3, events: 1000 },
+            config: Config { mark: 1, flow_grace: GRACE, idle: IDLE, refusals: 3, events: 1000, keep: 0 },
             ..Self::default()
         };
         world.enter(1);
@@ -201,30 +204,56 @@ impl World {
 
     /// What is remembered of the flow that the workload sends as `ends`, where it has ports.
     pub fn flow(&self, ends: Ends, protocol: u8) -> Option<Flow> {
-        let ports = Ports::new(ends.from.port().to_be_bytes(), ends.to.port().to_be_bytes());
-        let protocol = u32::from(protocol);
-        match (ends.from.ip(), ends.to.ip()) {
-            (IpAddr::V4(local), IpAddr::V4(remote)) => {
-                let (local, remote) = (local.octets(), remote.octets());
-                let key = Flow4Key { local, remote, ports, protocol };
-                self.flows4.borrow().get(&(POD, key)).copied()
-            }
-            (IpAddr::V6(local), IpAddr::V6(remote)) => {
-                let (local, remote) = (local.octets(), remote.octets());
-                let key = Flow6Key { local, remote, ports, protocol };
-                self.flows6.borrow().get(&(POD, key)).copied()
-            }
-            _ => panic!("two families in one flow"),
+        match keys(ends, protocol) {
+            Keys::V4(key) => self.flows4.borrow().get(&(POD, key)).copied(),
+            Keys::V6(key) => self.flows6.borrow().get(&(POD, key)).copied(),
         }
     }
 
-    /// How many flows are remembered.
+    /// The agent writes what it found of a flow.
+    pub fn put_flow(&self, ends: Ends, protocol: u8, flow: Flow) {
+        match keys(ends, protocol) {
+            Keys::V4(key) => self.flows4.borrow_mut().insert((POD, key), flow),
+            Keys::V6(key) => self.flows6.borrow_mut().insert((POD, key), flow),
+        };
+    }
+
+    /// How many connections from outside are established, and how many flows from there are not.
+    pub fn callers(&self) -> [usize; 2] {
+        [self.inbound4.borrow().len() + self.inbound6.borrow().len(), self.calls.borrow().len()]
+    }
+
+    /// A flood of calls: all that are not established are forgotten.
+    pub fn forget_calls(&self) {
+        self.calls.borrow_mut().clear();
+    }
+
+    /// How many flows are remembered of those that the workload began.
     pub fn flows(&self) -> usize {
         self.flows4.borrow().len() + self.flows6.borrow().len()
     }
 
     fn ask(&self, table: &'static str) {
         self.asked.borrow_mut().push(table);
+    }
+}
+
+enum Keys {
+    V4(Flow4Key),
+    V6(Flow6Key),
+}
+
+fn keys(ends: Ends, protocol: u8) -> Keys {
+    let ports = Ports::new(ends.from.port().to_be_bytes(), ends.to.port().to_be_bytes());
+    let protocol = u32::from(protocol);
+    match (ends.from.ip(), ends.to.ip()) {
+        (IpAddr::V4(local), IpAddr::V4(remote)) => {
+            Keys::V4(Flow4Key { local: local.octets(), remote: remote.octets(), ports, protocol })
+        }
+        (IpAddr::V6(local), IpAddr::V6(remote)) => {
+            Keys::V6(Flow6Key { local: local.octets(), remote: remote.octets(), ports, protocol })
+        }
+        _ => panic!("two families in one flow"),
     }
 }
 
@@ -242,16 +271,21 @@ fn longest<K: IntoBytes + zerocopy::Immutable, V: Copy>(entries: &[(u32, K, V)],
 }
 
 macro_rules! flows {
-    ($map:ident, $key:ty, $with:ident, $remember:ident) => {
-        fn $with<R>(&self, workload: WorkloadIndex, key: &$key, f: impl FnOnce(&mut Flow) -> R) -> Option<R> {
-            self.ask("flow");
+    ($map:ident, $key:ty, $value:ty, $with:ident, $remember:ident, $table:literal) => {
+        fn $with<R>(
+            &self,
+            workload: WorkloadIndex,
+            key: &$key,
+            f: impl FnOnce(&mut $value) -> R,
+        ) -> Option<R> {
+            self.ask($table);
             self.$map.borrow_mut().get_mut(&(workload, *key)).map(f)
         }
 
-        fn $remember(&self, workload: WorkloadIndex, key: &$key, flow: &Flow) -> bool {
-            self.ask("remember flow");
+        fn $remember(&self, workload: WorkloadIndex, key: &$key, value: &$value) -> bool {
+            self.ask(concat!("remember ", $table));
             if !self.full {
-                self.$map.borrow_mut().insert((workload, *key), *flow);
+                self.$map.borrow_mut().insert((workload, *key), *value);
             }
             !self.full
         }
@@ -307,8 +341,19 @@ impl Tables for World {
         longest(&self.rules, key)
     }
 
-    flows!(flows4, Flow4Key, with_flow4, remember_flow4);
-    flows!(flows6, Flow6Key, with_flow6, remember_flow6);
+    flows!(flows4, Flow4Key, Flow, with_flow4, remember_flow4, "flow");
+    flows!(flows6, Flow6Key, Flow, with_flow6, remember_flow6, "flow");
+    flows!(inbound4, Flow4Key, Inbound, with_inbound4, remember_inbound4, "inbound");
+    flows!(inbound6, Flow6Key, Inbound, with_inbound6, remember_inbound6, "inbound");
+    flows!(calls, Flow6Key, Call, with_call, remember_call, "call");
+
+    fn forget_flow4(&self, workload: WorkloadIndex, key: &Flow4Key) {
+        self.flows4.borrow_mut().remove(&(workload, *key));
+    }
+
+    fn forget_flow6(&self, workload: WorkloadIndex, key: &Flow6Key) {
+        self.flows6.borrow_mut().remove(&(workload, *key));
+    }
 
     fn remember_query(&self, workload: WorkloadIndex, key: &QueryKey, query: &Query) -> bool {
         if !self.full {
