@@ -56,6 +56,9 @@ pub fn run(config: Config) -> Result<(), AgentError> {
 fn agent_error(error: anyhow::Error) -> AgentError {
     match error.downcast::<KernelError>() {
         Ok(KernelError::Missing { what, fix }) => AgentError::Unsupported { missing: what, fix },
+        Ok(error @ KernelError::NotPermitted { .. }) => {
+            AgentError::Unsupported { missing: error.to_string(), fix: preflight::not_permitted() }
+        }
         Ok(other) => AgentError::Failed(other.into()),
         Err(other) => AgentError::Failed(other.into()),
     }

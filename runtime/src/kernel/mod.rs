@@ -30,6 +30,14 @@ pub enum KernelError {
         /// What to do.
         fix: String,
     },
+    /// The kernel does not permit it, to a process that has every privilege: it is locked down, or something guards it.
+    #[error("{doing}: {error}")]
+    NotPermitted {
+        /// What was being done.
+        doing: String,
+        /// What the kernel said.
+        error: String,
+    },
     /// An operation failed.
     #[error("{doing}: {error}")]
     Failed {
@@ -43,7 +51,13 @@ pub enum KernelError {
 impl KernelError {
     /// An operation that failed, with the whole chain of causes.
     pub fn failed(doing: impl Into<String>, error: impl Into<anyhow::Error>) -> Self {
-        Self::Failed { doing: doing.into(), error: format!("{:#}", error.into()) }
+        let (doing, error) = (doing.into(), error.into());
+        let is_eperm = |cause: &(dyn std::error::Error + 'static)| {
+            let code = cause.downcast_ref::<std::io::Error>().and_then(std::io::Error::raw_os_error);
+            code == Some(rustix::io::Errno::PERM.raw_os_error())
+        };
+        let (not_permitted, error) = (error.chain().any(is_eperm), format!("{error:#}"));
+        if not_permitted { Self::NotPermitted { doing, error } } else { Self::Failed { doing, error } }
     }
 
     /// Whether a privilege or kernel feature is missing.
@@ -62,5 +76,21 @@ pub(crate) trait Doing<T> {
 impl<T, E: Into<anyhow::Error>> Doing<T> for Result<T, E> {
     fn doing(self, doing: impl FnOnce() -> String) -> Result<T, KernelError> {
         self.map_err(|error| KernelError::failed(doing(), error))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_kernel_does_not_permit_is_told_from_what_failed() {
+        for (code, expected) in [(1, true), (13, false), (28, false)] {
+            let cause = std::io::Error::from_raw_os_error(code);
+            let error =
+                KernelError::failed("load a program", anyhow::Error::new(cause).context("bpf_prog_load"));
+            assert_eq!(matches!(error, KernelError::NotPermitted { .. }), expected, "{error}");
+            assert!(error.to_string().starts_with("load a program: bpf_prog_load: "), "{error}");
+        }
     }
 }

@@ -74,6 +74,24 @@ fn missing(what: &str, fix: &str) -> KernelError {
     KernelError::Missing { what: what.to_owned(), fix: fix.to_owned() }
 }
 
+/// What to do where the kernel does not permit what root may do.
+#[must_use]
+pub fn not_permitted() -> String {
+    not_permitted_by(&fs::read_to_string("/sys/kernel/security/lockdown").unwrap_or_default())
+}
+
+fn not_permitted_by(lockdown: &str) -> String {
+    let level = lockdown.split(['[', ']']).nth(1).filter(|level| *level != "none");
+    match level {
+        Some(level) => format!(
+            "the kernel is locked down ({level}): boot it with `lockdown=none`, or without Secure Boot where that sets it"
+        ),
+        None => "something guards the kernel from root: run the agent as privileged, without a seccomp filter, and look \
+                 for what a security module says in `dmesg`"
+            .to_owned(),
+    }
+}
+
 /// The kernel's release, such as `6.6.0`.
 #[must_use]
 pub fn release() -> String {
@@ -127,6 +145,18 @@ mod tests {
             ("", false),
         ] {
             assert_eq!(is_whole(map), expected, "{map:?}");
+        }
+    }
+
+    #[test]
+    fn a_kernel_that_is_locked_down_is_told_from_one_that_something_guards() {
+        for (lockdown, words) in [
+            ("none integrity [confidentiality]\n", "locked down (confidentiality)"),
+            ("[none] integrity confidentiality\n", "seccomp"),
+            ("", "seccomp"),
+        ] {
+            let fix = not_permitted_by(lockdown);
+            assert!(fix.contains(words), "{lockdown}: {fix}");
         }
     }
 
