@@ -157,7 +157,9 @@ fn the_command_line_follows_and_filters() -> Result<()> {
     }
     following.kill()?;
     following.wait()?;
-    for (args, allowed) in [(["flows"].as_slice(), true), (&["flows", "--denied"], false)] {
+    for (args, allowed) in
+        [(["flows"].as_slice(), true), (&["flows", "--denied"], false), (&["flows", "--would-deny"], false)]
+    {
         let output = agent.cli(args)?;
         let said = String::from_utf8(output.stdout)?;
         assert!(output.status.success() && said.contains("203.0.113.77"), "{said}");

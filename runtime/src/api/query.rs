@@ -12,16 +12,18 @@ use super::{Dest, Trouble};
 pub struct FlowFilter {
     /// Of this workload only.
     pub workload: Option<WorkloadId>,
-    /// Only what was denied, or would be with every policy in mode Enforce.
+    /// Only what was denied.
     pub denied: bool,
+    /// Only what would be denied with every policy in mode Enforce.
+    pub would_deny: bool,
 }
 
 impl FlowFilter {
     /// Whether `record` is asked for.
     #[must_use]
     pub fn admits(&self, record: &FlowRecord) -> bool {
-        let denies = record.applied.action == Action::Deny || record.observed.action == Action::Deny;
-        (denies || !self.denied)
+        (!self.denied || record.applied.action == Action::Deny)
+            && (!self.would_deny || record.observed.action == Action::Deny)
             && self.workload.as_ref().is_none_or(|id| {
                 *id.namespace == record.workload.namespace && *id.name == record.workload.name
             })
@@ -49,8 +51,14 @@ impl FlowQuery {
             match key.as_str() {
                 "follow" => query.follow = read(key, value)?,
                 "denied" => query.filter.denied = read(key, value)?,
+                "wouldDeny" => query.filter.would_deny = read(key, value)?,
                 "workload" => query.filter.workload = Some(read(key, value)?),
-                _ => return Err(unknown(key, "follow=true, denied=true, workload=namespace/name")),
+                _ => {
+                    return Err(unknown(
+                        key,
+                        "follow=true, denied=true, wouldDeny=true, workload=namespace/name",
+                    ));
+                }
             }
         }
         Ok(query)
@@ -130,4 +138,49 @@ fn read<T: FromStr<Err: Display>>(key: &str, value: &str) -> Result<T, Trouble> 
 
 fn unknown(key: &str, known: &str) -> Trouble {
     Trouble::query(&format!("`{key}` is not asked here"), Some(format!("use {known}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use crate::model::{Destination, Labels, Protocol, Reason, Verdict, WorkloadRef};
+
+    use super::*;
+
+    fn record(applied: Action, observed: Action) -> FlowRecord {
+        FlowRecord {
+            time: jiff::Timestamp::UNIX_EPOCH,
+            workload: WorkloadRef { namespace: "n".into(), name: "w".into(), labels: Labels::new() },
+            destination: Destination {
+                name: None,
+                names: Vec::new(),
+                address: Ipv4Addr::LOCALHOST.into(),
+                port: 443,
+                protocol: Protocol::TCP,
+            },
+            applied: Verdict::of(applied, Reason::Rule),
+            observed: Verdict::of(observed, Reason::Rule),
+            packets: 1,
+            bytes: 1,
+            count: 1,
+        }
+    }
+
+    #[test]
+    fn what_was_denied_is_told_from_what_would_be() {
+        use Action::{Allow, Deny};
+        for (denied, would_deny, expected) in [
+            (false, false, vec![(Allow, Allow), (Allow, Deny), (Deny, Allow), (Deny, Deny)]),
+            (true, false, vec![(Deny, Allow), (Deny, Deny)]),
+            (false, true, vec![(Allow, Deny), (Deny, Deny)]),
+            (true, true, vec![(Deny, Deny)]),
+        ] {
+            let filter = FlowFilter { workload: None, denied, would_deny };
+            let all = [(Allow, Allow), (Allow, Deny), (Deny, Allow), (Deny, Deny)];
+            let admitted =
+                all.into_iter().filter(|(applied, observed)| filter.admits(&record(*applied, *observed)));
+            assert_eq!(admitted.collect::<Vec<_>>(), expected, "{denied} {would_deny}");
+        }
+    }
 }

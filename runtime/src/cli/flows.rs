@@ -15,8 +15,11 @@ use super::{Exit, Output};
 const EXAMPLE: &str = "\
 APPLIED is what happened; OBSERVED is what would have happened with every policy in mode Enforce.
 
+Several of --denied, --would-deny and --workload list what is all of it.
+
 Example:
   egret flows --denied --workload payment/api
+  egret flows --would-deny
   egret flows -f -o json | jq 'select(.applied.action == \"deny\").destination'";
 
 /// List where workloads went, and what became of it
@@ -26,9 +29,12 @@ pub(super) struct Args {
     /// Go on with what comes, until interrupted
     #[arg(short, long)]
     follow: bool,
-    /// Only what was denied, or would be with every policy in mode Enforce
+    /// Only what was denied: APPLIED is deny
     #[arg(long)]
     denied: bool,
+    /// Only what would be denied with every policy in mode Enforce: OBSERVED is deny
+    #[arg(long)]
+    would_deny: bool,
     /// Only of this workload
     #[arg(long, value_name = "NAMESPACE/NAME")]
     workload: Option<WorkloadId>,
@@ -39,31 +45,41 @@ pub(super) struct Args {
 }
 
 pub(super) async fn run(args: Args) -> Result<Exit, Failure> {
-    let target = target(&args);
+    let (target, none) = (target(&args), none(&args));
     let client = args.socket.client();
     match (args.output.output, args.follow) {
-        (Output::Table, false) => list(&client, &target, args.denied).await,
+        (Output::Table, false) => list(&client, &target, none).await,
         (output, follow) => stream(&client, &target, output, follow).await,
     }
 }
 
 fn target(args: &Args) -> String {
-    let mut target = format!("/v1/flows?follow={}&denied={}", args.follow, args.denied);
+    let mut target =
+        format!("/v1/flows?follow={}&denied={}&wouldDeny={}", args.follow, args.denied, args.would_deny);
     if let Some(workload) = &args.workload {
         target += &format!("&workload={}", encode(&workload.to_string()));
     }
     target
 }
 
-async fn list(client: &Client, target: &str, denied: bool) -> Result<Exit, Failure> {
+/// What is told where no flow is listed.
+fn none(args: &Args) -> &'static str {
+    match (args.denied, args.would_deny) {
+        (true, _) => "No flow was denied.\n",
+        (false, true) => "No flow would be denied.\n",
+        (false, false) => "No flow was seen.\n",
+    }
+}
+
+async fn list(client: &Client, target: &str, none: &str) -> Result<Exit, Failure> {
     let answer = client.get(target).await?;
     let lines = answer.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
     let rows = lines.map(|line| client::parse(line).map(|record| cells(&record)));
     let rows: Vec<_> = rows.collect::<Result<_, _>>()?;
-    match (rows.is_empty(), denied) {
-        (true, true) => print("No flow was denied.\n")?,
-        (true, false) => print("No flow was seen.\n")?,
-        (false, _) => print(&table(&COLUMNS, &rows))?,
+    if rows.is_empty() {
+        print(none)?
+    } else {
+        print(&table(&COLUMNS, &rows))?
     }
     Ok(Exit::Done)
 }

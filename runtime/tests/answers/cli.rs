@@ -37,6 +37,8 @@ fn a_person_sees_tables() {
     insta::assert_snapshot!("flows_denied", told(&served, &["flows", "--denied"]));
     insta::assert_snapshot!("explain", told(&served, &["explain", "payment/api", "github.com"]));
     assert_eq!(told(&served, &["flows", "--denied", "--workload", "a/b"]), "No flow was denied.\n");
+    let nobody = told(&served, &["flows", "--would-deny", "--workload", "a/b"]);
+    assert_eq!(nobody, "No flow would be denied.\n");
     assert!(told(&served, &["names", "a/b"]).starts_with("No live names"));
     served.memory.well.store(false, Ordering::Relaxed);
     insta::assert_snapshot!("status_not_well", told(&served, &["status"]));
