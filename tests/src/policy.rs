@@ -21,6 +21,23 @@ pub fn policy(pod: &str, mode: &str, scope: &str, rules: &str) -> String {
     )
 }
 
+/// A policy of the cluster, of all pods of the namespaces that `selector` selects, written as YAML in one line.
+#[must_use]
+pub fn of_cluster(name: &str, mode: &str, selector: &str, rules: &str) -> String {
+    let rules: String = rules.trim().lines().map(|line| format!("  {}\n", line.trim_end())).collect();
+    format!(
+        "apiVersion: egret.dev/v1alpha1\n\
+         kind: ClusterEgressPolicy\n\
+         metadata: {{name: {name}}}\n\
+         spec:\n  \
+           namespaceSelector: {selector}\n  \
+           podSelector: {{}}\n  \
+           mode: {mode}\n  \
+           scope: internet\n\
+         {rules}"
+    )
+}
+
 /// [`policy`] in mode Enforce for the internet.
 #[must_use]
 pub fn enforced(pod: &str, rules: &str) -> String {

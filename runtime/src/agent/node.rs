@@ -18,7 +18,9 @@ use crate::enforce::Binder;
 use crate::flows::{DEFAULT_NAMESPACES, FirstPackets, FlowLog, Totals};
 use crate::kernel::maps::Reader;
 use crate::kernel::{clock, preflight};
-use crate::model::{Coverage, FlowRecord, Kind, Name, Protocol, Workload, WorkloadId, WorkloadRef};
+use crate::model::{
+    Coverage, FlowRecord, Kind, Name, Namespace, Protocol, Workload, WorkloadId, WorkloadRef,
+};
 use crate::policy::{Accepted, Ranges, explain, explain_question};
 
 /// The port of DNS.
@@ -31,6 +33,8 @@ const NAMES_TOLD: usize = 16;
 pub struct Shown {
     /// What the operator said of it.
     pub workload: Workload,
+    /// Its namespace.
+    pub namespace: Namespace,
     /// The resolvers it trusts.
     pub resolvers: Vec<IpAddr>,
     /// Whether it is covered.
@@ -261,7 +265,7 @@ impl Source for Node {
 
     fn explain(&self, workload: &WorkloadId, destination: &Dest) -> Result<serde_json::Value, ExplainError> {
         let unknown = || UnknownWorkload(workload.clone());
-        let Shown { workload: Workload { labels, .. }, index, resolvers, .. } =
+        let Shown { workload: Workload { labels, .. }, namespace, index, resolvers, .. } =
             self.view(|view| view.workloads.get(workload).cloned()).ok_or_else(unknown)?;
         let mut attempt = destination.attempt();
         if let Some(index) = index {
@@ -280,7 +284,7 @@ impl Source for Node {
             explain_question()
         } else {
             self.view(|view| {
-                let policies = view.accepted.selecting(&workload.namespace, &labels);
+                let policies = view.accepted.selecting(&namespace, &labels);
                 let kind = attempt.address.map_or(Kind::Internet, |address| view.ranges.kind_of(address));
                 explain(&policies, &attempt, kind)
             })

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::{EgressPolicy, Mode, OnDeny, Origin, Scope};
+use crate::model::{Mode, OnDeny, Origin, Policy, PolicyId, PolicyKind, Scope};
 
 use super::PolicyProblem;
 
@@ -19,8 +19,10 @@ pub struct Policies {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct PolicyRow {
-    /// Its namespace.
-    pub namespace: String,
+    /// `EgressPolicy` or `ClusterEgressPolicy`.
+    pub kind: PolicyKind,
+    /// Its namespace; none for a policy of the cluster.
+    pub namespace: Option<String>,
     /// Its name.
     pub name: String,
     /// In force or only reported.
@@ -37,6 +39,8 @@ pub struct PolicyRow {
     pub allow: u64,
     /// How many deny rules it has.
     pub deny: u64,
+    /// How many entries its ceiling has, where it has one: only what it covers may be allowed below it.
+    pub ceiling: Option<u64>,
     /// The workloads it selects, as `namespace/name`, once it is in force on them.
     pub workloads: Vec<String>,
 }
@@ -44,8 +48,9 @@ pub struct PolicyRow {
 impl PolicyRow {
     /// From a policy and the workloads it selects.
     #[must_use]
-    pub fn new(policy: &EgressPolicy, workloads: Vec<String>) -> Self {
+    pub fn new(policy: &Policy, workloads: Vec<String>) -> Self {
         Self {
+            kind: policy.id.kind(),
             namespace: policy.id.namespace.clone(),
             name: policy.id.name.clone(),
             mode: policy.mode,
@@ -55,7 +60,14 @@ impl PolicyRow {
             origin: policy.origin.clone(),
             allow: policy.allow.len() as u64,
             deny: policy.deny.len() as u64,
+            ceiling: policy.ceiling.as_ref().map(|ceiling| ceiling.entries.len() as u64),
             workloads,
         }
+    }
+
+    /// What verdicts call it: `namespace/name`, or the name alone.
+    #[must_use]
+    pub fn id(&self) -> PolicyId {
+        PolicyId { namespace: self.namespace.clone(), name: self.name.clone() }
     }
 }

@@ -14,7 +14,8 @@ use super::status::problems;
 use super::table::{Cell, Column, table};
 
 const EXAMPLE: &str = "\
-DEFAULT is what becomes of a destination in SCOPE that no rule names.
+DEFAULT is what becomes of a destination in SCOPE that no rule names. A policy without a namespace before its name is of
+the cluster; its CEILING is how many entries bound what policies of namespaces may allow.
 `egret policy check` tells what is wrong with a file before the agent reads it.
 
 Example:
@@ -39,13 +40,14 @@ pub(super) async fn run(args: Args) -> Result<Exit, Failure> {
     show(args.output.output, &answer, render)
 }
 
-const COLUMNS: [Column; 8] = [
+const COLUMNS: [Column; 9] = [
     Column { title: "POLICY", width: 0, number: false },
     Column { title: "MODE", width: 0, number: false },
     Column { title: "SCOPE", width: 0, number: false },
     Column { title: "DEFAULT", width: 0, number: false },
     Column { title: "ALLOW", width: 0, number: true },
     Column { title: "DENY", width: 0, number: true },
+    Column { title: "CEILING", width: 0, number: true },
     Column { title: "PLACE", width: 0, number: false },
     Column { title: "WORKLOADS", width: 0, number: false },
 ];
@@ -74,12 +76,13 @@ fn cells(row: &PolicyRow) -> Vec<Cell> {
         Cell::plain(workloads(&row.workloads))
     };
     vec![
-        Cell::plain(format!("{}/{}", row.namespace, row.name)),
+        Cell::plain(row.id().to_string()),
         mode,
         Cell::plain(scope),
         Cell::plain(if row.denies_by_default { "Deny" } else { "-" }),
         Cell::plain(count(row.allow)),
         Cell::plain(count(row.deny)),
+        Cell::plain(row.ceiling.map_or_else(|| "-".to_owned(), count)),
         Cell::plain(format!("{}:{}", row.origin.file, row.origin.line)),
         workloads,
     ]

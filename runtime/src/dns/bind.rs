@@ -1,8 +1,11 @@
 //! From a name to the classes it has, and from classes to the slots of one binding.
 
 use std::collections::{HashMap, HashSet};
+use std::net::IpAddr;
 
-use crate::model::{Name, Pattern};
+use ipnet::IpNet;
+
+use crate::model::{Name, NameClass};
 
 /// One place in the value of a binding (workload and address).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -65,49 +68,67 @@ pub fn merge<const N: usize>(
     }
 }
 
-/// The patterns that matter to a workload, by what they can match.
+/// A class of names that a name has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Matched {
+    /// Its number.
+    pub class: u32,
+    within: Option<IpNet>,
+}
+
+impl Matched {
+    /// Whether the class counts for `address`, where the name leads.
+    #[must_use]
+    pub fn holds(&self, address: IpAddr) -> bool {
+        self.within.is_none_or(|range| range.contains(&address))
+    }
+}
+
+/// The classes of names that matter to a workload, by what they can match.
 #[derive(Clone, Debug, Default)]
 pub struct Matcher {
-    exact: HashMap<String, Vec<u32>>,
+    exact: HashMap<String, Vec<Matched>>,
     /// Wildcards under the labels that follow their last wildcard: `*.a.example.com` under `a.example.com`, and
-    /// `mail.*` under the empty text.
-    wildcards: HashMap<String, Vec<(Pattern, u32)>>,
+    /// `mail.*` under the empty text. A class of several patterns is under the longest of theirs.
+    wildcards: HashMap<String, Vec<(NameClass, Matched)>>,
     exact_classes: HashSet<u32>,
 }
 
 impl Matcher {
-    /// Prepares `patterns` with their classes.
+    /// Prepares `names` with their classes.
     #[must_use]
-    pub fn new(patterns: &[(Pattern, u32)]) -> Self {
+    pub fn new(names: &[(NameClass, u32)]) -> Self {
         let mut matcher = Self::default();
-        for (pattern, class) in patterns {
-            if pattern.is_exact() {
-                matcher.exact.entry(pattern.as_str().to_owned()).or_default().push(*class);
+        for (names, class) in names {
+            let matched = Matched { class: *class, within: names.range() };
+            if let Some(exact) = names.exact() {
+                matcher.exact.entry(exact.as_str().to_owned()).or_default().push(matched);
                 matcher.exact_classes.insert(*class);
             } else {
-                let suffix = literal_suffix(pattern.as_str()).to_owned();
-                matcher.wildcards.entry(suffix).or_default().push((pattern.clone(), *class));
+                let suffixes = names.patterns().iter().map(|pattern| literal_suffix(pattern.as_str()));
+                let suffix = suffixes.max_by_key(|suffix| suffix.len()).unwrap_or_default();
+                matcher.wildcards.entry(suffix.to_owned()).or_default().push((names.clone(), matched));
             }
         }
         matcher
     }
 
-    /// The classes of `name`, in ascending order, each once.
+    /// The classes of `name`, in ascending order, each once; which of them count, its address says.
     #[must_use]
-    pub fn classes(&self, name: &Name) -> Vec<u32> {
+    pub fn classes(&self, name: &Name) -> Vec<Matched> {
         let exact = self.exact.get(name.as_str()).into_iter().flatten().copied();
         let wild = suffixes(name.as_str())
             .filter_map(|suffix| self.wildcards.get(suffix))
             .flatten()
-            .filter(|(pattern, _)| pattern.matches(name))
-            .map(|(_, class)| *class);
-        let mut classes: Vec<u32> = exact.chain(wild).collect();
+            .filter(|(names, _)| names.matches(name))
+            .map(|(_, matched)| *matched);
+        let mut classes: Vec<Matched> = exact.chain(wild).collect();
         classes.sort_unstable();
         classes.dedup();
         classes
     }
 
-    /// Whether `class` is of an exact name: what [`merge`] asks. A class that no pattern here has is not.
+    /// Whether `class` is of an exact name: what [`merge`] asks. A class that is not known here is not.
     #[must_use]
     pub fn is_exact(&self, class: u32) -> bool {
         self.exact_classes.contains(&class)

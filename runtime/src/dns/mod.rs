@@ -13,6 +13,6 @@ pub mod frame;
 pub mod names;
 
 pub use answer::{Answer, Unlearned, parse};
-pub use bind::{Matcher, Merge, Slot, merge};
+pub use bind::{Matched, Matcher, Merge, Slot, merge};
 pub use frame::{Checksum, FrameError, UdpFrame, complete_checksum};
 pub use names::{Learned, Limits, Names};

@@ -7,11 +7,11 @@ use std::time::Duration;
 use egret_abi::{Binding, Class, OwnKey, Slot, Tick, WorkloadIndex};
 use lru::LruCache;
 
-use crate::dns::{self, Answer, Limits, Matcher, Merge, Names, merge};
+use crate::dns::{self, Answer, Limits, Matched, Matcher, Merge, Names, merge};
 use crate::kernel::clock::{tick, tick_after};
 use crate::kernel::maps::{Writer, address, ip};
 use crate::kernel::{KernelError, Pins};
-use crate::model::{Name, Pattern};
+use crate::model::{Name, NameClass};
 
 /// How long after its end a binding stays: longer than `flow_grace`, so that a connection under way may use it.
 const KEEP: Duration = Duration::from_hours(2);
@@ -83,10 +83,10 @@ impl Binder {
     pub fn set_patterns(
         &mut self,
         index: WorkloadIndex,
-        patterns: &[(Pattern, Class)],
+        patterns: &[(NameClass, Class)],
         now: Duration,
     ) -> Result<(), KernelError> {
-        let patterns: Vec<_> = patterns.iter().map(|(pattern, class)| (pattern.clone(), class.0)).collect();
+        let patterns: Vec<_> = patterns.iter().map(|(names, class)| (names.clone(), class.0)).collect();
         let bound = self.workloads.entry(index).or_default();
         bound.matcher = Matcher::new(&patterns);
         let live: Vec<_> = bound
@@ -183,21 +183,25 @@ fn key(workload: WorkloadIndex, ip: IpAddr) -> OwnKey {
     OwnKey { workload, address: address(ip) }
 }
 
-/// Binds one address to some classes; how many found no slot.
+/// Binds one address to those of some classes that count for it; how many found no slot.
 fn bind(
     writer: &mut Writer,
     bound: &mut Bound,
     workload: WorkloadIndex,
-    classes: &[u32],
+    classes: &[Matched],
     ip: IpAddr,
     until: Duration,
     now: Duration,
 ) -> Result<u64, KernelError> {
+    let mut classes = classes.iter().filter(|matched| matched.holds(ip)).peekable();
+    if classes.peek().is_none() {
+        return Ok(0);
+    }
     let key = key(workload, ip);
     let binding = writer.binding(key).unwrap_or_default();
     let mut slots = binding.slots.map(|slot| dns::Slot { class: slot.class.0, until: slot.until.0 });
     let (mut changed, mut crowded) = (false, 0);
-    for class in classes {
+    for Matched { class, .. } in classes {
         let new = dns::Slot { class: *class, until: tick_after(until).0 };
         match merge(&mut slots, new, tick(now).0, |class| bound.matcher.is_exact(class)) {
             Merge::Unchanged => {}

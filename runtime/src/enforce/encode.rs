@@ -63,7 +63,7 @@ fn rule(
     numbers: &mut Numbers,
 ) -> (u32, RuleKey, RuleValue) {
     let class = match &key.class {
-        Class::Name(pattern) => numbers.class(pattern),
+        Class::Name(names) => numbers.class(names),
         Class::Cidrs(number) => ClassNumber(*number),
     };
     let (bits, protocol, port) = match key.ports {

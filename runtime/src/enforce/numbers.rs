@@ -5,7 +5,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use egret_abi::{Class, RULESETS_MAX, RuleId, RulesetId, WORKLOADS_MAX, WorkloadIndex};
 
-use crate::model::{Pattern, WorkloadId};
+use crate::model::{NameClass, WorkloadId};
 use crate::policy::{RuleRef, Ruleset};
 use crate::state::{ClassNumber, NextNumbers, RuleNumber, Snapshot, WorkloadNumber};
 
@@ -28,7 +28,7 @@ impl RuleNames {
 /// Gives numbers out, the same word the same number for as long as the maps live.
 #[derive(Debug)]
 pub struct Numbers {
-    classes: HashMap<Pattern, u32>,
+    classes: HashMap<NameClass, u32>,
     rules: HashMap<RuleRef, RuleId>,
     rule_names: RuleNames,
     workloads: HashMap<WorkloadId, (WorkloadIndex, u32)>,
@@ -58,7 +58,7 @@ impl Numbers {
             classes: snapshot
                 .classes
                 .iter()
-                .filter_map(|number| Some((Pattern::parse(&number.pattern).ok()?, number.class)))
+                .filter_map(|number| Some((number.names.parse().ok()?, number.class)))
                 .collect(),
             rules: snapshot
                 .rules
@@ -97,10 +97,8 @@ impl Numbers {
             rule: rule.rule.clone(),
             number: id.0,
         });
-        let classes = self
-            .classes
-            .iter()
-            .map(|(pattern, class)| ClassNumber { pattern: pattern.to_string(), class: *class });
+        let classes = self.classes.iter();
+        let classes = classes.map(|(names, class)| ClassNumber { names: names.to_string(), class: *class });
         let workloads = self.workloads.iter().map(|(id, (index, ifindex))| WorkloadNumber {
             id: id.clone(),
             index: index.0,
@@ -122,9 +120,9 @@ impl Numbers {
         self.rule_names.clone()
     }
 
-    /// The class of a pattern.
-    pub fn class(&mut self, pattern: &Pattern) -> Class {
-        let number = *self.classes.entry(pattern.clone()).or_insert_with(|| {
+    /// The number of a class of names.
+    pub fn class(&mut self, names: &NameClass) -> Class {
+        let number = *self.classes.entry(names.clone()).or_insert_with(|| {
             let number = self.next.class;
             self.next.class += 1;
             self.fresh = true;
@@ -146,14 +144,14 @@ impl Numbers {
         id
     }
 
-    /// Gives a number to every class and rule of `ruleset`; the patterns with theirs.
-    pub fn words_of(&mut self, ruleset: &Ruleset) -> Vec<(Pattern, Class)> {
+    /// Gives a number to every class and rule of `ruleset`; the classes of names with theirs.
+    pub fn words_of(&mut self, ruleset: &Ruleset) -> Vec<(NameClass, Class)> {
         for (applied, observed) in ruleset.rules.values() {
             for (_, rule) in applied.iter().chain(observed) {
                 self.rule(rule);
             }
         }
-        ruleset.names.iter().map(|pattern| (pattern.clone(), self.class(pattern))).collect()
+        ruleset.names.iter().map(|names| (names.clone(), self.class(names))).collect()
     }
 
     /// A ruleset number that `taken` does not hold; the longest unused first, so that none comes back at once.
@@ -214,15 +212,15 @@ mod tests {
 
     #[test]
     fn numbers_survive_a_restart_and_new_ones_do_not_reuse_them() {
-        let pattern = Pattern::parse("github.com").expect("a pattern");
+        let names: NameClass = "*.a.test & x*.a.test within 192.0.2.0/24".parse().expect("a class");
         let id: WorkloadId = "updates/update".parse().expect("an id");
         let mut before = Numbers::default();
-        let class = before.class(&pattern);
+        let class = before.class(&names);
         let index = before.workload(&id, 7);
         let mut after = Numbers::restore(&before.snapshot("boot"));
-        assert_eq!(after.class(&pattern), class);
+        assert_eq!(after.class(&names), class);
         assert_eq!(after.workload(&id, 7), index.map(|(index, _)| (index, true)));
-        assert_ne!(after.class(&Pattern::parse("pagerduty.com").expect("a pattern")), class);
+        assert_ne!(after.class(&"*.a.test & x*.a.test".parse().expect("a class")), class);
     }
 
     #[test]

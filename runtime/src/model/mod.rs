@@ -1,14 +1,21 @@
 //! The words of the field as types, with no I/O: names and patterns, workloads, policies, verdicts, flow records.
 //! Everything else in this crate speaks in these.
 
+mod class;
 mod flow;
 mod name;
 mod policy;
+mod selector;
 mod verdict;
 mod workload;
 
+pub use class::NameClass;
+pub(crate) use class::both;
 pub use flow::{Attempt, Destination, FlowRecord, WorkloadRef};
 pub use name::{Name, NameError, Pattern, PatternError};
-pub use policy::{EgressPolicy, Mode, OnDeny, Origin, PolicyId, PortRange, Rule, Scope, Selector, Target};
+pub use policy::{
+    Ceiling, Mode, OnDeny, Origin, Policy, PolicyId, PolicyKind, PortRange, Rule, Scope, Target,
+};
+pub use selector::{Operator, Requirement, Selector};
 pub use verdict::{Action, Kind, Protocol, Reason, Verdict, Verdicts};
-pub use workload::{Coverage, Labels, Namespace, Place, Workload, WorkloadId};
+pub use workload::{Coverage, Labels, NAMESPACE_NAME, Namespace, Place, Workload, WorkloadId};

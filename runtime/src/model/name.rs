@@ -136,11 +136,45 @@ impl Pattern {
         if self.is_exact() {
             return self.text == name.0;
         }
-        let Some(rest) = self.text.strip_prefix("**.") else {
+        let (rest, true) = self.labels() else {
             return same_labels(self.text.split('.'), name.0.split('.'));
         };
         let (wanted, given) = (rest.split('.').count(), name.0.split('.').count());
         given > wanted && same_labels(rest.split('.'), name.0.split('.').skip(given - wanted))
+    }
+
+    /// Whether every name that this pattern means is one that `other` means. Not all such pairs are found.
+    #[must_use]
+    pub fn implies(&self, other: &Self) -> bool {
+        let ((own, own_deep), (wanted, wanted_deep)) = (self.labels(), other.labels());
+        let (own_count, wanted_count) = (own.split('.').count(), wanted.split('.').count());
+        let fits = match (own_deep, wanted_deep) {
+            (false, false) => own_count == wanted_count,
+            (true, false) => false,
+            (false, true) => own_count > wanted_count,
+            (true, true) => own_count >= wanted_count,
+        };
+        // A `*` here is matched by a `*` there and by nothing else, so the text itself may be held against it.
+        fits && own.rsplit('.').zip(wanted.rsplit('.')).all(|(own, wanted)| glob(wanted, own))
+    }
+
+    /// Whether some name may be one that both patterns mean. Not all pairs that never meet are found.
+    #[must_use]
+    pub fn meets(&self, other: &Self) -> bool {
+        let ((left, left_deep), (right, right_deep)) = (self.labels(), other.labels());
+        let (left_count, right_count) = (left.split('.').count(), right.split('.').count());
+        let fits = match (left_deep, right_deep) {
+            (false, false) => left_count == right_count,
+            (true, false) => left_count < right_count,
+            (false, true) => right_count < left_count,
+            (true, true) => true,
+        };
+        fits && left.rsplit('.').zip(right.rsplit('.')).all(|(left, right)| globs_meet(left, right))
+    }
+
+    /// The labels, those after a leading `**`, and whether there was one.
+    fn labels(&self) -> (&str, bool) {
+        self.text.strip_prefix("**.").map_or((&self.text, false), |rest| (rest, true))
     }
 
     /// Whether the pattern is a plain name.
@@ -210,6 +244,20 @@ fn glob(pattern: &str, label: &str) -> bool {
     true
 }
 
+/// Whether a label may be one that both mean, by what they begin and end with.
+fn globs_meet(left: &str, right: &str) -> bool {
+    match (left.split_once('*'), right.split_once('*')) {
+        (None, _) => glob(right, left),
+        (_, None) => glob(left, right),
+        (Some((left_head, left_rest)), Some((right_head, right_rest))) => {
+            let end = |rest: &str| rest.rsplit('*').next().unwrap_or_default().to_owned();
+            let (left_end, right_end) = (end(left_rest), end(right_rest));
+            (left_head.starts_with(right_head) || right_head.starts_with(left_head))
+                && (left_end.ends_with(&right_end) || right_end.ends_with(&left_end))
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -265,6 +313,24 @@ mod tests {
         ] {
             let error = Pattern::parse(text).expect_err(text).to_string();
             assert!(error.contains(reason), "{text}: {error}");
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn patterns_imply_and_meet_one_another_as_their_names_do(
+            left in "(\\*\\*\\.)?([ab*]{1,3}\\.){0,2}[ab*]{1,3}",
+            right in "(\\*\\*\\.)?([ab*]{1,3}\\.){0,2}[ab*]{1,3}",
+            names in proptest::collection::vec("([ab]{1,3}\\.){0,4}[ab]{1,3}", 0..40),
+        ) {
+            let (Ok(left), Ok(right)) = (Pattern::parse(&left), Pattern::parse(&right)) else { return Ok(()) };
+            for name in names.iter().map(|name| Name::parse(name).expect("a name")) {
+                let (of_left, of_right) = (left.matches(&name), right.matches(&name));
+                proptest::prop_assert!(!left.implies(&right) || !of_left || of_right, "{} {} {}", left, right, name);
+                proptest::prop_assert!(left.meets(&right) || !(of_left && of_right), "{} {} {}", left, right, name);
+            }
+            proptest::prop_assert!(left.implies(&left) && left.meets(&left));
+            proptest::prop_assert_eq!(left.meets(&right), right.meets(&left));
         }
     }
 }

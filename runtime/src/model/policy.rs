@@ -1,6 +1,5 @@
 //! Policies after they were read and found good.
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
@@ -8,20 +7,52 @@ use std::sync::Arc;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
-use super::{Pattern, Protocol};
+use super::{Labels, Namespace, Pattern, Protocol, Selector};
 
-/// Which policy: its namespace and name.
+/// Which policy: its kind, by whether it has a namespace, and its name. Those of the cluster come first.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct PolicyId {
-    /// The namespace whose workloads it may select.
-    pub namespace: String,
+    /// The namespace whose workloads it may select; `None`: a `ClusterEgressPolicy`, which is of no namespace.
+    pub namespace: Option<String>,
     /// `metadata.name`.
     pub name: String,
 }
 
+impl PolicyId {
+    /// Which of the two kinds.
+    #[must_use]
+    pub fn kind(&self) -> PolicyKind {
+        if self.namespace.is_some() { PolicyKind::EgressPolicy } else { PolicyKind::ClusterEgressPolicy }
+    }
+}
+
+/// `namespace/name`, or the name alone for a policy of the cluster: no name holds a `/`.
 impl fmt::Display for PolicyId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", self.namespace, self.name)
+        match &self.namespace {
+            Some(namespace) => write!(f, "{namespace}/{}", self.name),
+            None => f.write_str(&self.name),
+        }
+    }
+}
+
+/// The kinds of policies, in the words of their files.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum PolicyKind {
+    /// Of all workloads it selects, in any namespace.
+    ClusterEgressPolicy,
+    /// Of workloads of its own namespace.
+    EgressPolicy,
+}
+
+impl PolicyKind {
+    /// What a file writes after `kind:`.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::ClusterEgressPolicy => "ClusterEgressPolicy",
+            Self::EgressPolicy => "EgressPolicy",
+        }
     }
 }
 
@@ -65,21 +96,6 @@ pub enum OnDeny {
     Drop,
 }
 
-/// Labels that a workload must carry, all of them; empty selects every workload of the namespace.
-#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Selector {
-    /// Label to value.
-    pub match_labels: BTreeMap<String, String>,
-}
-
-impl Selector {
-    /// Whether `labels` carries all that is asked for.
-    #[must_use]
-    pub fn matches(&self, labels: &BTreeMap<String, String>) -> bool {
-        self.match_labels.iter().all(|(key, value)| labels.get(key) == Some(value))
-    }
-}
-
 /// One place a rule names.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Target {
@@ -111,14 +127,25 @@ pub struct Rule {
     pub origin: Origin,
 }
 
-/// An `EgressPolicy` that was accepted.
+/// What all allows below it are intersected with.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct EgressPolicy {
-    /// Its namespace and name.
+pub struct Ceiling {
+    /// What it lets pass, any of these; none: no allow below it counts.
+    pub entries: Vec<Rule>,
+    /// Where it was written.
+    pub origin: Origin,
+}
+
+/// An `EgressPolicy` or `ClusterEgressPolicy` that was accepted.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Policy {
+    /// Its kind, namespace and name.
     pub id: PolicyId,
     /// Where it was written.
     pub origin: Origin,
-    /// Which workloads of its namespace.
+    /// Which namespaces; asked of a policy of the cluster only.
+    pub namespace_selector: Selector,
+    /// Which workloads of its namespace, or of the namespaces selected.
     pub pod_selector: Selector,
     /// In force or only reported.
     pub mode: Mode,
@@ -132,19 +159,25 @@ pub struct EgressPolicy {
     pub allow: Vec<Rule>,
     /// What is denied whatever is allowed; addresses only.
     pub deny: Vec<Rule>,
+    /// Of a policy of the cluster: what the allows of namespaces are intersected with.
+    pub ceiling: Option<Ceiling>,
 }
 
-impl EgressPolicy {
-    /// Whether this policy makes its subjects default-deny: it has allow rules, or says `default: Deny`. One with
-    /// only deny rules does not.
+impl Policy {
+    /// Whether this policy makes its subjects default-deny: it has allow rules or a ceiling, or says `default: Deny`.
+    /// One with only deny rules does not.
     #[must_use]
     pub fn denies_by_default(&self) -> bool {
-        self.default_deny || !self.allow.is_empty()
+        self.default_deny || !self.allow.is_empty() || self.ceiling.is_some()
     }
 
     /// Whether it speaks of a workload of `namespace` with `labels`.
     #[must_use]
-    pub fn selects(&self, namespace: &str, labels: &BTreeMap<String, String>) -> bool {
-        self.id.namespace == namespace && self.pod_selector.matches(labels)
+    pub fn selects(&self, namespace: &Namespace, labels: &Labels) -> bool {
+        let of_namespace = match &self.id.namespace {
+            Some(own) => *own == namespace.name,
+            None => self.namespace_selector.matches(&namespace.labels),
+        };
+        of_namespace && self.pod_selector.matches(labels)
     }
 }

@@ -38,15 +38,25 @@ impl FromStr for WorkloadId {
     }
 }
 
+/// The label that every namespace has, with its name as the value.
+pub const NAMESPACE_NAME: &str = "kubernetes.io/metadata.name";
+
 /// A namespace and its labels.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Namespace {
     /// Its name.
     pub name: String,
-    /// Its labels.
-    #[serde(default)]
+    /// Its labels, [`NAMESPACE_NAME`] among them.
     pub labels: Labels,
+}
+
+impl Namespace {
+    /// With `labels`, and the one that every namespace has.
+    #[must_use]
+    pub fn new(name: String, mut labels: Labels) -> Self {
+        labels.insert(NAMESPACE_NAME.to_owned(), name.clone());
+        Self { name, labels }
+    }
 }
 
 /// How a workload is found on this node.

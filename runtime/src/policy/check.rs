@@ -4,7 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::model::{EgressPolicy, PortRange, Rule, Target};
+use crate::model::{Policy, PortRange, Rule, Target};
 
 use super::load::{self, Good};
 use super::problem::Problem;
@@ -36,7 +36,7 @@ pub enum CheckResult {
     Good {
         /// How many policies.
         policies: usize,
-        /// How many rules, of both kinds.
+        /// How many rules, and entries of ceilings.
         rules: usize,
         /// What is most likely not meant.
         warnings: Vec<Problem>,
@@ -114,13 +114,18 @@ fn summary(content: &Good) -> CheckResult {
     let policies = &content.policies;
     CheckResult::Good {
         policies: policies.len(),
-        rules: policies.iter().map(|policy| policy.allow.len() + policy.deny.len()).sum(),
+        rules: policies.iter().map(count_of_rules).sum(),
         warnings: policies.iter().flat_map(|policy| idle_allows(policy, &content.text)).collect(),
     }
 }
 
+fn count_of_rules(policy: &Policy) -> usize {
+    let ceiling = policy.ceiling.as_ref().map_or(0, |ceiling| ceiling.entries.len());
+    policy.allow.len() + policy.deny.len() + ceiling
+}
+
 /// Allow rules of which nothing is left, because a deny rule of the same policy covers each of their destinations.
-fn idle_allows(policy: &EgressPolicy, text: &Arc<str>) -> Vec<Problem> {
+fn idle_allows(policy: &Policy, text: &Arc<str>) -> Vec<Problem> {
     let targets = |rules: &[Rule]| rules.iter().map(|rule| rule.to.len()).sum::<usize>();
     if targets(&policy.allow).saturating_mul(targets(&policy.deny)) > MAX_PAIRS {
         return Vec::new();

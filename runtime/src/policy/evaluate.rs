@@ -1,15 +1,18 @@
 //! The plain evaluator: what policies say of an attempt, by looking at every rule in turn. Slow and obviously right;
 //! `explain` builds on it, and the compiled ruleset is tested against it.
+//!
+//! A ceiling must cover an attempt the same way as the allow below it: by the same name, or by the address alone
+//! ([`ways`]). Else a name that the ceiling lets pass would carry one that it does not, where both lead to one address.
 
 use crate::model::{
-    Action, Attempt, EgressPolicy, Kind, Mode, PortRange, Protocol, Reason, Rule, Scope, Target, Verdict,
-    Verdicts,
+    Action, Attempt, Ceiling, Kind, Mode, Policy, PolicyKind, PortRange, Protocol, Reason, Rule, Scope,
+    Target, Verdict, Verdicts,
 };
 
 /// Both verdicts on `attempt` by `policies`, those that select the workload, in any order. `kind` is that of the
 /// destination. An attempt without an address is judged by its names alone.
 #[must_use]
-pub fn evaluate(policies: &[&EgressPolicy], attempt: &Attempt, kind: Kind) -> Verdicts {
+pub fn evaluate(policies: &[&Policy], attempt: &Attempt, kind: Kind) -> Verdicts {
     let policies = in_order(policies);
     if policies.is_empty() {
         let unmanaged = Verdict::of(Action::Allow, Reason::Unmanaged);
@@ -21,19 +24,19 @@ pub fn evaluate(policies: &[&EgressPolicy], attempt: &Attempt, kind: Kind) -> Ve
     }
 }
 
-/// The order in which rules are looked at: that of their policies' ids, then their own.
-pub(super) fn in_order<'a>(policies: &[&'a EgressPolicy]) -> Vec<&'a EgressPolicy> {
+/// The order in which rules are looked at: that of their policies' ids, those of the cluster first, then their own.
+pub(super) fn in_order<'a>(policies: &[&'a Policy]) -> Vec<&'a Policy> {
     let mut policies = policies.to_vec();
     policies.sort_by_key(|policy| &policy.id);
     policies
 }
 
 /// Those in mode Enforce.
-pub(super) fn enforced<'a>(policies: &[&'a EgressPolicy]) -> Vec<&'a EgressPolicy> {
+pub(super) fn enforced<'a>(policies: &[&'a Policy]) -> Vec<&'a Policy> {
     policies.iter().copied().filter(|policy| policy.mode == Mode::Enforce).collect()
 }
 
-fn judge(policies: &[&EgressPolicy], attempt: &Attempt, kind: Kind) -> Verdict {
+fn judge(policies: &[&Policy], attempt: &Attempt, kind: Kind) -> Verdict {
     for action in [Action::Deny, Action::Allow] {
         if let Some((policy, rule)) = deciding(policies, action, attempt) {
             return Verdict {
@@ -50,18 +53,53 @@ fn judge(policies: &[&EgressPolicy], attempt: &Attempt, kind: Kind) -> Verdict {
     }
 }
 
-/// The first rule of `action` that covers `attempt`.
+/// The first rule of `action` that covers `attempt` and that no ceiling of `policies` keeps from it.
 pub(super) fn deciding<'a>(
-    policies: &[&'a EgressPolicy],
+    policies: &[&'a Policy],
     action: Action,
     attempt: &Attempt,
-) -> Option<(&'a EgressPolicy, &'a Rule)> {
+) -> Option<(&'a Policy, &'a Rule)> {
     let mut all = policies.iter().flat_map(|policy| rules(policy, action).iter().map(|rule| (*policy, rule)));
-    all.find(|(_, rule)| covers(rule, attempt))
+    all.find(|(policy, rule)| match action {
+        Action::Deny => covers(rule, attempt),
+        Action::Allow => allows(policies, policy, rule, attempt),
+    })
+}
+
+/// Whether `rule`, an allow of `policy`, covers `attempt` in a way that every ceiling above it covers too.
+pub(super) fn allows(policies: &[&Policy], policy: &Policy, rule: &Rule, attempt: &Attempt) -> bool {
+    let ceilings = ceilings_above(policies, policy);
+    ways(attempt)
+        .iter()
+        .any(|way| covers(rule, way) && ceilings.iter().all(|(_, ceiling)| is_within(ceiling, way)))
+}
+
+/// The ceilings of `policies` that bind `policy`: those of the cluster bind those of namespaces, not one another.
+pub(super) fn ceilings_above<'a>(policies: &[&'a Policy], policy: &Policy) -> Vec<(&'a Policy, &'a Ceiling)> {
+    match policy.id.kind() {
+        PolicyKind::ClusterEgressPolicy => Vec::new(),
+        PolicyKind::EgressPolicy => ceilings(policies),
+    }
+}
+
+/// All ceilings of `policies`.
+pub(super) fn ceilings<'a>(policies: &[&'a Policy]) -> Vec<(&'a Policy, &'a Ceiling)> {
+    policies.iter().filter_map(|policy| Some((*policy, policy.ceiling.as_ref()?))).collect()
+}
+
+/// The ways in which an attempt is known: by each of its names, and by its address alone.
+pub(super) fn ways(attempt: &Attempt) -> Vec<Attempt> {
+    let by_name = attempt.names.iter().map(|name| vec![name.clone()]);
+    by_name.chain([Vec::new()]).map(|names| Attempt { names, ..attempt.clone() }).collect()
+}
+
+/// Whether an entry of `ceiling` covers `way`.
+pub(super) fn is_within(ceiling: &Ceiling, way: &Attempt) -> bool {
+    ceiling.entries.iter().any(|entry| covers(entry, way))
 }
 
 /// The rules of `policy` that say `action`.
-pub(super) fn rules(policy: &EgressPolicy, action: Action) -> &[Rule] {
+pub(super) fn rules(policy: &Policy, action: Action) -> &[Rule] {
     match action {
         Action::Allow => &policy.allow,
         Action::Deny => &policy.deny,
@@ -69,11 +107,12 @@ pub(super) fn rules(policy: &EgressPolicy, action: Action) -> &[Rule] {
 }
 
 /// Whether the default of `policy` denies destinations of `kind`.
-pub(super) fn default_denies(policy: &EgressPolicy, kind: Kind) -> bool {
+pub(super) fn default_denies(policy: &Policy, kind: Kind) -> bool {
     policy.denies_by_default() && (policy.scope == Scope::All || kind == Kind::Internet)
 }
 
-fn covers(rule: &Rule, attempt: &Attempt) -> bool {
+/// Whether `rule` covers where `attempt` goes and on which port.
+pub(super) fn covers(rule: &Rule, attempt: &Attempt) -> bool {
     covers_destination(rule, attempt) && covers_port(rule, attempt)
 }
 

@@ -5,7 +5,7 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::model::EgressPolicy;
+use crate::model::Policy;
 
 use super::problem::{Problem, Span};
 use super::schema;
@@ -17,7 +17,7 @@ pub struct Good {
     /// What it says, so that it can be kept across a restart and read again.
     pub text: Arc<str>,
     /// Its policies.
-    pub policies: Vec<EgressPolicy>,
+    pub policies: Vec<Policy>,
 }
 
 /// A file, by the name that problems and origins give it, and what came of reading it.

@@ -7,13 +7,13 @@ use std::collections::BTreeMap;
 
 use ipnet::IpNet;
 
-use crate::model::{Action, Kind, OnDeny, Pattern, PolicyId, Protocol};
+use crate::model::{Action, Kind, NameClass, OnDeny, PolicyId, Protocol};
 
 /// A set of destinations that the rules of a ruleset treat alike.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Class {
-    /// Addresses bound to names that match this pattern. The same pattern is the same class in every ruleset.
-    Name(Pattern),
+    /// Addresses bound to names of this class. The same one is the same class in every ruleset.
+    Name(NameClass),
     /// Addresses that the same rules of this ruleset name by `cidr`; numbered from 1 within the ruleset.
     Cidrs(u32),
 }
@@ -92,8 +92,8 @@ pub struct Ruleset {
     pub applied_default: Default3,
     /// Where the default of all policies, as if in force, denies.
     pub observed_default: Default3,
-    /// The patterns of all allow rules: sorted, each once.
-    pub names: Vec<Pattern>,
+    /// What the ceilings leave of the names of all allow rules: sorted, each once.
+    pub names: Vec<NameClass>,
     /// Address ranges; the longest match is final.
     pub dest: BTreeMap<IpNet, DestEntry>,
     /// Class and ports to what the rules say, applied then observed; the longest match is final.

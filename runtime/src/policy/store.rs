@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use crate::model::{EgressPolicy, Labels, PolicyId};
+use crate::model::{Labels, Namespace, Policy, PolicyId};
 
 use super::load::{Good, Outcome};
 use super::problem::Problem;
@@ -22,13 +22,13 @@ impl Accepted {
     }
 
     /// Every policy, in the order of files.
-    pub fn policies(&self) -> impl Iterator<Item = &EgressPolicy> {
+    pub fn policies(&self) -> impl Iterator<Item = &Policy> {
         self.files.values().flat_map(|good| &good.policies)
     }
 
     /// The policies that select a workload of `namespace` with `labels`, sorted by id.
     #[must_use]
-    pub fn selecting(&self, namespace: &str, labels: &Labels) -> Vec<&EgressPolicy> {
+    pub fn selecting(&self, namespace: &Namespace, labels: &Labels) -> Vec<&Policy> {
         let mut selecting: Vec<_> =
             self.policies().filter(|policy| policy.selects(namespace, labels)).collect();
         selecting.sort_by_key(|policy| &policy.id);
@@ -85,7 +85,7 @@ fn losers(
     files: &BTreeMap<Arc<str>, Good>,
     fresh: &BTreeSet<Arc<str>>,
 ) -> BTreeMap<Arc<str>, Problem> {
-    let mut owners: BTreeMap<&PolicyId, (&Arc<str>, &EgressPolicy)> = BTreeMap::new();
+    let mut owners: BTreeMap<&PolicyId, (&Arc<str>, &Policy)> = BTreeMap::new();
     let mut losers = BTreeMap::new();
     for (file, policy) in files.iter().flat_map(|(file, good)| good.policies.iter().map(move |p| (file, p))) {
         let Some((owner, owned)) = owners.insert(&policy.id, (file, policy)) else { continue };
@@ -100,7 +100,7 @@ fn losers(
     losers
 }
 
-fn twin(text: &Arc<str>, loser: &EgressPolicy, winner: &EgressPolicy) -> Problem {
+fn twin(text: &Arc<str>, loser: &Policy, winner: &Policy) -> Problem {
     let (here, there) = (&loser.origin, &winner.origin);
     let reason = format!("the policy {} is also in {}:{}:{}", loser.id, there.file, there.line, there.column);
     Problem::at_origin(here, text, reason, "give one of them another name, or delete one")
@@ -122,7 +122,7 @@ mod tests {
     }
 
     fn held(accepted: &Accepted) -> Vec<String> {
-        let line = |policy: &EgressPolicy| format!("{}:{}", policy.origin.file, policy.id.name);
+        let line = |policy: &Policy| format!("{}:{}", policy.origin.file, policy.id.name);
         accepted.policies().map(line).collect()
     }
 

@@ -13,7 +13,7 @@ use crate::model::{PolicyId, WorkloadId};
 
 const MAGIC: [u8; 8] = *b"EGRETMAP";
 /// Raised when [`Snapshot`] or anything in it changes: bincode's bytes do not say what they are.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 const HEADER: usize = 24;
 /// The largest content, and the most memory that its decoder claims: room for 4,096 workloads and 100,000 rules.
 pub(super) const MAX_CONTENT: usize = 64 << 20;
@@ -23,7 +23,7 @@ pub(super) const MAX_CONTENT: usize = 64 << 20;
 pub struct Snapshot {
     /// The kernel's boot id: after a reboot no map is left, and the snapshot is worth nothing.
     pub boot_id: String,
-    /// Classes of name patterns.
+    /// Classes of names.
     pub classes: Vec<ClassNumber>,
     /// Rules, as verdicts in the kernel name them.
     pub rules: Vec<RuleNumber>,
@@ -45,12 +45,12 @@ pub struct PolicyText {
     pub text: String,
 }
 
-/// The class of a name pattern.
+/// A class of names.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ClassNumber {
-    /// The canonical text of the pattern.
-    pub pattern: String,
-    /// Its class.
+    /// Its canonical text: a pattern, or what is left of it under ceilings.
+    pub names: String,
+    /// Its number.
     pub class: u32,
 }
 

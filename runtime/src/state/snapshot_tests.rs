@@ -6,11 +6,11 @@ pub(in crate::state) fn example() -> Snapshot {
     Snapshot {
         boot_id: "0b1d2f6e-0000-4000-8000-000000000000".into(),
         classes: vec![
-            ClassNumber { pattern: "github.com".into(), class: 1 },
-            ClassNumber { pattern: "**.example.com".into(), class: 300 },
+            ClassNumber { names: "github.com".into(), class: 1 },
+            ClassNumber { names: "**.example.com".into(), class: 300 },
         ],
         rules: vec![RuleNumber {
-            policy: PolicyId { namespace: "updates".into(), name: "updates".into() },
+            policy: PolicyId { namespace: Some("updates".into()), name: "updates".into() },
             rule: "allow[0]".into(),
             number: 7,
         }],

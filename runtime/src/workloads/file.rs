@@ -15,7 +15,7 @@ use serde_saphyr::{
 
 use super::problem::{MAX_PROBLEMS, Problem, WorkloadsError};
 use super::words::{self, Complaint};
-use crate::model::{Labels, Namespace, Place, Workload, WorkloadId};
+use crate::model::{Labels, NAMESPACE_NAME, Namespace, Place, Workload, WorkloadId};
 
 /// The largest file that is read, in bytes.
 pub const MAX_FILE_BYTES: u64 = 4 << 20;
@@ -31,7 +31,7 @@ const MAX_ALIASES: usize = 10_000;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct WorkloadsFile {
     /// The namespaces that are described, in the order of the file. A workload's namespace need not be among them;
-    /// then it has no labels.
+    /// then it has no labels but the one of its name.
     pub namespaces: Vec<Namespace>,
     /// The workloads, in the order of the file: ids and places are unique.
     pub workloads: Vec<Workload>,
@@ -223,7 +223,13 @@ impl Check {
                 format!("the namespace `{}` is already on line {line}", words::shown(&raw.name.value));
             self.refuse(at, reason, "describe it once");
         }
-        Namespace { name: raw.name.value, labels: self.labels(raw.labels) }
+        if let Some(label) = raw.labels.get(NAMESPACE_NAME)
+            && label.value != raw.name.value
+        {
+            let reason = format!("the label `{NAMESPACE_NAME}` is always the name of its namespace");
+            self.refuse(label.referenced, reason, "leave it out; it is implied");
+        }
+        Namespace::new(raw.name.value, self.labels(raw.labels))
     }
 
     fn workload(&mut self, raw: Spanned<RawWorkload>) -> Option<Workload> {

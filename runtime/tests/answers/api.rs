@@ -94,7 +94,9 @@ fn every_route_answers_in_its_shape() {
 
     let (status, body) = get(&served, "/v1/policies");
     let read: Policies = serde_json::from_str(&body).expect("policies");
-    assert_eq!((status, read.policies.len(), read.policies[0].workloads.len()), (200, 2, 5));
+    assert_eq!((status, read.policies.len(), read.policies[0].workloads.len()), (200, 3, 5));
+    assert_eq!((read.policies[2].id().to_string().as_str(), read.policies[2].ceiling), ("company", Some(1)));
+    assert!(body.contains("\"kind\":\"ClusterEgressPolicy\",\"namespace\":null"), "{body}");
     assert!(body.contains("\"deniesByDefault\":true") && body.contains("\"line\":2"), "{body}");
 
     let (status, body) = get(&served, "/v1/explain?workload=payment/api&destination=%5B2001:db8::1%5D:443");
@@ -116,6 +118,8 @@ fn flows_come_oldest_first_and_as_asked_for() {
         ("", &["payment", "updates"][..]),
         ("?denied=true", &["payment"]),
         ("?denied=false&follow=false", &["payment", "updates"]),
+        ("?wouldDeny=true", &["payment"]),
+        ("?denied=true&wouldDeny=true", &["payment"]),
         ("?workload=updates/update", &["updates"]),
         ("?workload=updates%2Fupdate&denied=true", &[]),
     ] {

@@ -103,6 +103,11 @@ apiVersion: egret.dev/v1alpha1
 kind: EgressPolicy
 metadata: {name: no-metadata, namespace: shop}
 spec: {podSelector: {}, mode: Observe, scope: all, deny: [{to: [{cidr: 169.254.169.254/32}]}]}
+---
+apiVersion: egret.dev/v1alpha1
+kind: ClusterEgressPolicy
+metadata: {name: company}
+spec: {namespaceSelector: {}, podSelector: {}, mode: Enforce, scope: internet, ceiling: [{to: [{fqdn: '**.example.com'}]}]}
 ";
 
 impl Source for Memory {
@@ -178,6 +183,7 @@ impl Source for Memory {
             policies: vec![
                 PolicyRow::new(&policies[0], of_payment()),
                 PolicyRow::new(&policies[1], Vec::new()),
+                PolicyRow::new(&policies[2], of_payment()),
             ],
             problems: if self.well.load(Ordering::Relaxed) { vec![] } else { vec![problem()] },
         }

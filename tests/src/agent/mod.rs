@@ -21,7 +21,7 @@ use serde_json::Value;
 use crate::eventually;
 use crate::world::Pod;
 
-pub use records::{Explained, Flow, Verdict, WorkloadRow};
+pub use records::{Explained, Flow, Origin, Step, Verdict, WorkloadRow};
 pub use setup::{Setup, described};
 
 /// How long the agent may take to start, to stop, or to notice a file.
@@ -260,6 +260,15 @@ impl Agent {
     pub fn describe(&self, described: &[Value]) -> Result<()> {
         self.setup().write_workloads(described)?;
         self.reload()
+    }
+
+    /// Labels a namespace `tier: TIER` in the workloads file, which the agent watches.
+    ///
+    /// # Errors
+    /// The file cannot be written, or the agent is no more.
+    pub fn tier(&mut self, namespace: &str, tier: &str) -> Result<()> {
+        let setup = self.setup.take().context("a running agent")?.tier(namespace, tier);
+        self.setup.insert(setup).write_own_workloads()
     }
 
     fn signal(&self, signal: Signal) -> Result<()> {

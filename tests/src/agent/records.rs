@@ -85,13 +85,35 @@ impl std::fmt::Display for Verdict {
     }
 }
 
-/// `/v1/explain`, as far as the verdicts go.
+/// `/v1/explain`.
 #[derive(Clone, Debug, Deserialize)]
 pub struct Explained {
     /// What happens.
     pub applied: Verdict,
     /// What would happen with every policy in mode Enforce.
     pub observed: Verdict,
+    /// What was looked at.
+    pub steps: Vec<Step>,
+}
+
+/// One thing that was looked at.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Step {
+    /// At which point of the decision.
+    pub stage: String,
+    /// A sentence.
+    pub text: String,
+    /// Where what it is about is written.
+    pub origin: Option<Origin>,
+}
+
+/// A place in a file.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Origin {
+    /// The file.
+    pub file: String,
+    /// The line, from 1.
+    pub line: u32,
 }
 
 /// One workload of `/v1/workloads`.

@@ -25,6 +25,7 @@ pub struct Setup {
     state: String,
     socket: String,
     described: Vec<Value>,
+    namespaces: Vec<Value>,
     more: Vec<String>,
 }
 
@@ -49,6 +50,7 @@ impl Setup {
             state: "state".to_owned(),
             socket: "egret.sock".to_owned(),
             described: world.pods().iter().map(described).collect(),
+            namespaces: Vec::new(),
             more: Vec::new(),
         };
         fs::create_dir_all(setup.policies()).context("cannot make the directory of policies")?;
@@ -77,6 +79,14 @@ impl Setup {
     #[must_use]
     pub fn describing(self, described: Vec<Value>) -> Self {
         Self { described, ..self }
+    }
+
+    /// With this namespace, labelled `tier: TIER`, in the workloads file; others stay undescribed.
+    #[must_use]
+    pub fn tier(mut self, namespace: &str, tier: &str) -> Self {
+        self.namespaces.retain(|known| known["name"] != namespace);
+        self.namespaces.push(json!({"name": namespace, "labels": {"tier": tier}}));
+        self
     }
 
     /// With a state folder of this name, beside the usual one.
@@ -154,9 +164,14 @@ impl Setup {
         ended.map(|_| output)
     }
 
+    pub(super) fn write_own_workloads(&self) -> Result<()> {
+        self.write_workloads(&self.described)
+    }
+
     pub(super) fn write_workloads(&self, described: &[Value]) -> Result<()> {
         // JSON is YAML.
-        let text = serde_json::to_string_pretty(&json!({"workloads": described}))?;
+        let text =
+            serde_json::to_string_pretty(&json!({"namespaces": self.namespaces, "workloads": described}))?;
         fs::write(self.workloads(), text).context("cannot write the workloads file")
     }
 

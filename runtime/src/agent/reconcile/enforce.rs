@@ -10,10 +10,23 @@ use tracing::{info, warn};
 
 use super::Reconciler;
 use crate::kernel::clock;
-use crate::policy::{self, Problem, Ranges, Ruleset, compile};
+use crate::model::{Policy, PolicyId};
+use crate::policy::{self, Problem, Ranges, Ruleset, TooLarge, compile};
 use crate::state::{self, PolicyText, Snapshot};
 /// fe80::/10, without its length.
 const LINK_LOCAL: Ipv6Addr = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 0);
+
+/// Rulesets by the policies that they come from: each set is compiled once, until a policy or a range changes.
+#[derive(Default)]
+pub(super) struct Compiled(HashMap<Vec<PolicyId>, Result<Arc<Ruleset>, TooLarge>>);
+
+impl Compiled {
+    /// What `policies` come to.
+    pub fn of(&mut self, policies: &[&Policy], ranges: &Ranges) -> Result<Arc<Ruleset>, TooLarge> {
+        let ids = policies.iter().map(|policy| policy.id.clone()).collect();
+        self.0.entry(ids).or_insert_with(|| compile(policies, ranges).map(Arc::new)).clone()
+    }
+}
 
 impl Reconciler {
     pub(super) fn accept(&mut self, outcomes: Vec<policy::Outcome>) {
@@ -22,6 +35,7 @@ impl Reconciler {
             warn!("{}: {}; {}", problem.place(), problem.reason, problem.fix);
         }
         (self.accepted, self.problems) = (accepted, problems);
+        self.compiled = Compiled::default();
     }
 
     pub(super) fn put_in_force(
@@ -43,22 +57,16 @@ impl Reconciler {
 
     /// Compiles the policies of every workload, each distinct set once, and puts what changed in force.
     pub(super) fn enforce_all(&mut self) {
-        let mut compiled = HashMap::new();
+        self.compiled = Compiled::default();
         let mut work = Vec::new();
         for (id, worker) in &self.workers {
             // Also where the agent lost sight of it: what judges its packets is still there.
             let Some((index, _)) = self.parts.enforcer.placed(id) else { continue };
-            let selecting = self.accepted.selecting(&id.namespace, &worker.workload.labels);
-            let key: Vec<_> = selecting.iter().map(|policy| &policy.id).collect();
-            let ruleset = compiled.entry(key).or_insert_with(|| {
-                compile(&selecting, &self.ranges).map(Arc::new).map_err(|error| error.to_string())
-            });
-            work.push((id.clone(), index, ruleset.clone()));
+            let selecting = self.accepted.selecting(&worker.namespace, &worker.workload.labels);
+            work.push((id.clone(), index, self.compiled.of(&selecting, &self.ranges)));
         }
-        drop(compiled);
         for (id, index, ruleset) in work {
-            let done =
-                ruleset.map_err(anyhow::Error::msg).and_then(|ruleset| self.put_in_force(index, &ruleset));
+            let done = ruleset.map_err(Into::into).and_then(|ruleset| self.put_in_force(index, &ruleset));
             match done {
                 Ok(true) => info!("the policies of {id} have changed and are in force"),
                 Ok(false) => {}

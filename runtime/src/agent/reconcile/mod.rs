@@ -18,6 +18,7 @@ use tokio::sync::mpsc::{Receiver, Sender};
 use tokio::task::{AbortHandle, JoinHandle};
 use tracing::warn;
 
+use self::enforce::Compiled;
 use super::Config;
 use super::addresses::Own;
 use super::locate::path_of;
@@ -25,7 +26,7 @@ use super::node::Node;
 use crate::enforce::{Enforcer, GRACE};
 use crate::kernel::netns::{self, Device, NetNs, Survey};
 use crate::kernel::{Object, Pins, clock};
-use crate::model::{Place, Workload, WorkloadId};
+use crate::model::{Namespace, Place, Workload, WorkloadId};
 use crate::policy::{self, Accepted, Good, Problem, Ranges};
 use crate::state::PolicyText;
 use crate::workloads;
@@ -77,6 +78,7 @@ impl Drop for Placed {
 
 struct Worker {
     workload: Workload,
+    namespace: Namespace,
     resolvers: Vec<IpAddr>,
     /// Why the file that should name its resolvers does not count.
     resolvers_problem: Option<String>,
@@ -114,6 +116,7 @@ pub struct Reconciler {
     accepted: Accepted,
     problems: Vec<Problem>,
     ranges: Ranges,
+    compiled: Compiled,
     node_survey: Survey,
     ticks: u64,
     collecting: Option<JoinHandle<()>>,
@@ -133,6 +136,7 @@ impl Reconciler {
             accepted,
             problems: Vec::new(),
             ranges: Ranges::default(),
+            compiled: Compiled::default(),
             node_survey,
             ticks: 0,
             collecting: None,
@@ -149,7 +153,7 @@ impl Reconciler {
         let file = workloads::read(&self.parts.config.workloads)?;
         let outcomes = policy::load_dir(&self.parts.config.policies)?;
         self.accept(outcomes);
-        self.name_workloads(file.workloads);
+        self.name_workloads(file);
         self.retire_strangers();
         // What an earlier agent left in force gets its policies first, for its packets and answers come all the time.
         self.enforce_all();
@@ -219,7 +223,7 @@ impl Reconciler {
         if workloads_too {
             match workloads::read(&self.parts.config.workloads) {
                 Ok(file) => {
-                    self.name_workloads(file.workloads);
+                    self.name_workloads(file);
                     self.cover_all().await;
                 }
                 Err(error) => warn!("the workloads stay as they were: {error}"),

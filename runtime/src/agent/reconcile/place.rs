@@ -1,8 +1,7 @@
 //! Where workloads are: found, placed in the maps, attached to, followed, let go.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::net::IpAddr;
-use std::sync::Arc;
 use std::time::Duration;
 
 use egret_abi::WorkloadIndex;
@@ -15,12 +14,14 @@ use crate::agent::locate::{Located, locate, other_ways_out};
 use crate::enforce::Placement;
 use crate::kernel::KernelError;
 use crate::kernel::netns::{Survey, Watch};
-use crate::model::{Workload, WorkloadId};
-use crate::policy::compile;
-use crate::workloads;
+use crate::model::{Labels, Namespace, Workload, WorkloadId};
+use crate::workloads::{self, WorkloadsFile};
 impl Reconciler {
     /// Takes the operator's word for which workloads there are.
-    pub(super) fn name_workloads(&mut self, wanted: Vec<Workload>) {
+    pub(super) fn name_workloads(&mut self, file: WorkloadsFile) {
+        let WorkloadsFile { namespaces, workloads: wanted } = file;
+        let namespaces: HashMap<_, _> =
+            namespaces.into_iter().map(|namespace| (namespace.name.clone(), namespace)).collect();
         let names: BTreeSet<_> = wanted.iter().map(|workload| workload.id.clone()).collect();
         let gone: Vec<_> = self.workers.keys().filter(|id| !names.contains(id)).cloned().collect();
         for id in gone {
@@ -39,7 +40,10 @@ impl Reconciler {
                 Some(worker) => (worker.netns, worker.state),
                 None => (None, Err("it is not placed yet".to_owned())),
             };
-            self.workers.insert(id, Worker { workload, resolvers, resolvers_problem, netns, state });
+            let namespace = namespaces.get(&id.namespace).cloned();
+            let namespace = namespace.unwrap_or_else(|| Namespace::new(id.namespace.clone(), Labels::new()));
+            self.workers
+                .insert(id, Worker { workload, namespace, resolvers, resolvers_problem, netns, state });
         }
     }
 
@@ -167,8 +171,8 @@ impl Reconciler {
         }
         self.parts.enforcer.place(index, placement)?;
         let worker = self.workers.get(id).ok_or_else(|| anyhow::anyhow!("it is gone"))?;
-        let selecting = self.accepted.selecting(&worker.workload.id.namespace, &worker.workload.labels);
-        let ruleset = Arc::new(compile(&selecting, &self.ranges)?);
+        let selecting = self.accepted.selecting(&worker.namespace, &worker.workload.labels);
+        let ruleset = self.compiled.of(&selecting, &self.ranges)?;
         self.put_in_force(index, &ruleset)?;
         Ok(index)
     }

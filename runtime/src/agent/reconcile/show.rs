@@ -37,8 +37,7 @@ impl Reconciler {
     }
 
     pub(super) fn shown(&self, worker: &Worker) -> Shown {
-        let id = &worker.workload.id;
-        let selecting = self.accepted.selecting(&id.namespace, &worker.workload.labels);
+        let selecting = self.accepted.selecting(&worker.namespace, &worker.workload.labels);
         let placed = worker.state.as_ref().ok();
         let gap = match &worker.state {
             Ok(placed) => placed
@@ -51,6 +50,7 @@ impl Reconciler {
         let strictest: Option<Mode> = selecting.iter().map(|policy| policy.mode).max();
         Shown {
             workload: worker.workload.clone(),
+            namespace: worker.namespace.clone(),
             resolvers: worker.resolvers.clone(),
             coverage: gap.map_or(Coverage::Covered, |reason| Coverage::NotCovered { reason }),
             index: placed.map(|placed| placed.index),

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-use crate::model::{Action, Kind, Name, Protocol, Reason, Verdict, Verdicts};
+use crate::model::{Action, Kind, Name, NameClass, Protocol, Reason, Verdict, Verdicts};
 
 use super::super::ruleset::{Class, Default3, DestEntry, PortKey, RuleKey, RuleRef, Ruleset, Said};
 
@@ -15,7 +15,8 @@ impl Ruleset {
     #[must_use]
     pub fn look_up(&self, names: &[Name], address: IpAddr, protocol: Protocol, port: u16) -> Verdicts {
         let place = self.place(address);
-        let by_name = self.names.iter().filter(|pattern| names.iter().any(|name| pattern.matches(name)));
+        let leads = |class: &&NameClass| class.holds(address) && names.iter().any(|name| class.matches(name));
+        let by_name = self.names.iter().filter(leads);
         let classes = by_name.cloned().map(Class::Name).chain(place.class.map(Class::Cidrs));
         let (mut applied, mut observed) = (None, None);
         for (now_applied, now_observed) in classes.filter_map(|class| self.said(&class, protocol, port)) {

@@ -4,6 +4,7 @@
 //! equal for equal policies. Pure; called by the agent for every distinct set of policies. [`Ruleset::look_up`] reads
 //! a ruleset the way the kernel does, and a property test holds it against the plain evaluator.
 
+mod ceilings;
 mod destinations;
 mod look_up;
 mod ports;
@@ -14,7 +15,7 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-use crate::model::{EgressPolicy, Kind, Mode, OnDeny, Scope};
+use crate::model::{Kind, Mode, OnDeny, Policy, Scope};
 
 use super::ruleset::{Class, Default3, Ruleset};
 use ranks::{Ranking, Rules};
@@ -23,15 +24,34 @@ use ranks::{Ranking, Rules};
 /// megabyte of YAML could otherwise ask for gigabytes.
 pub const MAX_RULES: usize = 1 << 18;
 
-/// The rules of some policies multiply beyond [`MAX_RULES`].
+/// The most pairs of an allow and an entry of a ceiling that are looked at: some hundred milliseconds.
+pub const MAX_COMBINED: usize = 1 << 20;
+
+/// Some policies multiply beyond what is compiled.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "the policies {policies} together need more than {MAX_RULES} entries of the kernel's rule table; write ranges of \
-     ports instead of single ports, and fewer `cidr` ranges inside one another"
-)]
+#[error("the policies {policies} together {excess}")]
 pub struct TooLarge {
     /// The policies, as `namespace/name`.
     pub policies: String,
+    /// What is too much.
+    pub excess: Excess,
+}
+
+/// What can be too much.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Excess {
+    /// Beyond [`MAX_RULES`].
+    #[error(
+        "need more than {MAX_RULES} entries of the kernel's rule table; write ranges of ports instead of single \
+         ports, and fewer `cidr` ranges inside one another"
+    )]
+    Rules,
+    /// Beyond [`MAX_COMBINED`].
+    #[error(
+        "have more than {MAX_COMBINED} pairs of a destination allowed and one of a ceiling; write wildcards and \
+         larger ranges in the ceilings, and split the workloads"
+    )]
+    Ceilings,
 }
 
 /// Which addresses are of the cluster and of the node; all others are on the internet.
@@ -62,11 +82,11 @@ impl Ranges {
 ///
 /// # Errors
 /// [`TooLarge`]; then the caller keeps what these workloads had.
-pub fn compile(policies: &[&EgressPolicy], ranges: &Ranges) -> Result<Ruleset, TooLarge> {
+pub fn compile(policies: &[&Policy], ranges: &Ranges) -> Result<Ruleset, TooLarge> {
     if policies.is_empty() {
         return Ok(Ruleset { unmanaged: true, ..of_no_rules(policies) });
     }
-    let ranking = Ranking::new(policies);
+    let ranking = Ranking::new(policies)?;
     let mut rules = Rules::new(&ranking);
     let names = ranking.names();
     for (name, ranks) in &names {
@@ -77,7 +97,7 @@ pub fn compile(policies: &[&EgressPolicy], ranges: &Ranges) -> Result<Ruleset, T
     Ok(Ruleset { names, dest, rules: rules.entries, ..of_no_rules(policies) })
 }
 
-fn of_no_rules(policies: &[&EgressPolicy]) -> Ruleset {
+fn of_no_rules(policies: &[&Policy]) -> Ruleset {
     let enforced = || policies.iter().filter(|policy| policy.mode == Mode::Enforce);
     Ruleset {
         unmanaged: false,
@@ -92,7 +112,7 @@ fn of_no_rules(policies: &[&EgressPolicy]) -> Ruleset {
     }
 }
 
-fn default_of<'a>(policies: impl Iterator<Item = &'a &'a EgressPolicy>) -> Default3 {
+fn default_of<'a>(policies: impl Iterator<Item = &'a &'a Policy>) -> Default3 {
     // `all` is the greater scope.
     match policies.filter(|policy| policy.denies_by_default()).map(|policy| policy.scope).max() {
         None => Default3::default(),

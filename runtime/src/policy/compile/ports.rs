@@ -1,10 +1,74 @@
 //! What a set of rules says of every protocol and port, as steps; and steps as prefixes, the shape of a
 //! longest-prefix match.
 
+use std::collections::BTreeSet;
+
 use crate::model::{PortRange, Protocol};
 
 use super::super::ruleset::PortKey;
 use super::ranks::Ranks;
+
+/// The protocols and ports that a rule speaks of.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Ports {
+    /// Every protocol.
+    All,
+    /// The first and the last port of ranges. What has no ports is as from 0 on: see [`Table`].
+    Some(BTreeSet<(Protocol, u16, u16)>),
+}
+
+impl Ports {
+    pub fn of(ranges: &[PortRange]) -> Self {
+        if ranges.is_empty() { Self::All } else { Self::Some(ranges.iter().map(bounds).collect()) }
+    }
+
+    /// How many ranges: what it costs to hold them against others.
+    pub fn count(&self) -> usize {
+        match self {
+            Self::All => 1,
+            Self::Some(ranges) => ranges.len(),
+        }
+    }
+
+    /// Whether each range of `other` lies within one of these.
+    pub fn covers(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::All, _) => true,
+            (Self::Some(_), Self::All) => false,
+            (Self::Some(own), Self::Some(other)) => other.iter().all(|(protocol, start, end)| {
+                own.iter().any(|own| own.0 == *protocol && own.1 <= *start && *end <= own.2)
+            }),
+        }
+    }
+
+    /// What is in both; `None` where nothing is.
+    pub fn and(&self, other: &Self) -> Option<Self> {
+        match (self, other) {
+            (Self::All, ports) | (ports, Self::All) => Some(ports.clone()),
+            (Self::Some(left), Self::Some(right)) => {
+                let pairs = left.iter().flat_map(|left| right.iter().map(move |right| (left, right)));
+                let meet = pairs.filter(|(left, right)| left.0 == right.0);
+                let both = meet.map(|(left, right)| (left.0, left.1.max(right.1), left.2.min(right.2)));
+                let both: BTreeSet<_> = both.filter(|(_, start, end)| start <= end).collect();
+                (!both.is_empty()).then_some(Self::Some(both))
+            }
+        }
+    }
+
+    /// Adds what is in `other`.
+    pub fn add(&mut self, other: Self) {
+        match (&mut *self, other) {
+            (Self::All, _) => {}
+            (Self::Some(own), Self::Some(other)) => own.extend(other),
+            (_, Self::All) => *self = Self::All,
+        }
+    }
+}
+
+fn bounds(range: &PortRange) -> (Protocol, u16, u16) {
+    let ports = range.ports.clone().unwrap_or(0..=u16::MAX);
+    (range.protocol, *ports.start(), *ports.end())
+}
 
 /// What some rules say, by protocol and port. Equal tables say the same: no step repeats the one before it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -24,12 +88,10 @@ impl Default for Table {
 
 impl Table {
     /// What one rule with `ports` says, where `said` is what it says.
-    pub fn of_rule(ports: &[PortRange], said: Ranks) -> Self {
-        if ports.is_empty() {
-            return Self { any: said, protocols: Vec::new() };
-        }
-        let mut ranges: Vec<_> = ports.iter().map(bounds).collect();
-        ranges.sort_unstable();
+    pub fn of_rule(ports: &Ports, said: Ranks) -> Self {
+        let Ports::Some(ranges) = ports else { return Self { any: said, protocols: Vec::new() } };
+        // Sorted by protocol, then by start.
+        let ranges: Vec<_> = ranges.iter().copied().collect();
         let mut protocols: Vec<(Protocol, Vec<(u16, Ranks)>)> = Vec::new();
         for same in ranges.chunk_by(|left, right| left.0 == right.0) {
             protocols.push((same[0].0, steps_of_ranges(same, said)));
@@ -72,11 +134,6 @@ impl Table {
         };
         any.into_iter().chain(self.protocols.iter().flat_map(of_protocol))
     }
-}
-
-fn bounds(range: &PortRange) -> (Protocol, u16, u16) {
-    let ports = range.ports.clone().unwrap_or(0..=u16::MAX);
-    (range.protocol, *ports.start(), *ports.end())
 }
 
 /// Steps of `ranges`, of one protocol and sorted by their start.
@@ -156,8 +213,9 @@ mod tests {
     fn overlapping_and_touching_ranges_of_a_rule_are_one() {
         let said = Ranks { applied: 1, observed: 1 };
         let tcp = |ports| PortRange { protocol: Protocol::TCP, ports: Some(ports) };
-        let table = Table::of_rule(&[tcp(90..=95), tcp(80..=85), tcp(86..=89), tcp(82..=83)], said);
-        assert_eq!(table, Table::of_rule(&[tcp(80..=95)], said));
+        let table =
+            Table::of_rule(&Ports::of(&[tcp(90..=95), tcp(80..=85), tcp(86..=89), tcp(82..=83)]), said);
+        assert_eq!(table, Table::of_rule(&Ports::of(&[tcp(80..=95)]), said));
         assert_eq!(table.protocols, [(Protocol::TCP, vec![(0, Ranks::NONE), (80, said), (96, Ranks::NONE)])]);
     }
 }

@@ -1,5 +1,5 @@
-//! Rules as numbers: the lower one decides. Denies come before allows, then policies by id, then rules by place; so
-//! merging what two sets of rules say is taking the smaller number.
+//! Rules as numbers: the lower one decides. Denies come before allows, then policies by id, those of the cluster first,
+//! then rules by place; so merging what two sets of rules say is taking the smaller number.
 
 use std::collections::BTreeMap;
 use std::iter;
@@ -7,11 +7,12 @@ use std::rc::Rc;
 
 use ipnet::IpNet;
 
-use crate::model::{Action, EgressPolicy, Mode, Pattern, Rule, Target};
+use crate::model::{Action, Ceiling, Mode, NameClass, Policy, PolicyKind, Rule};
 
 use super::super::ruleset::{Class, RuleKey, RuleRef, Said};
+use super::ceilings::{Allowance, Left, Reach, cut};
 use super::ports::Table;
-use super::{MAX_RULES, TooLarge};
+use super::{Excess, MAX_RULES, TooLarge};
 
 /// The number of the rule that decides, in each verdict; [`Ranks::NONE`] where none speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -30,14 +31,20 @@ impl Ranks {
     }
 }
 
-/// All rules of some policies, by rank.
+/// All rules of some policies, by rank, and what ceilings leave of them.
 pub(super) struct Ranking<'a> {
-    rules: Vec<(Action, &'a EgressPolicy, &'a Rule)>,
-    tables: Vec<Rc<Table>>,
+    rules: Vec<(Action, &'a Policy, &'a Rule)>,
+    pieces: Vec<Piece>,
+}
+
+/// A rule, or what ceilings leave of it: destinations that have the same ports, in one verdict or in both.
+struct Piece {
+    to: Vec<Reach>,
+    table: Rc<Table>,
 }
 
 impl<'a> Ranking<'a> {
-    pub fn new(policies: &[&'a EgressPolicy]) -> Self {
+    pub fn new(policies: &[&'a Policy]) -> Result<Self, TooLarge> {
         let mut policies = policies.to_vec();
         policies.sort_by_key(|policy| &policy.id);
         let of = |action| {
@@ -47,49 +54,82 @@ impl<'a> Ranking<'a> {
             })
         };
         let rules: Vec<_> = of(Action::Deny).chain(of(Action::Allow)).collect();
-        let tables = rules.iter().zip(0..).map(|((_, policy, rule), rank)| {
-            let applied = if policy.mode == Mode::Enforce { rank } else { u32::MAX };
-            Rc::new(Table::of_rule(&rule.ports, Ranks { applied, observed: rank }))
-        });
-        Self { tables: tables.collect(), rules }
+        let ceilings: Vec<_> =
+            policies.iter().filter_map(|policy| Some((policy.mode, policy.ceiling.as_ref()?))).collect();
+        let mut this = Self { rules: Vec::new(), pieces: Vec::new() };
+        let mut allowance = Allowance::new();
+        for ((action, policy, rule), rank) in rules.iter().zip(0..) {
+            let is_bound = *action == Action::Allow && policy.id.kind() == PolicyKind::EgressPolicy;
+            let ceilings: &[_] = if is_bound { &ceilings } else { &[] };
+            this.add_pieces(policy, rule, rank, ceilings, &mut allowance)
+                .map_err(|excess| too_large(&policies, excess))?;
+        }
+        Ok(Self { rules, ..this })
     }
 
-    /// The name patterns of all rules, each with the ranks of the rules that name it.
-    pub fn names(&self) -> BTreeMap<&'a Pattern, Vec<u32>> {
-        self.targets(|target| match target {
-            Target::Fqdn(pattern) => Some(pattern),
-            Target::Cidr(_) => None,
+    /// A ceiling on trial counts in the observed verdict only: where there is one, each verdict has pieces of its own.
+    fn add_pieces(
+        &mut self,
+        policy: &Policy,
+        rule: &Rule,
+        rank: u32,
+        ceilings: &[(Mode, &Ceiling)],
+        allowance: &mut Allowance,
+    ) -> Result<(), Excess> {
+        let all: Vec<_> = ceilings.iter().map(|(_, ceiling)| *ceiling).collect();
+        let in_force = ceilings.iter().filter(|(mode, _)| *mode == Mode::Enforce);
+        let in_force: Vec<_> = in_force.map(|(_, ceiling)| *ceiling).collect();
+        let is_enforced = policy.mode == Mode::Enforce;
+        let applied = if is_enforced && in_force.len() == all.len() { rank } else { u32::MAX };
+        self.push(cut(rule, &all, allowance)?, Ranks { applied, observed: rank });
+        if is_enforced && in_force.len() != all.len() {
+            self.push(cut(rule, &in_force, allowance)?, Ranks { applied: rank, observed: u32::MAX });
+        }
+        Ok(())
+    }
+
+    fn push(&mut self, left: Vec<Left>, ranks: Ranks) {
+        self.pieces.extend(
+            left.into_iter().map(|(ports, to)| Piece { to, table: Rc::new(Table::of_rule(&ports, ranks)) }),
+        );
+    }
+
+    /// The classes of names of all pieces, each with the numbers of the pieces that reach it.
+    pub fn names(&self) -> BTreeMap<&NameClass, Vec<u32>> {
+        self.reached(|reach| match reach {
+            Reach::Names(class) => Some(class),
+            Reach::Range(_) => None,
         })
     }
 
-    /// The address ranges of all rules, each with the ranks of the rules that name it.
+    /// The address ranges of all pieces, each with the numbers of the pieces that reach it.
     pub fn cidrs(&self) -> BTreeMap<IpNet, Vec<u32>> {
-        self.targets(|target| match target {
-            Target::Cidr(net) => Some(*net),
-            Target::Fqdn(_) => None,
+        self.reached(|reach| match reach {
+            Reach::Range(net) => Some(*net),
+            Reach::Names(_) => None,
         })
     }
 
-    fn targets<T: Ord>(&self, pick: impl Fn(&'a Target) -> Option<T>) -> BTreeMap<T, Vec<u32>> {
-        let mut targets = BTreeMap::<T, Vec<u32>>::new();
-        for ((_, _, rule), rank) in self.rules.iter().zip(0..) {
-            for target in rule.to.iter().filter_map(&pick) {
-                let ranks = targets.entry(target).or_default();
-                if ranks.last() != Some(&rank) {
-                    ranks.push(rank);
+    fn reached<'s, T: Ord>(&'s self, pick: impl Fn(&'s Reach) -> Option<T>) -> BTreeMap<T, Vec<u32>> {
+        let mut reached = BTreeMap::<T, Vec<u32>>::new();
+        for (piece, number) in self.pieces.iter().zip(0..) {
+            for target in piece.to.iter().filter_map(&pick) {
+                let pieces = reached.entry(target).or_default();
+                if pieces.last() != Some(&number) {
+                    pieces.push(number);
                 }
             }
         }
-        targets
+        reached
     }
 
-    /// What the rules of `ranks`, at least one, say together. Merged by halves: one by one would be quadratic.
-    pub fn table(&self, ranks: &[u32]) -> Rc<Table> {
-        match ranks {
+    /// What `pieces`, at least one, say together. Merged by halves: one by one would be quadratic.
+    pub fn table(&self, pieces: &[u32]) -> Rc<Table> {
+        match pieces {
             [] => Rc::new(Table::default()),
-            [rank] => self.tables[*rank as usize].clone(),
+            [piece] => self.pieces[*piece as usize].table.clone(),
             _ => {
-                let (left, right) = ranks.split_at(ranks.len() / 2);
+                let (left, right) = pieces.split_at(pieces.len() / 2);
                 Rc::new(self.table(left).merged(&self.table(right)))
             }
         }
@@ -116,18 +156,19 @@ impl<'a> Rules<'a> {
     pub fn add(&mut self, class: &Class, table: &Table) -> Result<(), TooLarge> {
         for (ports, ranks) in table.entries() {
             if self.entries.len() == MAX_RULES {
-                return Err(self.too_large());
+                let policies = self.ranking.rules.iter().map(|(_, policy, _)| policy);
+                return Err(too_large(policies, Excess::Rules));
             }
             let said = (self.ranking.said(ranks.applied), self.ranking.said(ranks.observed));
             self.entries.insert(RuleKey { class: class.clone(), ports }, said);
         }
         Ok(())
     }
+}
 
-    fn too_large(&self) -> TooLarge {
-        let mut ids: Vec<_> = self.ranking.rules.iter().map(|(_, policy, _)| policy.id.to_string()).collect();
-        ids.sort();
-        ids.dedup();
-        TooLarge { policies: ids.join(", ") }
-    }
+fn too_large<'p>(policies: impl IntoIterator<Item = &'p &'p Policy>, excess: Excess) -> TooLarge {
+    let mut ids: Vec<_> = policies.into_iter().map(|policy| policy.id.to_string()).collect();
+    ids.sort();
+    ids.dedup();
+    TooLarge { policies: ids.join(", "), excess }
 }

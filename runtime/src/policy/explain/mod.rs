@@ -1,14 +1,16 @@
 //! Why: the decision order walked aloud, for whoever asks "why was I denied?". Pure; the body of `/v1/explain`.
 
+mod cut;
 mod near;
 mod words;
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::{Action, Attempt, EgressPolicy, Kind, Origin, Reason, Rule, Target, Verdict, Verdicts};
+use crate::model::{Action, Attempt, Ceiling, Kind, Origin, Policy, Reason, Rule, Target, Verdict, Verdicts};
 
 use super::evaluate::{
-    covers_destination, covers_port, deciding, default_denies, enforced, evaluate, in_order, rules,
+    ceilings, covers, covers_destination, covers_port, deciding, default_denies, enforced, evaluate,
+    in_order, rules, ways,
 };
 
 /// More steps of one stage than anyone reads are counted, not listed.
@@ -39,9 +41,9 @@ pub struct Step {
     pub decides_observed: bool,
     /// A sentence for a person.
     pub text: String,
-    /// The policy, as `namespace/name`.
+    /// The policy, as `namespace/name`, or by its name alone if it is of the cluster.
     pub policy: Option<String>,
-    /// The rule's name, or `allow[0]`.
+    /// The rule's name, or `allow[0]`; of a ceiling that entry which covers the attempt.
     pub rule: Option<String>,
     /// Where the rule or the policy is written.
     pub origin: Option<Origin>,
@@ -57,6 +59,8 @@ pub enum Stage {
     Policies,
     /// Deny rules.
     Deny,
+    /// The ceilings of policies of the cluster, which bound the allows below them.
+    Ceiling,
     /// Allow rules.
     Allow,
     /// The default.
@@ -69,6 +73,8 @@ pub enum Stage {
 pub enum Finding {
     /// It speaks of the attempt.
     Match,
+    /// It speaks of the attempt, and a ceiling above it does not.
+    Cut,
     /// It almost does: most likely what the asker had in mind.
     NearMiss,
     /// Nothing here speaks of the attempt.
@@ -79,12 +85,13 @@ pub enum Finding {
 
 /// Both verdicts on `attempt`, as [`evaluate`] gives them, and the way there.
 #[must_use]
-pub fn explain(policies: &[&EgressPolicy], attempt: &Attempt, kind: Kind) -> Explanation {
+pub fn explain(policies: &[&Policy], attempt: &Attempt, kind: Kind) -> Explanation {
     let policies = in_order(policies);
     let asked = Asked { enforced: enforced(&policies), policies, attempt, kind };
     let mut steps = asked.selecting();
     if !asked.policies.is_empty() {
         steps.extend(asked.by_rules(Stage::Deny, Action::Deny));
+        steps.extend(asked.by_ceilings());
         steps.extend(asked.by_rules(Stage::Allow, Action::Allow));
         steps.extend(asked.by_default());
     }
@@ -102,8 +109,8 @@ pub fn explain_question() -> Explanation {
 }
 
 struct Asked<'a> {
-    policies: Vec<&'a EgressPolicy>,
-    enforced: Vec<&'a EgressPolicy>,
+    policies: Vec<&'a Policy>,
+    enforced: Vec<&'a Policy>,
     attempt: &'a Attempt,
     kind: Kind,
 }
@@ -114,8 +121,8 @@ impl Asked<'_> {
             let text = "no policy selects the workload: it is unmanaged, and everything is allowed";
             return vec![Step::new(Stage::Policies, Finding::Nothing, text).deciding(true, true)];
         }
-        let describe = |policy: &&EgressPolicy| {
-            let text = format!("policy {} selects the workload: {}", policy.id, words::policy(policy));
+        let describe = |policy: &&Policy| {
+            let text = format!("{} selects the workload: {}", words::named(policy), words::policy(policy));
             Step::new(Stage::Policies, Finding::Match, text).of_policy(policy)
         };
         shortened(Stage::Policies, self.policies.iter().map(describe).collect())
@@ -138,7 +145,7 @@ impl Asked<'_> {
             .collect();
         // What decides first, then what matches, then what almost does; the sort is stable.
         spoken.sort_by_key(|step| (!(step.decides_applied || step.decides_observed), step.finding));
-        if !spoken.iter().any(|step| step.finding == Finding::Match) {
+        if !spoken.iter().any(|step| matches!(step.finding, Finding::Match | Finding::Cut)) {
             let count = all().count();
             let text = words::nothing(action, count);
             spoken.insert(0, Step::new(stage, Finding::Nothing, text));
@@ -148,15 +155,18 @@ impl Asked<'_> {
     }
 
     /// Whether rules of `action` have a say: no deny came before them.
-    fn has_a_say(&self, action: Action, policies: &[&EgressPolicy]) -> bool {
+    fn has_a_say(&self, action: Action, policies: &[&Policy]) -> bool {
         action == Action::Deny || deciding(policies, Action::Deny, self.attempt).is_none()
     }
 
-    fn by_rule(&self, stage: Stage, policy: &EgressPolicy, rule: &Rule) -> Option<Step> {
+    fn by_rule(&self, stage: Stage, policy: &Policy, rule: &Rule) -> Option<Step> {
         let says = words::says(policy, rule, stage == Stage::Deny);
         let (finding, text) = match (covers_destination(rule, self.attempt), covers_port(rule, self.attempt))
         {
-            (true, true) => (Finding::Match, says),
+            (true, true) => match cut::by_ceilings(&self.policies, policy, rule, stage, self.attempt) {
+                None => (Finding::Match, says),
+                Some(cut) => (cut.finding, format!("{says}, but {}", cut.text)),
+            },
             (true, false) => {
                 let asked = words::port(self.attempt.protocol, self.attempt.port);
                 (Finding::NearMiss, format!("{says}, not on {asked}"))
@@ -165,6 +175,40 @@ impl Asked<'_> {
             (false, false) => return None,
         };
         Some(Step::new(stage, finding, text).of_policy(policy).of_rule(rule))
+    }
+
+    /// Whether each ceiling lets the attempt pass. None decides: where it does not, no allow of a namespace does.
+    fn by_ceilings(&self) -> Vec<Step> {
+        let step = |(policy, ceiling): (&Policy, &Ceiling)| {
+            let ways = ways(self.attempt);
+            let entry = ceiling.entries.iter().find(|entry| ways.iter().any(|way| covers(entry, way)));
+            match entry {
+                Some(entry) => {
+                    Step::new(Stage::Ceiling, Finding::Match, words::ceiling_allows(policy, entry))
+                        .of_policy(policy)
+                        .of_rule(entry)
+                }
+                None => {
+                    let near = ceiling.entries.iter().find_map(|entry| self.almost(entry));
+                    let text = words::ceiling_denies(policy, ceiling, near);
+                    let step = Step::new(Stage::Ceiling, Finding::Nothing, text).of_policy(policy);
+                    Step { origin: Some(ceiling.origin.clone()), ..step }
+                }
+            }
+        };
+        shortened(Stage::Ceiling, ceilings(&self.policies).into_iter().map(step).collect())
+    }
+
+    /// How an entry of a ceiling that does not cover the attempt almost does.
+    fn almost(&self, entry: &Rule) -> Option<String> {
+        match (covers_destination(entry, self.attempt), covers_port(entry, self.attempt)) {
+            (true, false) => {
+                let asked = words::port(self.attempt.protocol, self.attempt.port);
+                Some(format!("{} covers it, but not on {asked}", entry.name))
+            }
+            (false, true) => near::miss(entry, self.attempt),
+            _ => None,
+        }
     }
 
     /// What cannot be told without an address, or without a name.
@@ -185,18 +229,18 @@ impl Asked<'_> {
     }
 
     fn by_default(&self) -> Vec<Step> {
-        let open = |policies: &[&EgressPolicy]| {
+        let open = |policies: &[&Policy]| {
             [Action::Deny, Action::Allow]
                 .into_iter()
                 .all(|action| deciding(policies, action, self.attempt).is_none())
         };
         let (applied_open, observed_open) = (open(&self.enforced), open(&self.policies));
-        let denies = |policy: &&&EgressPolicy| default_denies(policy, self.kind);
+        let denies = |policy: &&&Policy| default_denies(policy, self.kind);
         let first_enforced = self.enforced.iter().find(denies);
         let first = self.policies.iter().find(denies);
         let mut steps = Vec::new();
         for policy in self.policies.iter().filter(|policy| policy.denies_by_default()) {
-            let is_first = |first: Option<&&EgressPolicy>| first.is_some_and(|other| other.id == policy.id);
+            let is_first = |first: Option<&&Policy>| first.is_some_and(|other| other.id == policy.id);
             let decides = (applied_open && is_first(first_enforced), observed_open && is_first(first));
             let covered = default_denies(policy, self.kind);
             let finding = if covered { Finding::Match } else { Finding::Nothing };
@@ -229,7 +273,7 @@ impl Step {
         }
     }
 
-    fn of_policy(self, policy: &EgressPolicy) -> Self {
+    fn of_policy(self, policy: &Policy) -> Self {
         Self { policy: Some(policy.id.to_string()), origin: Some(policy.origin.clone()), ..self }
     }
 

@@ -1,12 +1,50 @@
 //! The sentences of an explanation.
 
-use crate::model::{Action, EgressPolicy, Kind, Mode, PortRange, Protocol, Rule, Scope, Target};
+use crate::model::{
+    Action, Ceiling, Kind, Mode, Policy, PolicyKind, PortRange, Protocol, Rule, Scope, Target,
+};
 
 /// More destinations or ports of one rule than this are counted, not listed.
 const MAX_LISTED: usize = 4;
 
+/// A policy by its kind and id.
+pub(super) fn named(policy: &Policy) -> String {
+    match policy.id.kind() {
+        PolicyKind::EgressPolicy => format!("policy {}", policy.id),
+        PolicyKind::ClusterEgressPolicy => format!("cluster policy {}", policy.id),
+    }
+}
+
+/// The ceiling of `policy`.
+pub(super) fn ceiling(policy: &Policy) -> String {
+    let trial = if policy.mode == Mode::Observe { " (mode Observe, reported only)" } else { "" };
+    format!("the ceiling of {}{trial}", named(policy))
+}
+
+/// That the ceiling of `policy` lets an attempt pass, by `entry`.
+pub(super) fn ceiling_allows(policy: &Policy, entry: &Rule) -> String {
+    format!(
+        "{} lets it pass: {} covers {} on {}",
+        ceiling(policy),
+        entry.name,
+        targets(&entry.to),
+        ports(&entry.ports)
+    )
+}
+
+/// That the ceiling of `policy` does not, and what in it comes near.
+pub(super) fn ceiling_denies(policy: &Policy, written: &Ceiling, near: Option<String>) -> String {
+    let count = match written.entries.len() {
+        0 => "it is empty".to_owned(),
+        1 => "its one entry does not cover it".to_owned(),
+        count => format!("none of its {count} entries covers it"),
+    };
+    let near = near.map(|near| format!(" ({near})")).unwrap_or_default();
+    format!("{} does not allow it, whatever policies of namespaces allow: {count}{near}", ceiling(policy))
+}
+
 /// How a policy treats its workloads.
-pub(super) fn policy(policy: &EgressPolicy) -> String {
+pub(super) fn policy(policy: &Policy) -> String {
     let mode = match policy.mode {
         Mode::Observe => "mode Observe (reported only)",
         Mode::Enforce => "mode Enforce",
@@ -16,11 +54,12 @@ pub(super) fn policy(policy: &EgressPolicy) -> String {
         (true, Scope::Internet) => "denies the internet by default",
         (true, Scope::All) => "denies everything by default",
     };
-    format!("{mode}, {default}")
+    let ceiling = if policy.ceiling.is_some() { ", has a ceiling for what namespaces allow" } else { "" };
+    format!("{mode}, {default}{ceiling}")
 }
 
 /// What a rule says.
-pub(super) fn says(policy: &EgressPolicy, rule: &Rule, deny: bool) -> String {
+pub(super) fn says(policy: &Policy, rule: &Rule, deny: bool) -> String {
     let verb = if deny { "denies" } else { "allows" };
     format!("rule {} {} {verb} {} on {}", policy.id, rule.name, targets(&rule.to), ports(&rule.ports))
 }
@@ -91,7 +130,7 @@ fn rules_name(count: usize) -> &'static str {
 }
 
 /// What the default of `policy`, which has one, comes to.
-pub(super) fn default(policy: &EgressPolicy, covered: bool, kind: Kind) -> String {
+pub(super) fn default(policy: &Policy, covered: bool, kind: Kind) -> String {
     let scope = match policy.scope {
         Scope::Internet => "the internet",
         Scope::All => "everything",
@@ -102,10 +141,7 @@ pub(super) fn default(policy: &EgressPolicy, covered: bool, kind: Kind) -> Strin
         Kind::Node => "on the node",
     };
     let covers = if covered { "covers" } else { "does not cover" };
-    format!(
-        "policy {} denies {scope} by default: that {covers} this destination, which is {place}",
-        policy.id
-    )
+    format!("{} denies {scope} by default: that {covers} this destination, which is {place}", named(policy))
 }
 
 /// No default denies, in these verdicts.

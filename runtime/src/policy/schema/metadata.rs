@@ -1,31 +1,50 @@
 //! `metadata`: which policy this is.
 
-use crate::model::PolicyId;
+use crate::model::{PolicyId, PolicyKind};
 
 use super::super::problem::Span;
 use super::super::yaml::Entry;
 use super::reader::{Reader, Shape};
 use super::words;
 
-const METADATA: Shape = Shape {
+const OF_NAMESPACE: Shape = Shape {
     what: "metadata",
     keys: &["name", "namespace", "labels", "annotations"],
     later: &[],
+    misplaced: &[],
     synonyms: &[],
 };
 
+const OF_CLUSTER: Shape = Shape {
+    what: "metadata of a ClusterEgressPolicy",
+    keys: &["name", "labels", "annotations"],
+    misplaced: &[(
+        "namespace",
+        "a ClusterEgressPolicy is of no namespace",
+        "take it out, and select namespaces with `spec: {namespaceSelector: ...}`",
+    )],
+    ..OF_NAMESPACE
+};
+
 /// The policy's id, and where its name stands.
-pub(super) fn read(reader: &mut Reader<'_>, entry: &Entry) -> Option<(Span, PolicyId)> {
-    let fields = reader.fields(&entry.node, entry.at, &METADATA)?;
+pub(super) fn read(reader: &mut Reader<'_>, entry: &Entry, kind: PolicyKind) -> Option<(Span, PolicyId)> {
+    let shape = match kind {
+        PolicyKind::ClusterEgressPolicy => &OF_CLUSTER,
+        PolicyKind::EgressPolicy => &OF_NAMESPACE,
+    };
+    let fields = reader.fields(&entry.node, entry.at, shape)?;
     let name = fields.require(reader, "name", "write `name: NAME`");
     let name = name.and_then(|entry| {
         let name = checked(reader, entry, words::is_subdomain, "labels of 1 to 63", "joined by dots")?;
         Some((entry.node.at, name))
     });
-    let namespace =
-        fields.require(reader, "namespace", "write `namespace: NAMESPACE`, that of the workloads");
-    let namespace =
-        namespace.and_then(|entry| checked(reader, entry, words::is_label, "1 to 63", "and no dots"));
+    let namespace = match kind {
+        PolicyKind::ClusterEgressPolicy => Some(None),
+        PolicyKind::EgressPolicy => fields
+            .require(reader, "namespace", "write `namespace: NAMESPACE`, that of the workloads")
+            .and_then(|entry| checked(reader, entry, words::is_label, "1 to 63", "and no dots"))
+            .map(Some),
+    };
     let (at, name) = name?;
     Some((at, PolicyId { namespace: namespace?, name }))
 }

@@ -1,38 +1,45 @@
-//! What a policy file may say: trees in, [`EgressPolicy`] out, or every mistake of the file with place and fix.
+//! What a policy file may say: trees in, [`Policy`] out, or every mistake of the file with place and fix.
 //! Pure; called by `parse`, which files, the command line and the restart all go through.
 
 mod metadata;
 mod reader;
 mod rule;
+mod selector;
 mod spec;
 mod words;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::model::{EgressPolicy, PolicyId};
+use crate::model::{Policy, PolicyId, PolicyKind};
 
 use super::problem::{Problem, Span};
 use super::yaml::{self, Node};
 use reader::{Reader, Shape};
 
 const API_VERSION: &str = "egret.dev/v1alpha1";
-const KIND: &str = "EgressPolicy";
-const LATER_KINDS: [&str; 2] = ["ClusterEgressPolicy", "PolicyModule"];
+const KINDS: [PolicyKind; 2] = [PolicyKind::EgressPolicy, PolicyKind::ClusterEgressPolicy];
+const KIND_FIX: &str = "write `kind: EgressPolicy`, or `kind: ClusterEgressPolicy` for one of the cluster";
+const LATER_KIND: &str = "PolicyModule";
 
-const DOCUMENT: Shape =
-    Shape { what: "a policy", keys: &["apiVersion", "kind", "metadata", "spec"], later: &[], synonyms: &[] };
+const DOCUMENT: Shape = Shape {
+    what: "a policy",
+    keys: &["apiVersion", "kind", "metadata", "spec"],
+    later: &[],
+    misplaced: &[],
+    synonyms: &[],
+};
 
 /// Reads the policies of one file, YAML (documents separated by `---`) or JSON. `file` is what problems and origins
 /// call it.
 ///
 /// # Errors
 /// Every mistake found, at least one; then nothing of the file counts.
-pub fn parse(file: &str, text: &str) -> Result<Vec<EgressPolicy>, Vec<Problem>> {
+pub fn parse(file: &str, text: &str) -> Result<Vec<Policy>, Vec<Problem>> {
     parse_shared(&file.into(), &text.into())
 }
 
-pub(super) fn parse_shared(file: &Arc<str>, text: &Arc<str>) -> Result<Vec<EgressPolicy>, Vec<Problem>> {
+pub(super) fn parse_shared(file: &Arc<str>, text: &Arc<str>) -> Result<Vec<Policy>, Vec<Problem>> {
     let documents = yaml::documents(file, text).map_err(|problem| vec![problem])?;
     if documents.is_empty() {
         // A file caught in the middle of being written must not take its policies out of force.
@@ -49,48 +56,45 @@ pub(super) fn parse_shared(file: &Arc<str>, text: &Arc<str>) -> Result<Vec<Egres
     }
 }
 
-fn read(reader: &mut Reader<'_>, document: &Node) -> Option<(Span, EgressPolicy)> {
+fn read(reader: &mut Reader<'_>, document: &Node) -> Option<(Span, Policy)> {
     // The kind comes first: of another kind's document every other key would be a mistake too.
-    if !is_egress_policy(reader, document) {
-        return None;
-    }
+    let kind = kind_of(reader, document)?;
     let fields = reader.fields(document, document.at, &DOCUMENT)?;
     check_api_version(reader, &fields);
-    let id = fields
-        .require(reader, "metadata", "write `metadata: {name: NAME, namespace: NAMESPACE}`")
-        .and_then(|entry| metadata::read(reader, entry));
+    let fix = match kind {
+        PolicyKind::EgressPolicy => "write `metadata: {name: NAME, namespace: NAMESPACE}`",
+        PolicyKind::ClusterEgressPolicy => "write `metadata: {name: NAME}`",
+    };
+    let id = fields.require(reader, "metadata", fix).and_then(|entry| metadata::read(reader, entry, kind));
     let spec = fields
         .require(reader, "spec", "write `spec:` with podSelector, mode, scope and rules")
-        .and_then(|entry| spec::read(reader, entry));
+        .and_then(|entry| spec::read(reader, entry, kind));
     let (at, id) = id?;
     let spec = spec?;
     let origin = reader.origin(document.at);
-    Some((at, EgressPolicy { id, origin, ..spec }))
+    Some((at, Policy { id, origin, ..spec }))
 }
 
-fn is_egress_policy(reader: &mut Reader<'_>, document: &Node) -> bool {
-    let fix = format!("write `kind: {KIND}`");
+fn kind_of(reader: &mut Reader<'_>, document: &Node) -> Option<PolicyKind> {
     let yaml::Value::Map(entries) = &document.value else {
         let reason = format!("the document is {}, not a policy", document.value.kind());
         reader.refuse(document.at, reason, format!("start it with `apiVersion: {API_VERSION}`"));
-        return false;
+        return None;
     };
     let Some(entry) = entries.iter().find(|entry| entry.key == "kind") else {
-        reader.refuse(document.at, "the document has no `kind`", fix);
-        return false;
+        reader.refuse(document.at, "the document has no `kind`", KIND_FIX);
+        return None;
     };
-    let Some(kind) = reader.text(entry, &fix) else { return false };
-    if kind == KIND {
-        return true;
+    let word = reader.text(entry, KIND_FIX)?;
+    let kind = KINDS.into_iter().find(|kind| kind.word() == word);
+    if kind.is_none() {
+        let reason = match word {
+            LATER_KIND => format!("`kind: {word}` is not in this version of Egret"),
+            _ => format!("`{word}` is not a kind of policy"),
+        };
+        reader.refuse(entry.node.at, reason, KIND_FIX);
     }
-    if LATER_KINDS.contains(&kind) {
-        let reason = format!("`kind: {kind}` is not in this version of Egret");
-        reader.refuse(entry.node.at, reason, format!("use `kind: {KIND}`, one for each namespace"));
-    } else {
-        let reason = format!("`{kind}` is not a kind of policy");
-        reader.refuse(entry.node.at, reason, fix);
-    }
-    false
+    kind
 }
 
 fn check_api_version(reader: &mut Reader<'_>, fields: &reader::Fields<'_>) {
@@ -103,7 +107,7 @@ fn check_api_version(reader: &mut Reader<'_>, fields: &reader::Fields<'_>) {
     }
 }
 
-fn refuse_twins(reader: &mut Reader<'_>, policies: &[(Span, EgressPolicy)]) {
+fn refuse_twins(reader: &mut Reader<'_>, policies: &[(Span, Policy)]) {
     let mut seen: BTreeMap<&PolicyId, Span> = BTreeMap::new();
     for (at, policy) in policies {
         if let Some(first) = seen.get(&policy.id) {

@@ -26,6 +26,8 @@ pub(super) struct Shape {
     pub keys: &'static [&'static str],
     /// Keys of the design that this version does not have.
     pub later: &'static [&'static str],
+    /// Keys that belong elsewhere: why they are none here, and what to do.
+    pub misplaced: &'static [(&'static str, &'static str, &'static str)],
     /// What people coming from elsewhere write, and what it is called here.
     pub synonyms: &'static [(&'static str, &'static str)],
 }
@@ -109,6 +111,9 @@ impl<'a> Reader<'a> {
         if shape.later.contains(&key) {
             let fix = format!("take it out; {} has {}", shape.what, words::listed(shape.keys));
             return self.refuse(entry.at, format!("`{key}` is not in this version of Egret"), fix);
+        }
+        if let Some((_, reason, fix)) = shape.misplaced.iter().find(|(other, ..)| *other == key) {
+            return self.refuse(entry.at, *reason, *fix);
         }
         let synonym = shape.synonyms.iter().find(|(other, _)| *other == key).map(|(_, ours)| *ours);
         let fix = match synonym.or_else(|| words::closest(key, shape.keys)) {

@@ -1,4 +1,4 @@
-//! One entry of `allow` or `deny`: its name, where to, and on which ports.
+//! One entry of `allow`, `deny` or `ceiling`: its name, where to, and on which ports.
 
 use std::net::IpAddr;
 use std::ops::RangeInclusive;
@@ -17,12 +17,25 @@ use super::words;
 pub(super) enum Side {
     Allow,
     Deny,
+    Ceiling,
+}
+
+impl Side {
+    /// The key of the list.
+    pub fn key(self) -> &'static str {
+        match self {
+            Self::Allow => "allow",
+            Self::Deny => "deny",
+            Self::Ceiling => "ceiling",
+        }
+    }
 }
 
 const RULE: Shape = Shape {
     what: "a rule",
     keys: &["name", "to", "ports"],
     later: &[],
+    misplaced: &[],
     synonyms: &[("toFQDNs", "to"), ("destinations", "to"), ("toPorts", "ports")],
 };
 
@@ -30,6 +43,7 @@ const TARGET: Shape = Shape {
     what: "a destination",
     keys: &["fqdn", "cidr"],
     later: &["pack", "service", "pods"],
+    misplaced: &[],
     synonyms: &[
         ("ipBlock", "cidr"),
         ("ip", "cidr"),
@@ -43,8 +57,13 @@ const TARGET: Shape = Shape {
     ],
 };
 
-const PORTS: Shape =
-    Shape { what: "an entry of ports", keys: &["protocol", "port", "endPort"], later: &[], synonyms: &[] };
+const PORTS: Shape = Shape {
+    what: "an entry of ports",
+    keys: &["protocol", "port", "endPort"],
+    later: &[],
+    misplaced: &[],
+    synonyms: &[],
+};
 
 const TO_FIX: &str = "write `to: [{fqdn: NAME}]` or `to: [{cidr: RANGE}]`";
 const PORTS_FIX: &str = "write `ports: [{protocol: TCP, port: 443}]`";
@@ -59,10 +78,7 @@ pub(super) fn read(reader: &mut Reader<'_>, node: &Node, side: Side, place: usiz
     let at = name.map_or(node.at, |entry| entry.node.at);
     let name = match name {
         Some(entry) => rule_name(reader, entry),
-        None => Some(match side {
-            Side::Allow => format!("allow[{place}]"),
-            Side::Deny => format!("deny[{place}]"),
-        }),
+        None => Some(format!("{}[{place}]", side.key())),
     };
     let to = fields.require(reader, "to", TO_FIX).and_then(|entry| targets(reader, entry, side));
     let ports = fields.get("ports").map_or(Some(Vec::new()), |entry| ports(reader, entry));

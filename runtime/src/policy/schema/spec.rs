@@ -2,43 +2,62 @@
 
 use std::collections::BTreeMap;
 
-use crate::model::{EgressPolicy, Mode, OnDeny, PolicyId, Rule, Scope, Selector};
+use crate::model::{Ceiling, Mode, OnDeny, Policy, PolicyId, PolicyKind, Rule, Scope, Selector};
 
 use super::super::problem::Span;
 use super::super::yaml::{Entry, Value};
 use super::reader::{Fields, Reader, Shape};
-use super::{rule, words};
+use super::{rule, selector};
 
-const SPEC: Shape = Shape {
+const CLUSTER_FIX: &str = "take it out, or write it in a policy of `kind: ClusterEgressPolicy`";
+
+const OF_NAMESPACE: Shape = Shape {
     what: "spec",
     keys: &["podSelector", "mode", "scope", "onDeny", "default", "allow", "deny"],
-    later: &["modules", "ceiling", "namespaceSelector"],
+    later: &["modules"],
+    misplaced: &[
+        ("ceiling", "only a ClusterEgressPolicy has a `ceiling`", CLUSTER_FIX),
+        ("namespaceSelector", "only a ClusterEgressPolicy has a `namespaceSelector`", CLUSTER_FIX),
+    ],
     synonyms: &[("egress", "allow"), ("selector", "podSelector"), ("rules", "allow")],
 };
 
-const SELECTOR: Shape = Shape {
-    what: "podSelector",
-    keys: &["matchLabels"],
-    later: &["matchExpressions"],
-    synonyms: &[("labels", "matchLabels")],
+const OF_CLUSTER: Shape = Shape {
+    keys: &[
+        "namespaceSelector",
+        "podSelector",
+        "mode",
+        "scope",
+        "onDeny",
+        "default",
+        "allow",
+        "deny",
+        "ceiling",
+    ],
+    misplaced: &[],
+    ..OF_NAMESPACE
 };
 
-const SELECTOR_FIX: &str =
-    "write `podSelector: {matchLabels: {app: NAME}}`, or `podSelector: {}` for all of the namespace";
 const MODES: [(&str, Mode); 2] = [("Observe", Mode::Observe), ("Enforce", Mode::Enforce)];
 const SCOPES: [(&str, Scope); 2] = [("internet", Scope::Internet), ("all", Scope::All)];
 const ON_DENY: [(&str, OnDeny); 2] = [("Reject", OnDeny::Reject), ("Drop", OnDeny::Drop)];
 
 /// The policy of `entry`, without its id and origin, which are the caller's to give.
-pub(super) fn read(reader: &mut Reader<'_>, entry: &Entry) -> Option<EgressPolicy> {
+pub(super) fn read(reader: &mut Reader<'_>, entry: &Entry, kind: PolicyKind) -> Option<Policy> {
     let before = reader.problems.len();
-    let fields = reader.fields(&entry.node, entry.at, &SPEC)?;
+    let of_cluster = kind == PolicyKind::ClusterEgressPolicy;
+    let fields =
+        reader.fields(&entry.node, entry.at, if of_cluster { &OF_CLUSTER } else { &OF_NAMESPACE })?;
     if reader.problems.len() == before {
         // With an unknown key, what was to be `allow` or `deny` is most likely that.
-        refuse_idle(reader, &fields, entry.at);
+        refuse_idle(reader, &fields, entry.at, of_cluster);
     }
+    let namespace_selector = match of_cluster {
+        true => selector::require(reader, &fields, &selector::NAMESPACES),
+        false => Some(Selector::default()),
+    };
     let pod_selector =
-        fields.require(reader, "podSelector", SELECTOR_FIX).and_then(|entry| selector(reader, entry));
+        selector::require(reader, &fields, if of_cluster { &selector::PODS } else { &selector::OWN_PODS });
     let mode = fields
         .require(reader, "mode", "write `mode: Observe` to try it, `mode: Enforce` to put it in force")
         .and_then(|entry| reader.word(entry, &MODES));
@@ -47,48 +66,26 @@ pub(super) fn read(reader: &mut Reader<'_>, entry: &Entry) -> Option<EgressPolic
         .and_then(|entry| reader.word(entry, &SCOPES));
     let on_deny = fields.get("onDeny").map_or(Some(OnDeny::Reject), |entry| reader.word(entry, &ON_DENY));
     let default_deny = fields.get("default").map_or(Some(false), |entry| default(reader, entry));
-    let allow = rules(reader, &fields, "allow", rule::Side::Allow);
-    let deny = rules(reader, &fields, "deny", rule::Side::Deny);
-    refuse_same_names(reader, &[&allow, &deny]);
-    let unnamed = PolicyId { namespace: String::new(), name: String::new() };
-    Some(EgressPolicy {
+    let allow = rules(reader, &fields, rule::Side::Allow);
+    let deny = rules(reader, &fields, rule::Side::Deny);
+    let entries = rules(reader, &fields, rule::Side::Ceiling);
+    refuse_same_names(reader, &[&allow, &deny, &entries]);
+    let plain = |rules: Vec<(Span, Rule)>| rules.into_iter().map(|(_, rule)| rule).collect();
+    let origin = fields.get("ceiling").map(|entry| reader.origin(entry.at));
+    let unnamed = PolicyId { namespace: None, name: String::new() };
+    Some(Policy {
         id: unnamed,
         origin: reader.origin(entry.at),
+        namespace_selector: namespace_selector?,
         pod_selector: pod_selector?,
         mode: mode?,
         scope: scope?,
         on_deny: on_deny?,
         default_deny: default_deny?,
-        allow: allow.into_iter().map(|(_, rule)| rule).collect(),
-        deny: deny.into_iter().map(|(_, rule)| rule).collect(),
+        allow: plain(allow),
+        deny: plain(deny),
+        ceiling: origin.map(|origin| Ceiling { entries: plain(entries), origin }),
     })
-}
-
-fn selector(reader: &mut Reader<'_>, entry: &Entry) -> Option<Selector> {
-    let fields = reader.fields(&entry.node, entry.at, &SELECTOR)?;
-    let Some(labels) = fields.get("matchLabels") else { return Some(Selector::default()) };
-    let Value::Map(entries) = &labels.node.value else {
-        let reason = format!("`matchLabels` must be a mapping, but this is {}", labels.node.value.kind());
-        reader.refuse(labels.node.at, reason, SELECTOR_FIX);
-        return None;
-    };
-    let read: Vec<_> = entries.iter().map(|entry| label(reader, entry)).collect();
-    Some(Selector { match_labels: read.into_iter().collect::<Option<BTreeMap<_, _>>>()? })
-}
-
-fn label(reader: &mut Reader<'_>, entry: &Entry) -> Option<(String, String)> {
-    if !words::is_label_key(&entry.key) {
-        let fix = "use an optional `prefix.example/`, then 1 to 63 letters, digits, `-`, `_` or `.`";
-        reader.refuse(entry.at, format!("`{}` cannot be the key of a label", entry.key), fix);
-        return None;
-    }
-    let value = reader.text(entry, "write another value")?;
-    if !words::is_label_value(value) {
-        let fix = "use at most 63 letters, digits, `-`, `_` or `.`, with a letter or digit at either end";
-        reader.refuse(entry.node.at, format!("`{value}` cannot be the value of a label"), fix);
-        return None;
-    }
-    Some((entry.key.clone(), value.to_owned()))
 }
 
 fn default(reader: &mut Reader<'_>, entry: &Entry) -> Option<bool> {
@@ -109,7 +106,8 @@ fn default(reader: &mut Reader<'_>, entry: &Entry) -> Option<bool> {
     None
 }
 
-fn rules(reader: &mut Reader<'_>, fields: &Fields<'_>, key: &str, side: rule::Side) -> Vec<(Span, Rule)> {
+fn rules(reader: &mut Reader<'_>, fields: &Fields<'_>, side: rule::Side) -> Vec<(Span, Rule)> {
+    let key = side.key();
     let Some(entry) = fields.get(key) else { return Vec::new() };
     let Some(items) = reader.list(entry, &format!("write `{key}:` and under it `- to: [...]`")) else {
         return Vec::new();
@@ -117,7 +115,7 @@ fn rules(reader: &mut Reader<'_>, fields: &Fields<'_>, key: &str, side: rule::Si
     items.iter().enumerate().filter_map(|(place, node)| rule::read(reader, node, side, place)).collect()
 }
 
-fn refuse_idle(reader: &mut Reader<'_>, fields: &Fields<'_>, at: Span) {
+fn refuse_idle(reader: &mut Reader<'_>, fields: &Fields<'_>, at: Span, of_cluster: bool) {
     let writes = |key| {
         fields.get(key).is_some_and(|entry| match &entry.node.value {
             Value::List(items) => !items.is_empty(),
@@ -125,11 +123,13 @@ fn refuse_idle(reader: &mut Reader<'_>, fields: &Fields<'_>, at: Span) {
             _ => true,
         })
     };
-    if !["allow", "deny", "default"].into_iter().any(writes) {
-        let fix =
-            "add rules under `allow` or `deny`, or write `default: Deny` to deny everything in its scope";
-        reader.refuse(at, "the policy does nothing: it has neither allow, deny nor default", fix);
+    // An empty ceiling says something: no allow below it counts.
+    if ["allow", "deny", "default"].into_iter().any(writes) || fields.get("ceiling").is_some() {
+        return;
     }
+    let fix = "add rules under `allow` or `deny`, or write `default: Deny` to deny everything in its scope";
+    let has = if of_cluster { "allow, deny, ceiling" } else { "allow, deny" };
+    reader.refuse(at, format!("the policy does nothing: it has neither {has} nor default"), fix);
 }
 
 fn refuse_same_names(reader: &mut Reader<'_>, sides: &[&Vec<(Span, Rule)>]) {

@@ -6,15 +6,27 @@ use std::sync::Arc;
 use ipnet::IpNet;
 use proptest::prelude::*;
 
-use super::super::evaluate::{covers_destination, covers_port};
 use super::super::{Ranges, compile, evaluate, explain};
 use crate::model::{
-    Action, Attempt, EgressPolicy, Mode, Name, OnDeny, Origin, Pattern, PolicyId, PortRange, Protocol, Rule,
-    Scope, Selector, Target, Verdict,
+    Action, Attempt, Ceiling, Kind, Mode, Name, OnDeny, Origin, Pattern, Policy, PolicyId, PortRange,
+    Protocol, Rule, Scope, Selector, Target, Verdict, Verdicts,
 };
 
-const PATTERNS: [&str; 7] = ["a.test", "b.test", "*.test", "**.test", "x.a.test", "*.a.test", "x*.a.test"];
-const NAMES: [&str; 5] = ["a.test", "b.test", "x.a.test", "y.x.a.test", "c.example"];
+/// Some imply one another, some meet and do not, some never meet.
+const PATTERNS: [&str; 11] = [
+    "a.test",
+    "b.test",
+    "*.test",
+    "**.test",
+    "x.a.test",
+    "*.a.test",
+    "x*.a.test",
+    "x.*.test",
+    "**.a.test",
+    "y.*.a.test",
+    "*.x.a.test",
+];
+const NAMES: [&str; 6] = ["a.test", "b.test", "x.a.test", "xy.a.test", "y.x.a.test", "c.example"];
 const PROTOCOLS: [Protocol; 4] = [Protocol::TCP, Protocol::UDP, Protocol::SCTP, Protocol::ICMP];
 
 /// Few addresses and ports, so that rules meet: all of 10.0.0.0/28 and fd00::/124, edges of the port range.
@@ -65,14 +77,16 @@ fn origin() -> Origin {
     Origin { file: Arc::from("test"), line: 1, column: 1 }
 }
 
-fn policy() -> impl Strategy<Value = EgressPolicy> {
+fn policy() -> impl Strategy<Value = Policy> {
     let deny = rules("deny", net().prop_map(Target::Cidr));
     let modes = prop::sample::select(vec![Mode::Observe, Mode::Enforce]);
     let scopes = prop::sample::select(vec![Scope::Internet, Scope::All]);
-    (modes, scopes, any::<bool>(), rules("allow", target()), deny).prop_map(
-        |(mode, scope, default_deny, allow, deny)| EgressPolicy {
-            id: PolicyId { namespace: "n".into(), name: String::new() },
+    let ceiling = prop::option::weighted(0.4, rules("ceiling", target()));
+    (modes, scopes, any::<bool>(), rules("allow", target()), deny, ceiling).prop_map(
+        |(mode, scope, default_deny, allow, deny, ceiling)| Policy {
+            id: PolicyId { namespace: ceiling.is_none().then(|| "n".into()), name: String::new() },
             origin: origin(),
+            namespace_selector: Selector::default(),
             pod_selector: Selector::default(),
             mode,
             scope,
@@ -80,12 +94,18 @@ fn policy() -> impl Strategy<Value = EgressPolicy> {
             default_deny,
             allow,
             deny,
+            ceiling: ceiling.map(|entries| Ceiling { entries, origin: origin() }),
         },
     )
 }
 
-pub(crate) fn policies() -> impl Strategy<Value = Vec<EgressPolicy>> {
-    prop::collection::vec(policy(), 0..4).prop_map(|mut policies| {
+/// Policies of a namespace and of the cluster, those of the cluster with a ceiling or without.
+pub(crate) fn policies() -> impl Strategy<Value = Vec<Policy>> {
+    let one = (policy(), prop::bool::weighted(0.2)).prop_map(|(policy, no_ceiling)| match no_ceiling {
+        true => Policy { id: PolicyId { namespace: None, ..policy.id }, ceiling: None, ..policy },
+        false => policy,
+    });
+    prop::collection::vec(one, 0..5).prop_map(|mut policies| {
         policies.iter_mut().enumerate().for_each(|(n, policy)| policy.id.name = format!("p{n}"));
         policies
     })
@@ -107,19 +127,26 @@ pub(crate) fn ranges() -> impl Strategy<Value = Ranges> {
     (nets(), nets()).prop_map(|(cluster, node)| Ranges { cluster, node })
 }
 
-/// Whether `verdict` names a rule that covers the attempt. Where a name and an address class both allow, the kernel
-/// may name either; everything else is the same to the letter.
-fn same(compiled: &Verdict, plain: &Verdict, policies: &[EgressPolicy], attempt: &Attempt) -> bool {
+/// Whether `compiled` names a rule that would allow the attempt if it were the only allow. Where a name and an address
+/// class both allow, the kernel may name either; everything else is the same to the letter.
+fn same(
+    compiled: &Verdict,
+    plain: &Verdict,
+    of: fn(Verdicts) -> Verdict,
+    policies: &[Policy],
+    attempt: &Attempt,
+) -> bool {
     let alike = (compiled.action, compiled.reason) == (plain.action, plain.reason);
-    let (Some(policy), Some(rule)) = (&compiled.policy, &compiled.rule) else {
+    if compiled.action == Action::Deny || compiled.rule.is_none() {
         return alike && compiled == plain;
-    };
-    if compiled.action == Action::Deny {
-        return compiled == plain;
     }
-    let named = policies.iter().find(|p| p.id.to_string() == *policy).expect("a policy of these");
-    let named = named.allow.iter().find(|r| r.name == *rule).expect("a rule of it");
-    alike && covers_destination(named, attempt) && covers_port(named, attempt)
+    let mut alone = policies.to_vec();
+    for policy in &mut alone {
+        let is_named = compiled.policy == Some(policy.id.to_string());
+        policy.allow.retain(|rule| is_named && compiled.rule.as_ref() == Some(&rule.name));
+    }
+    let all: Vec<_> = alone.iter().collect();
+    alike && of(evaluate(&all, attempt, Kind::Internet)) == *compiled
 }
 
 proptest! {
@@ -138,8 +165,8 @@ proptest! {
             let kind = ranges.kind_of(address);
             let plain = evaluate(&all, attempt, kind);
             let fast = ruleset.look_up(&attempt.names, address, attempt.protocol, attempt.port);
-            prop_assert!(same(&fast.applied, &plain.applied, &policies, attempt), "{attempt:?} {fast:?} {plain:?}");
-            prop_assert!(same(&fast.observed, &plain.observed, &policies, attempt), "{attempt:?} {fast:?} {plain:?}");
+            prop_assert!(same(&fast.applied, &plain.applied, |v| v.applied, &policies, attempt), "{attempt:?} {fast:?} {plain:?}");
+            prop_assert!(same(&fast.observed, &plain.observed, |v| v.observed, &policies, attempt), "{attempt:?} {fast:?} {plain:?}");
             prop_assert_eq!(&plain, &evaluate(&reversed, attempt, kind));
         }
     }

@@ -2,14 +2,14 @@
 
 use super::super::{Ranges, Ruleset, compile, evaluate};
 use super::{attempt, policies};
-use crate::model::{Action, EgressPolicy, Kind, OnDeny, Verdict};
+use crate::model::{Action, Kind, OnDeny, Policy, Verdict};
 
 fn ranges() -> Ranges {
     let nets = |text: &str| text.split(' ').map(|net| net.parse().expect("a range")).collect();
     Ranges { cluster: nets("10.96.0.0/12 fd00:96::/112"), node: nets("192.168.7.0/24 10.96.7.0/24") }
 }
 
-fn compiled(policies: &[EgressPolicy]) -> Ruleset {
+fn compiled(policies: &[Policy]) -> Ruleset {
     compile(&policies.iter().collect::<Vec<_>>(), &ranges()).expect("a small ruleset")
 }
 
@@ -20,7 +20,9 @@ fn told(verdict: &Verdict) -> String {
 }
 
 /// Policies, attempt, applied verdict, observed verdict.
-const CASES: &[(&[&str], &str, &str, &str)] = &[
+pub(super) type Case = (&'static [&'static str], &'static str, &'static str, &'static str);
+
+const CASES: &[Case] = &[
     (&[], "a.test@192.0.2.1|TCP|80", "allow unmanaged", "allow unmanaged"),
     // Deny beats allow, wherever either is the narrower.
     (
@@ -182,17 +184,20 @@ const CASES: &[(&[&str], &str, &str, &str)] = &[
 
 #[test]
 fn policies_mean_what_the_design_says_by_either_way() {
-    for (specs, tried, applied, observed) in CASES {
-        let policies = policies(specs);
-        let attempt = attempt(tried);
-        let address = attempt.address.expect("an address");
-        let kind = ranges().kind_of(address);
-        let plain = evaluate(&policies.iter().collect::<Vec<_>>(), &attempt, kind);
-        let fast = compiled(&policies).look_up(&attempt.names, address, attempt.protocol, attempt.port);
-        for (way, verdicts) in [("evaluated", plain), ("compiled", fast)] {
-            let told = (told(&verdicts.applied), told(&verdicts.observed));
-            assert_eq!((told.0.as_str(), told.1.as_str()), (*applied, *observed), "{way}: {specs:?} {tried}");
-        }
+    CASES.iter().for_each(holds);
+}
+
+/// Whether both ways give the verdicts of the case.
+pub(super) fn holds((specs, tried, applied, observed): &Case) {
+    let policies = policies(specs);
+    let attempt = attempt(tried);
+    let address = attempt.address.expect("an address");
+    let kind = ranges().kind_of(address);
+    let plain = evaluate(&policies.iter().collect::<Vec<_>>(), &attempt, kind);
+    let fast = compiled(&policies).look_up(&attempt.names, address, attempt.protocol, attempt.port);
+    for (way, verdicts) in [("evaluated", plain), ("compiled", fast)] {
+        let told = (told(&verdicts.applied), told(&verdicts.observed));
+        assert_eq!((told.0.as_str(), told.1.as_str()), (*applied, *observed), "{way}: {specs:?} {tried}");
     }
 }
 

@@ -91,6 +91,64 @@ const CASES: &[Case] = &[
             (Stage::Default, Finding::Nothing, "it goes on, but would not were all enforced"),
         ],
     ),
+    (
+        &[
+            "cluster: mode: Enforce, scope: all, ceiling: [{to: [{fqdn: '*.example.com'}]}, {to: [{fqdn: a.test}], ports: [{protocol: TCP, port: 22}]}]",
+            "cluster: mode: Observe, scope: internet, ceiling: [{to: [{fqdn: '**.test'}]}]",
+            "mode: Enforce, scope: internet, allow: [{name: a, to: [{fqdn: a.test}]}]",
+        ],
+        "a.test@192.0.2.1|TCP|443",
+        &[
+            (
+                Stage::Policies,
+                Finding::Match,
+                "cluster policy p0 selects the workload: mode Enforce, denies everything by default, has a ceiling for what \
+                 namespaces allow",
+            ),
+            (
+                Stage::Ceiling,
+                Finding::Nothing,
+                "the ceiling of cluster policy p0 does not allow it, whatever policies of namespaces allow: none of its 2 \
+                 entries covers it (ceiling[1] covers it, but not on TCP 443)",
+            ),
+            (
+                Stage::Ceiling,
+                Finding::Match,
+                "the ceiling of cluster policy p1 (mode Observe, reported only) lets it pass: ceiling[0] covers **.test on \
+                 every protocol and port",
+            ),
+            (
+                Stage::Allow,
+                Finding::Cut,
+                "rule n/p2 a allows a.test on every protocol and port, but the ceiling of cluster policy p0 does not allow it",
+            ),
+            (Stage::Default, Finding::Match, "cluster policy p0 denies everything by default: that covers"),
+        ],
+    ),
+    (
+        &[
+            "cluster: mode: Observe, scope: all, ceiling: []",
+            "mode: Enforce, scope: internet, allow: [{name: a, to: [{fqdn: a.test}]}]",
+        ],
+        "a.test@192.0.2.1|TCP|443",
+        &[
+            (Stage::Ceiling, Finding::Nothing, "whatever policies of namespaces allow: it is empty"),
+            (
+                Stage::Allow,
+                Finding::Match,
+                "but the ceiling of cluster policy p0 (mode Observe, reported only) does not allow it",
+            ),
+        ],
+    ),
+    (
+        &[
+            "cluster: mode: Enforce, scope: all, ceiling: [{to: [{fqdn: a.test}]}]",
+            "cluster: mode: Enforce, scope: all, ceiling: [{to: [{fqdn: b.test}]}]",
+            "mode: Enforce, scope: internet, allow: [{name: a, to: [{fqdn: '*.test'}]}]",
+        ],
+        "a.test,b.test@192.0.2.1|TCP|443",
+        &[(Stage::Allow, Finding::Cut, "but no one name of it is within all ceilings")],
+    ),
 ];
 
 #[test]
@@ -155,4 +213,23 @@ fn an_explanation_of_ten_thousand_rules_stays_short() {
     let policies = policies(&[&format!("mode: Enforce, scope: all, allow: [{}]", rules.join(", "))]);
     let explanation = explain(&[&policies[0]], &attempt("a.test@192.0.2.1|TCP|80"), Kind::Internet);
     assert!(explanation.steps.len() < 60, "{}", explanation.steps.len());
+}
+
+#[test]
+fn what_a_ceiling_says_is_told_with_the_place_where_it_is_written() {
+    let policies = policies(&[
+        "cluster: mode: Enforce, scope: all, ceiling: [{name: c, to: [{fqdn: b.test}]}]",
+        "mode: Enforce, scope: internet, allow: [{name: a, to: [{fqdn: '*.test'}]}]",
+    ]);
+    let all: Vec<_> = policies.iter().collect();
+    for (tried, rule, column) in
+        [("a.test@192.0.2.1|TCP|443", None, 75), ("b.test@192.0.2.1|TCP|443", Some("c"), 85)]
+    {
+        let steps = explain(&all, &attempt(tried), Kind::Internet).steps;
+        let step = steps.iter().find(|step| step.stage == Stage::Ceiling).expect("a step");
+        let origin = step.origin.as_ref().expect("a place");
+        assert_eq!((step.policy.as_deref(), step.rule.as_deref()), (Some("p0"), rule));
+        assert_eq!((&*origin.file, origin.line, origin.column), ("test.yaml", 4, column));
+        assert!(!step.decides_applied && !step.decides_observed);
+    }
 }

@@ -8,7 +8,7 @@ use proptest::prelude::*;
 
 use super::super::load::parse_bytes;
 use super::super::{CheckResult, check, parse};
-use crate::model::{Mode, OnDeny, Scope, Target};
+use crate::model::{Mode, OnDeny, Operator, PolicyKind, Scope, Target};
 
 fn dir(kind: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/policies").join(kind)
@@ -58,16 +58,29 @@ fn every_word_of_a_policy_is_understood() {
     let policies = parse("everything.yaml", &text).expect("good");
     let policy = &policies[0];
     assert_eq!((policy.mode, policy.scope, policy.on_deny), (Mode::Observe, Scope::All, OnDeny::Drop));
-    assert!(policy.default_deny && policies[1].default_deny && policies.len() == 2);
+    assert!(policy.default_deny && policies[1].default_deny && policies.len() == 3);
     assert_eq!(policy.id.to_string(), "shop/every.word");
     assert_eq!(policy.pod_selector.match_labels["tier"], "1");
     let rules: Vec<_> =
         policy.allow.iter().chain(&policy.deny).map(|rule| (&*rule.name, rule.origin.line)).collect();
-    assert_eq!(rules, [("names", 19), ("allow[1]", 30), ("mirror", 37), ("deny[0]", 41)]);
+    assert_eq!(rules, [("names", 22), ("allow[1]", 33), ("mirror", 40), ("deny[0]", 44)]);
     assert!(matches!(&policy.allow[0].to[0], Target::Fqdn(name) if name.as_str() == "github.com"));
     assert_eq!(policy.allow[0].ports, policy.allow[2].ports);
     let ports: Vec<_> = policy.allow[1].ports.iter().map(|range| range.ports.clone()).collect();
     assert_eq!(ports, [Some(1..=65535), None, None]);
+    assert!(
+        matches!(&policy.pod_selector.match_expressions[0].operator, Operator::NotIn(values) if values.len() == 2)
+    );
+    // The same name in a namespace and in the cluster are two policies.
+    let of_cluster = &policies[2];
+    assert_eq!(
+        (of_cluster.id.to_string().as_str(), of_cluster.id.kind()),
+        ("second", PolicyKind::ClusterEgressPolicy)
+    );
+    assert_eq!(of_cluster.namespace_selector.match_expressions.len(), 3);
+    let ceiling = of_cluster.ceiling.as_ref().expect("a ceiling");
+    let entries: Vec<_> = ceiling.entries.iter().map(|entry| (&*entry.name, entry.origin.line)).collect();
+    assert_eq!((ceiling.origin.line, entries), (73, vec![("company", 74), ("ceiling[1]", 77)]));
 }
 
 #[test]

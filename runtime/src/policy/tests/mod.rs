@@ -2,22 +2,28 @@
 
 pub(crate) mod agreement;
 mod cases;
+mod ceilings;
 mod explaining;
 mod files;
 
-use crate::model::{Attempt, EgressPolicy, Name, Protocol};
+use crate::model::{Attempt, Name, Policy, Protocol};
 
 use super::parse;
 
-/// The policies of `specs`, each named `p0`, `p1`, ... in namespace `n` and selecting everything.
-fn policies(specs: &[&str]) -> Vec<EgressPolicy> {
+/// The policies of `specs`, each named `p0`, `p1`, ... and selecting everything: of namespace `n`, or of the cluster where
+/// its spec starts with `cluster: `.
+fn policies(specs: &[&str]) -> Vec<Policy> {
     if specs.is_empty() {
         return Vec::new();
     }
     let document = |(number, spec): (usize, &&str)| {
+        let (kind, namespace, selector, spec) = match spec.strip_prefix("cluster: ") {
+            Some(spec) => ("ClusterEgressPolicy", "", "namespaceSelector: {}, ", spec),
+            None => ("EgressPolicy", ", namespace: n", "", *spec),
+        };
         format!(
-            "apiVersion: egret.dev/v1alpha1\nkind: EgressPolicy\nmetadata: {{name: p{number}, namespace: n}}\n\
-             spec: {{podSelector: {{}}, {spec}}}\n"
+            "apiVersion: egret.dev/v1alpha1\nkind: {kind}\nmetadata: {{name: p{number}{namespace}}}\n\
+             spec: {{{selector}podSelector: {{}}, {spec}}}\n"
         )
     };
     let text = specs.iter().enumerate().map(document).collect::<Vec<_>>().join("---\n");
