@@ -1,8 +1,9 @@
 //! What makes the agent look again: policy files and the workloads file that change, and SIGHUP.
 
+use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use notify::event::{AccessKind, AccessMode, ModifyKind};
@@ -18,29 +19,58 @@ const GATHER: Duration = Duration::from_millis(20);
 /// What a mounted ConfigMap swaps to change all of its files at once; they themselves are links that stay.
 const CONFIG_MAP: &str = "..data";
 
-/// Sends [`Change::Policies`] when something in the folder `policies` changes and [`Change::Everything`] when the file
-/// `workloads` does, for as long as the watcher lives. To be called within a runtime.
+/// What keeps the files watched for as long as it lives.
+pub type Watching = Arc<Mutex<RecommendedWatcher>>;
+
+/// Sends [`Change::Policies`] when something in the folder `policies` changes, or another takes its place, and
+/// [`Change::Everything`] when the file `workloads` does. To be called within a runtime.
 ///
 /// # Errors
 /// Where a folder cannot be watched.
-pub fn files(
-    policies: &Path,
-    workloads: &Path,
-    changes: &Sender<Change>,
-) -> notify::Result<RecommendedWatcher> {
+pub fn files(policies: &Path, workloads: &Path, changes: &Sender<Change>) -> notify::Result<Watching> {
     let places = Places::of(policies, workloads)?;
-    let folders = [places.policies.clone(), places.folder_of_workloads().to_owned()];
+    let policies = places.policies.clone();
+    // The workloads file may lie among the policies or beside their folder; one folder has one watch.
+    let around = policies.parent().unwrap_or(Path::new("/")).to_owned();
+    let folders = BTreeSet::from([policies.clone(), around, places.folder_of_workloads().to_owned()]);
     let (some, all) = (tell(|| Change::Policies, changes), tell(|| Change::Everything, changes));
+    let replaced = Arc::new(Notify::new());
+    let follow = replaced.clone();
     let mut watcher = notify::recommended_watcher(move |event| match places.touched(event) {
         Touched::Nothing => {}
         Touched::Policies => some.notify_one(),
+        Touched::Folder => replaced.notify_one(),
         Touched::Everything => all.notify_one(),
     })?;
     for folder in folders {
-        // The workloads file may lie among the policies; a second watch of one folder takes the place of the first.
         watcher.watch(&folder, RecursiveMode::NonRecursive)?;
     }
-    Ok(watcher)
+    let watching = Arc::new(Mutex::new(watcher));
+    tokio::spawn(watch_again(Arc::downgrade(&watching), policies, follow, changes.clone()));
+    Ok(watching)
+}
+
+/// A watch is of a folder, not of its name: what takes its place is watched in its stead, then read.
+async fn watch_again(
+    watching: Weak<Mutex<RecommendedWatcher>>,
+    policies: PathBuf,
+    replaced: Arc<Notify>,
+    changes: Sender<Change>,
+) {
+    loop {
+        replaced.notified().await;
+        let Some(watching) = watching.upgrade() else { return };
+        {
+            let mut watcher = watching.lock().unwrap_or_else(PoisonError::into_inner);
+            let _ = watcher.unwatch(&policies);
+            // Where there is none at the moment, the folder around tells when there is.
+            let _ = watcher.watch(&policies, RecursiveMode::NonRecursive);
+        }
+        if changes.send(Change::Policies).await.is_err() {
+            return;
+        }
+        tokio::time::sleep(GATHER).await;
+    }
 }
 
 /// Where the agent's files are, absolute, as the watcher names them too.
@@ -53,7 +83,10 @@ struct Places {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Touched {
     Nothing,
+    /// A policy file.
     Policies,
+    /// The policy folder itself.
+    Folder,
     Everything,
 }
 
@@ -74,6 +107,11 @@ impl Places {
             Ok(event) if event.need_rescan() => Touched::Everything,
             Ok(event) if !settles(event.kind) => Touched::Nothing,
             Ok(event) if event.paths.iter().any(|path| self.is_workloads(path)) => Touched::Everything,
+            Ok(event) if event.paths.contains(&self.policies) => match event.kind {
+                // A change of its rights changes nothing of what it holds.
+                EventKind::Modify(ModifyKind::Metadata(_)) | EventKind::Access(_) => Touched::Nothing,
+                _ => Touched::Folder,
+            },
             Ok(event) if event.paths.iter().any(|path| path.starts_with(&self.policies)) => Touched::Policies,
             Ok(_) => Touched::Nothing,
         }

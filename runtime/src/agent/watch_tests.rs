@@ -2,7 +2,7 @@ use std::fs;
 use std::io::Write;
 use std::os::unix::fs::symlink;
 
-use notify::event::{DataChange, Flag, RenameMode};
+use notify::event::{CreateKind, DataChange, Flag, RenameMode};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
@@ -20,6 +20,10 @@ fn what_an_event_is_about_is_told_by_its_path() {
     for (event, expected) in [
         (changed("/etc/egret/policies/a.yaml"), Touched::Policies),
         (changed("/etc/egret/policies/..data"), Touched::Policies),
+        (changed("/etc/egret/policies"), Touched::Folder),
+        (event(EventKind::Create(CreateKind::Folder), "/etc/egret/policies"), Touched::Folder),
+        (event(read, "/etc/egret/policies"), Touched::Nothing),
+        (changed("/etc/egret/policies-2"), Touched::Nothing),
         (changed("/etc/egret/workloads.yaml"), Touched::Everything),
         (changed("/etc/egret/..data"), Touched::Everything),
         (changed("/etc/egret/.workloads.yaml.swp"), Touched::Nothing),
@@ -112,4 +116,54 @@ async fn a_thousand_events_at_once_are_few_changes() {
         changes += 1;
     }
     assert!((1..100).contains(&changes), "{changes}");
+}
+
+/// Each step puts another folder in the place of the policies, and the files of that one are watched from then on.
+#[tokio::test]
+async fn a_folder_that_takes_the_place_of_the_policies_is_watched_in_its_stead() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let at = |name: &str| dir.path().join(name);
+    fs::create_dir(at("policies")).expect("made");
+    let (sender, mut receiver) = mpsc::channel(8);
+    let _watching = files(&at("policies"), &at("elsewhere.yaml"), &sender).expect("watched");
+    type Step<'a> = (&'a str, Box<dyn Fn() + 'a>);
+    let steps: [Step<'_>; 3] = [
+        (
+            "moved away, and another moved there",
+            Box::new(|| {
+                fs::create_dir(at("fresh")).expect("made");
+                fs::rename(at("policies"), at("stale")).expect("moved");
+                fs::rename(at("fresh"), at("policies")).expect("moved");
+            }),
+        ),
+        (
+            "removed and made again",
+            Box::new(|| {
+                fs::remove_dir_all(at("policies")).expect("removed");
+                fs::create_dir(at("policies")).expect("made");
+            }),
+        ),
+        (
+            "a link to another",
+            Box::new(|| {
+                fs::remove_dir_all(at("policies")).expect("removed");
+                fs::create_dir(at("release-2")).expect("made");
+                symlink("release-2", at("link")).expect("linked");
+                fs::rename(at("link"), at("policies")).expect("moved");
+            }),
+        ),
+    ];
+    for (what, step) in steps {
+        step();
+        for (what, act) in [(what, false), ("a file in it", true)] {
+            if act {
+                fs::write(at("policies/a.yaml"), what).expect("written");
+            }
+            let change = timeout(Duration::from_secs(5), receiver.recv()).await.expect(what).expect("open");
+            assert!(matches!(change, Change::Policies), "{what}: {change:?}");
+            while timeout(5 * GATHER, receiver.recv()).await.is_ok() {}
+        }
+    }
+    fs::write(at("stale/a.yaml"), "of no more use").expect("written");
+    assert!(timeout(5 * GATHER, receiver.recv()).await.is_err(), "what was moved away is left alone");
 }
