@@ -21,7 +21,7 @@ const IPPROTO_RAW: u32 = 255;
 /// # Panics
 /// `from` and `to` are of different families.
 pub fn send_udp_as(netns: &Netns, from: SocketAddr, to: SocketAddr, payload: &[u8]) -> Result<()> {
-    Raw::open(netns)?.send(to, &udp_packet(from, to, payload))
+    Raw::open(netns)?.send(to.ip(), &udp_packet(from, to, payload))
 }
 
 /// A place to send from as anybody, many times.
@@ -53,18 +53,27 @@ impl Raw {
         let mut tcp = [from.port().to_be_bytes(), to.port().to_be_bytes()].concat();
         tcp.extend(numbers.map(u32::to_be_bytes).concat());
         tcp.extend([5 << 4, flags, 0xff, 0xff, 0, 0, 0, 0]);
-        self.send(to, &packet(from, to, IPPROTO_TCP, tcp, 16))
+        self.send(to.ip(), &packet(from, to, IPPROTO_TCP, tcp, 16))
     }
 
-    fn send(&self, to: SocketAddr, packet: &[u8]) -> Result<()> {
+    /// Sends `packet`, IP header included, to `to`.
+    ///
+    /// # Errors
+    /// As [`send_udp_as`].
+    pub fn send(&self, to: IpAddr, packet: &[u8]) -> Result<()> {
         let socket = if to.is_ipv4() { &self.ipv4 } else { &self.ipv6 };
-        let address = SocketAddr::new(to.ip(), 0);
+        let address = SocketAddr::new(to, 0);
         sendto(socket, packet, SendFlags::empty(), &address).context("cannot send a raw packet")?;
         Ok(())
     }
 }
 
-fn udp_packet(from: SocketAddr, to: SocketAddr, payload: &[u8]) -> Vec<u8> {
+/// A UDP datagram with its IP header; see [`send_udp_as`].
+///
+/// # Panics
+/// As [`send_udp_as`].
+#[must_use]
+pub fn udp_packet(from: SocketAddr, to: SocketAddr, payload: &[u8]) -> Vec<u8> {
     let length = u16::try_from(8 + payload.len()).expect("a test's payload is short");
     let mut udp = [from.port().to_be_bytes(), to.port().to_be_bytes(), length.to_be_bytes(), [0, 0]].concat();
     udp.extend_from_slice(payload);

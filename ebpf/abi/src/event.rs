@@ -76,21 +76,50 @@ pub struct Held {
     pub zero: [u8; 2],
 }
 
-/// Longest DNS answer, link header included, that is held; a longer one passes unlearned.
-pub const ANSWER_MAX: usize = 4608;
+/// Longest frame, link header included, that goes into ANSWERS: the longest IP packet. A longer one, of segments that
+/// the kernel merged beyond that, passes unlearned.
+pub const ANSWER_MAX: usize = 65_600;
+
+/// What a record in ANSWERS is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub enum Carried {
+    /// A datagram from a trusted resolver, or the first fragment of one, that the workload asked for. It is on hold.
+    Datagram = 0,
+    /// A TCP segment from a trusted resolver. It is on hold.
+    Segment = 1,
+    /// A TCP segment of the workload's own to a trusted resolver: a copy, which nobody waits for.
+    Asking = 2,
+    /// A fragment of a UDP datagram from a trusted resolver, not the first. It is on hold.
+    Piece = 3,
+}
+
+impl Carried {
+    /// From its number.
+    #[must_use]
+    pub const fn of(number: u32) -> Option<Self> {
+        match number {
+            0 => Some(Self::Datagram),
+            1 => Some(Self::Segment),
+            2 => Some(Self::Asking),
+            3 => Some(Self::Piece),
+            _ => None,
+        }
+    }
+}
 
 /// Head of a record in ANSWERS; `length` bytes of frame follow.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, IntoBytes, FromBytes, Immutable, KnownLayout)]
 #[repr(C)]
 pub struct AnswerHead {
-    /// The ticket that releases it.
+    /// The ticket that releases it; 0 for what is not on hold.
     pub ticket: u32,
-    /// Whose answer it is.
+    /// Whose answer, or question, it is.
     pub workload: WorkloadIndex,
     /// Bytes of frame.
     pub length: u32,
-    /// Zero.
-    pub zero: u32,
+    /// What it is: a [`Carried`].
+    pub carried: u32,
 }
 
 macro_rules! counters {
@@ -160,4 +189,8 @@ counters! {
     AnswersFull = 17, "map_full_answers";
     /// Packets of connections that a change of policy ended, turned into resets for both ends.
     Cut = 18, "connections_cut";
+    /// DNS answers that passed unlearned because their workload has more of them on hold than its share.
+    AnswersOver = 19, "dns_answers_over_quota";
+    /// DNS questions over TCP that were not noted: no agent, no room, or over the quota. Their answers pass unlearned.
+    AskingUnnoted = 20, "dns_questions_unnoted";
 }

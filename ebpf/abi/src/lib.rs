@@ -10,7 +10,7 @@ mod flow;
 mod ids;
 mod rule;
 
-pub use event::{ANSWER_MAX, AnswerHead, Counter, Event, Held, Query, QueryKey};
+pub use event::{ANSWER_MAX, AnswerHead, Carried, Counter, Event, Held, Query, QueryKey};
 pub use flow::{Call, Flow, Flow4Key, Flow6Key, Inbound, Ports, action_reason};
 pub use ids::{Class, Epoch, Generation, RuleId, RulesetId, Tick, WorkloadIndex};
 pub use rule::{Address, Binding, Dest, DestKey, Kind, OwnKey, RuleKey, RuleValue, Ruleset, Said, Slot};
@@ -41,7 +41,7 @@ pub const DEST_MAX: u32 = 1_048_576;
 /// Rule entries of all rulesets together.
 pub const RULES_MAX: u32 = 1_048_576;
 /// Packets on hold at one time.
-pub const HELD_MAX: u32 = 16_384;
+pub const HELD_MAX: u32 = 32_768;
 
 /// What the agent tells all programs.
 #[derive(
@@ -70,6 +70,8 @@ pub struct Config {
     pub events: u32,
     /// 1: flows under way go on where a change of policy denies them.
     pub keep: u32,
+    /// Bytes of answers that one workload may put on hold per second while others may have to wait for it.
+    pub answers: u32,
 }
 
 /// Token buckets of one workload; filled by time, emptied by use.
@@ -95,4 +97,8 @@ pub struct Budget {
     pub events_at: Tick,
     /// Events left.
     pub events: u32,
+    /// When the bytes of answers on hold were last filled.
+    pub answers_at: Tick,
+    /// Bytes of answers left that may go on hold where the hold is busy.
+    pub answers: u32,
 }

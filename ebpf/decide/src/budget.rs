@@ -8,13 +8,19 @@ const FILL: u32 = 15;
 /// Takes one token of a bucket that holds `rate` and refills in a second; false when there is none.
 #[inline(always)]
 pub fn take(at: &mut Tick, left: &mut u32, now: Tick, rate: u32) -> bool {
+    take_many(at, left, now, rate, 1)
+}
+
+/// Takes `many` tokens, or none; false when there are fewer.
+#[inline(always)]
+pub fn take_many(at: &mut Tick, left: &mut u32, now: Tick, rate: u32, many: u32) -> bool {
     if now.0.wrapping_sub(at.0) >= FILL {
         *at = now;
         *left = rate;
     }
-    if *left == 0 {
+    if *left < many {
         return false;
     }
-    *left -= 1;
+    *left -= many;
     true
 }

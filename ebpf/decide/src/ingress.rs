@@ -7,6 +7,8 @@ use crate::parse::{self, DNS, FlowKey, Packet, Parsed, TCP, UDP};
 use crate::{Tables, question};
 
 const UDP_HEADER: u32 = 8;
+/// IPv6's fragment header.
+const FRAGMENT: u8 = 44;
 
 /// What to do with a packet toward a workload. It is never denied: Egret judges what workloads send.
 #[must_use]
@@ -16,6 +18,44 @@ pub enum Ingress {
     Pass,
     /// A message from a trusted resolver: [`is_asked_for`] tells whether it is held until its bindings are in the map.
     Answer(Exchange),
+    /// A TCP segment from port 53 of a trusted resolver: [`Segment::speaks`] tells whether it is held.
+    Segment(Segment),
+    /// A packet of a trusted resolver that shows no ports: [`piece`] tells whether it is part of an answer.
+    Piece(WorkloadIndex),
+}
+
+/// What a packet without ports from a trusted resolver is.
+#[must_use]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Piece {
+    /// The first fragment of what may be an answer: [`is_asked_for`] tells.
+    First(Exchange),
+    /// A later fragment of some datagram.
+    Later,
+    /// Nothing of that kind.
+    Other,
+}
+
+/// A TCP segment between a workload and port 53 of a resolver that it trusts, either way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(C)]
+pub struct Segment {
+    /// Whose it is.
+    pub workload: WorkloadIndex,
+    /// Where its TCP header starts.
+    pub transport: u32,
+}
+
+impl Segment {
+    /// Whether it says anything: it has data, or opens or ends the stream. A mere acknowledgement may count as one that
+    /// speaks, where its frame was filled up to the least length; no harm comes of that.
+    #[inline(always)]
+    pub fn speaks<P: Packet>(&self, packet: &P) -> bool {
+        let transport = self.transport as usize;
+        let Some([words, flags]) = packet.read::<2>(transport + 12) else { return false };
+        let end = transport + (words >> 4) as usize * 4;
+        flags & parse::FIN_SYN_RST != 0 || packet.length() as usize > end
+    }
 }
 
 /// One side of a question and its answer, on its way to a program of its own; see [`crate::egress::Pending`].
@@ -79,9 +119,20 @@ fn look<T: Tables, P: Packet, K: InboundKey>(
     workload: WorkloadIndex,
     parsed: Parsed<K>,
 ) -> Ingress {
-    let Parsed::Flow(headers) = parsed else { return Ingress::Pass };
+    let headers = match parsed {
+        Parsed::Flow(headers) => headers,
+        Parsed::Unreadable(key) if tables.trusts(&OwnKey { workload, address: key.local() }) => {
+            return Ingress::Piece(workload);
+        }
+        Parsed::Unreadable(_) | Parsed::Link => return Ingress::Pass,
+    };
     let protocol = headers.key.protocol();
     if protocol == TCP && !headers.begins_connection() {
+        if headers.key.local_port() == DNS
+            && tables.trusts(&OwnKey { workload, address: headers.key.local() })
+        {
+            return Ingress::Segment(Segment { workload, transport: headers.transport as u32 });
+        }
         return Ingress::Pass;
     }
     let key = headers.key.reversed();
@@ -95,6 +146,49 @@ fn look<T: Tables, P: Packet, K: InboundKey>(
         inbound::note(tables, packet, workload, &headers, &key);
     }
     Ingress::Pass
+}
+
+/// Reads a packet of `ethertype` for which [`to_pod`] said [`Ingress::Piece`].
+#[inline(always)]
+pub fn piece<P: Packet>(packet: &P, workload: WorkloadIndex, ethertype: u16) -> Piece {
+    match ethertype {
+        parse::IPV4 => piece4(packet),
+        parse::IPV6 => piece6(packet, workload).unwrap_or(Piece::Other),
+        _ => Piece::Other,
+    }
+}
+
+/// Over IPv4 the first fragment shows its ports, and is read like a whole packet.
+#[inline(always)]
+fn piece4<P: Packet>(packet: &P) -> Piece {
+    match packet.read::<4>(parse::LINK + 6) {
+        Some([high, low, _, UDP]) if u16::from_be_bytes([high, low]) & 0x1fff != 0 => Piece::Later,
+        _ => Piece::Other,
+    }
+}
+
+#[inline(always)]
+fn piece6<P: Packet>(packet: &P, workload: WorkloadIndex) -> Option<Piece> {
+    let (next, at) = parse::skip_extensions(packet, packet.read::<2>(parse::LINK + 6)?[0])?;
+    let at = packet.forget(at);
+    let [protocol, _, high, low] = packet.read::<4>(at)?;
+    if next != FRAGMENT || protocol != UDP {
+        return None;
+    }
+    if u16::from_be_bytes([high, low]) & 0xfff8 != 0 {
+        return Some(Piece::Later);
+    }
+    let transport = at + 8;
+    let [from0, from1, local_port @ ..] = packet.read::<4>(transport)?;
+    let exchange = Exchange {
+        workload,
+        message: transport as u32 + UDP_HEADER,
+        resolver: Address(packet.read::<16>(parse::LINK + 8)?),
+        local: Address(packet.read::<16>(parse::LINK + 24)?),
+        local_port,
+        zero: [0; 6],
+    };
+    ([from0, from1] == DNS).then_some(Piece::First(exchange))
 }
 
 /// Whether the workload asked for this answer; the question counts once.

@@ -17,7 +17,7 @@ pub mod related;
 pub mod tables;
 
 pub use egress::{Egress, from_pod};
-pub use ingress::{Exchange, Ingress, to_pod};
+pub use ingress::{Exchange, Ingress, Segment, to_pod};
 pub use parse::{FlowKey, Packet};
 pub use tables::Tables;
 

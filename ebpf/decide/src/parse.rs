@@ -27,6 +27,8 @@ pub const SCTP: u8 = 132;
 pub const DNS: [u8; 2] = 53u16.to_be_bytes();
 
 const FIN_SYN_RST_ACK: u8 = 0x17;
+/// What opens or ends a TCP stream.
+pub const FIN_SYN_RST: u8 = 0x07;
 const SYN: u8 = 0x02;
 const RST: u8 = 0x04;
 const ACK: u8 = 0x10;
@@ -297,7 +299,7 @@ fn address(words: &[u32; 10], at: usize) -> [u8; 16] {
 
 /// Steps over hop-by-hop, routing and destination options, at most six of them; to the protocol and where it starts.
 #[inline(always)]
-fn skip_extensions<P: Packet>(packet: &P, first: u8) -> Option<(u8, usize)> {
+pub(crate) fn skip_extensions<P: Packet>(packet: &P, first: u8) -> Option<(u8, usize)> {
     let (mut next, mut at) = (first, LINK + 40);
     if !is_extension(next) {
         return Some((next, at));

@@ -1,17 +1,18 @@
-//! Packets on hold: DNS answers on their way through the agent.
+//! Packets on hold: DNS answers on their way through the agent, and the questions over TCP that it must know.
 
 use aya_ebpf::{
     EbpfContext,
     bindings::__sk_buff,
     helpers::{
-        bpf_get_prandom_u32, bpf_redirect_peer, bpf_skb_change_type, bpf_skb_load_bytes, bpf_skb_store_bytes,
+        bpf_get_prandom_u32, bpf_redirect_peer, bpf_ringbuf_query, bpf_skb_change_type, bpf_skb_load_bytes,
+        bpf_skb_store_bytes,
     },
     programs::TcContext,
 };
-use egret_abi::{ANSWER_MAX, AnswerHead, Counter, Held, WorkloadIndex};
-use egret_decide::{Packet, Tables};
+use egret_abi::{ANSWER_MAX, AnswerHead, Budget, Carried, Counter, Held, WorkloadIndex};
+use egret_decide::{Packet, Tables, budget};
 
-use crate::{DROP, NEXT, kernel::Kernel, maps, packet::Frame};
+use crate::{DROP, NEXT, kernel::Kernel, maps, packet::Frame, steps};
 
 /// First byte of a ticket in the place of a link address: locally administered, not a group.
 const TICKET: u8 = 0x02;
@@ -21,58 +22,133 @@ const SOURCE: u32 = 6;
 const PACKET_HOST: u32 = 0;
 const BPF_NOEXIST: u64 = 1;
 
+/// Place in HOLD of what holds an answer.
+pub const HOLD: u32 = 0;
+/// Place in HOLD of what copies a question.
+pub const COPY: u32 = 1;
+/// `BPF_RB_AVAIL_DATA`.
+const AVAILABLE: u64 = 0;
+/// Bytes in ANSWERS up to which everyone has room at once; beyond, each workload has its share.
+const BUSY: u64 = maps::ANSWERS_RING as u64 / 4;
+
 #[repr(C)]
 struct Record<const N: usize> {
     head: AnswerHead,
     frame: [u8; N],
 }
 
+/// What is to go into ANSWERS, on its way to the program that does it.
+#[derive(Clone, Copy)]
+#[repr(C)]
+struct Parcel {
+    workload: WorkloadIndex,
+    carried: u32,
+}
+
+/// Hands the packet to the program at `place` of HOLD. Comes back only where there is no agent.
+#[inline(always)]
+pub fn ask_agent(ctx: &TcContext, place: u32, workload: WorkloadIndex, carried: Carried) {
+    steps::hand(Parcel { workload, carried: carried as u32 });
+    // SAFETY: HOLD holds classifiers only; where the agent is away it is empty, and the call falls through.
+    let _ = unsafe { maps::HOLD.tail_call(ctx, place) };
+}
+
 /// Copies the answer to the agent and ends the original; a copy that cannot be made lets the original pass.
 #[inline(always)]
 pub fn hold_answer(ctx: &TcContext) -> i32 {
-    let skb = ctx.skb.skb;
-    // SAFETY: the context; cb[0] was written by the door.
-    let workload = WorkloadIndex(unsafe { (*skb).cb[0] });
-    let length = ctx.len();
-    let held = match length {
-        0..=496 => copy::<496>(ctx, workload, length),
-        497..=1520 => copy::<1520>(ctx, workload, length),
-        _ => copy::<ANSWER_MAX>(ctx, workload, length),
+    // SAFETY: the context. A copy of the bytes would lose the tag beside them.
+    let tagged = unsafe { (*ctx.skb.skb).vlan_present } != 0;
+    let Some(parcel) = steps::handed::<Parcel>() else { return NEXT };
+    let parcel = *parcel;
+    if tagged {
+        Kernel.count(Counter::AnswersUnlearned);
+        return NEXT;
+    }
+    if !has_room(ctx, parcel.workload) {
+        Kernel.count(Counter::AnswersOver);
+        return NEXT;
+    }
+    let Some(ticket) = issue_ticket(ctx, parcel.workload) else {
+        Kernel.count(Counter::AnswersFull);
+        return NEXT;
     };
-    if held { DROP } else { NEXT }
+    match copy(ctx, parcel, ticket) {
+        Copied::Yes => {
+            Kernel.count(Counter::AnswersHeld);
+            return DROP;
+        }
+        Copied::Full => Kernel.count(Counter::AnswersFull),
+        Copied::Unfit => Kernel.count(Counter::AnswersUnlearned),
+    }
+    let _ = maps::HELD.remove(ticket);
+    NEXT
+}
+
+/// Copies the question to the agent; it goes on whatever comes of that.
+#[inline(always)]
+pub fn copy_asking(ctx: &TcContext) -> i32 {
+    let Some(parcel) = steps::handed::<Parcel>() else { return NEXT };
+    let parcel = *parcel;
+    if !(has_room(ctx, parcel.workload) && matches!(copy(ctx, parcel, 0), Copied::Yes)) {
+        Kernel.count(Counter::AskingUnnoted);
+    }
+    NEXT
+}
+
+/// Whether the workload may put this packet into ANSWERS. While the agent keeps up it always may; where packets wait,
+/// each workload has a share, so that nobody's answers have to pass unlearned for the many of another.
+#[inline(always)]
+fn has_room(ctx: &TcContext, workload: WorkloadIndex) -> bool {
+    // SAFETY: a helper on a ring of this object.
+    let waiting = unsafe { bpf_ringbuf_query((&raw const maps::ANSWERS).cast_mut().cast(), AVAILABLE) };
+    if waiting < BUSY {
+        return true;
+    }
+    let (now, rate, bytes) = (Kernel.now(), Kernel.config().answers, ctx.len());
+    let take = |b: &mut Budget| budget::take_many(&mut b.answers_at, &mut b.answers, now, rate, bytes);
+    Kernel.with_budget(workload, take).unwrap_or(false)
+}
+
+enum Copied {
+    Yes,
+    /// The ring is full.
+    Full,
+    /// It is too long for a record, or its bytes cannot be had.
+    Unfit,
+}
+
+/// Records have a few sizes, for the verifier wants to know each.
+#[inline(always)]
+fn copy(ctx: &TcContext, parcel: Parcel, ticket: u32) -> Copied {
+    let length = ctx.len();
+    match length {
+        0..=496 => copy_into::<496>(ctx, parcel, ticket, length),
+        497..=1520 => copy_into::<1520>(ctx, parcel, ticket, length),
+        1521..=4608 => copy_into::<4608>(ctx, parcel, ticket, length),
+        4609..=16_384 => copy_into::<16_384>(ctx, parcel, ticket, length),
+        _ => copy_into::<ANSWER_MAX>(ctx, parcel, ticket, length),
+    }
 }
 
 #[inline(always)]
-fn copy<const N: usize>(ctx: &TcContext, workload: WorkloadIndex, length: u32) -> bool {
-    let length = length as usize;
-    if length == 0 || length > N {
-        Kernel.count(Counter::AnswersUnlearned);
-        return false;
+fn copy_into<const N: usize>(ctx: &TcContext, parcel: Parcel, ticket: u32, length: u32) -> Copied {
+    if length == 0 || length as usize > N {
+        return Copied::Unfit;
     }
-    let Some(ticket) = issue_ticket(ctx, workload) else {
-        Kernel.count(Counter::AnswersFull);
-        return false;
-    };
-    let Some(mut entry) = maps::ANSWERS.reserve_untyped::<Record<N>>(0) else {
-        let _ = maps::HELD.remove(ticket);
-        Kernel.count(Counter::AnswersFull);
-        return false;
-    };
+    let Some(mut entry) = maps::ANSWERS.reserve_untyped::<Record<N>>(0) else { return Copied::Full };
     let record = entry.as_mut_ptr();
+    let Parcel { workload, carried } = parcel;
     // SAFETY: the record was reserved with room for a head and N bytes, and `length` is at most N.
     let failed = unsafe {
-        (*record).head = AnswerHead { ticket, workload, length: length as u32, zero: 0 };
-        bpf_skb_load_bytes(ctx.as_ptr(), 0, (&raw mut (*record).frame).cast(), length as u32)
+        (*record).head = AnswerHead { ticket, workload, length, carried };
+        bpf_skb_load_bytes(ctx.as_ptr(), 0, (&raw mut (*record).frame).cast(), length)
     };
     if failed != 0 {
         entry.discard(0);
-        let _ = maps::HELD.remove(ticket);
-        Kernel.count(Counter::AnswersUnlearned);
-        return false;
+        return Copied::Unfit;
     }
     entry.submit(0);
-    Kernel.count(Counter::AnswersHeld);
-    true
+    Copied::Yes
 }
 
 #[inline(always)]

@@ -2,8 +2,8 @@
 //!
 //! `from_pod`: tcx ingress on the host side of a workload's interface pair. `to_pod`: the shared half of the doors,
 //! which are tcx ingress on the workload's own device. `judge4`, `judge6`, `query`, `reset`, `unreachable`, `answer`,
-//! `cut4`, `cut6`: steps behind them, called through STEPS. `hold_answer`: called through HOLD while the agent lives.
-//! `gate_in`, `gate_out`: ingress and egress of the agent's TAP device.
+//! `cut4`, `cut6`, `segment`, `piece`: steps behind them, called through STEPS. `hold_answer`, `copy_asking`: called
+//! through HOLD while the agent lives. `gate_in`, `gate_out`: ingress and egress of the agent's TAP device.
 #![no_std]
 #![no_main]
 
@@ -15,12 +15,12 @@ mod refuse;
 mod steps;
 
 use aya_ebpf::{macros::classifier, programs::TcContext};
-use egret_abi::{Counter, Flow4Key, Flow6Key, IFACES_MAX, WorkloadIndex};
+use egret_abi::{Carried, Counter, Flow4Key, Flow6Key, IFACES_MAX, WorkloadIndex};
 use egret_decide::{
-    Egress, Exchange, Ingress, Tables,
+    Egress, Exchange, Ingress, Segment, Tables,
     egress::{self, Glance, Pending, Verdict},
     inbound::InboundKey,
-    ingress,
+    ingress::{self, Piece},
 };
 
 use crate::{kernel::Kernel, packet::Frame, steps::Step};
@@ -64,6 +64,13 @@ fn judge<K: InboundKey + 'static>(ctx: &TcContext) -> i32 {
         }
         Verdict::Act(Egress::Unreachable { transport }) => steps::go(ctx, Step::Unreachable, transport),
         Verdict::Query(exchange) => steps::go(ctx, Step::Query, exchange),
+        Verdict::Asking(segment) => {
+            if segment.speaks(&Frame(ctx)) {
+                hold::ask_agent(ctx, hold::COPY, segment.workload, Carried::Asking);
+                Kernel.count(Counter::AskingUnnoted);
+            }
+            return NEXT;
+        }
     }
     DROP
 }
@@ -106,10 +113,11 @@ pub fn to_pod(ctx: TcContext) -> i32 {
         unsafe { core::ptr::write_volatile(&raw mut (*skb).mark, 0) };
         return NEXT;
     }
-    if let Ingress::Answer(exchange) =
-        egret_decide::to_pod(&Kernel, &Frame(&ctx), WorkloadIndex(workload), ethertype(&ctx))
-    {
-        steps::go(&ctx, Step::Answer, exchange);
+    match egret_decide::to_pod(&Kernel, &Frame(&ctx), WorkloadIndex(workload), ethertype(&ctx)) {
+        Ingress::Pass => {}
+        Ingress::Answer(exchange) => steps::go(&ctx, Step::Answer, exchange),
+        Ingress::Segment(segment) => steps::go(&ctx, Step::Segment, segment),
+        Ingress::Piece(workload) => steps::go(&ctx, Step::Piece, workload),
     }
     NEXT
 }
@@ -118,16 +126,46 @@ pub fn to_pod(ctx: TcContext) -> i32 {
 pub fn answer(ctx: TcContext) -> i32 {
     let Some(exchange) = steps::handed::<Exchange>() else { return NEXT };
     if ingress::is_asked_for(&Kernel, &Frame(&ctx), exchange) {
-        // SAFETY: HOLD holds classifiers only; where the agent is away it is empty, and the call falls through.
-        let _ = unsafe { maps::HOLD.tail_call(&ctx, 0) };
+        hold::ask_agent(&ctx, hold::HOLD, exchange.workload, Carried::Datagram);
         Kernel.count(Counter::AnswersUnlearned);
     }
     NEXT
 }
 
 #[classifier]
+pub fn segment(ctx: TcContext) -> i32 {
+    let Some(segment) = steps::handed::<Segment>() else { return NEXT };
+    if segment.speaks(&Frame(&ctx)) {
+        hold::ask_agent(&ctx, hold::HOLD, segment.workload, Carried::Segment);
+        Kernel.count(Counter::AnswersUnlearned);
+    }
+    NEXT
+}
+
+#[classifier]
+pub fn piece(ctx: TcContext) -> i32 {
+    let Some(workload) = steps::handed::<WorkloadIndex>() else { return NEXT };
+    let workload = *workload;
+    let carried = match ingress::piece(&Frame(&ctx), workload, ethertype(&ctx)) {
+        Piece::First(exchange) if ingress::is_asked_for(&Kernel, &Frame(&ctx), &exchange) => {
+            Carried::Datagram
+        }
+        Piece::Later => Carried::Piece,
+        Piece::First(_) | Piece::Other => return NEXT,
+    };
+    hold::ask_agent(&ctx, hold::HOLD, workload, carried);
+    Kernel.count(Counter::AnswersUnlearned);
+    NEXT
+}
+
+#[classifier]
 pub fn hold_answer(ctx: TcContext) -> i32 {
     hold::hold_answer(&ctx)
+}
+
+#[classifier]
+pub fn copy_asking(ctx: TcContext) -> i32 {
+    hold::copy_asking(&ctx)
 }
 
 #[classifier]

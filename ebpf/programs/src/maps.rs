@@ -16,6 +16,8 @@ use egret_abi::{
 const BY_USE: usize = 1;
 /// Bytes of a ring; a power of two and of pages.
 const RING: usize = 1 << 22;
+/// The same of ANSWERS, whose records may be as long as an IP packet.
+pub const ANSWERS_RING: usize = 1 << 23;
 
 type Flows<K> = LruHashMap<K, Flow, { FLOWS_PER_WORKLOAD as usize }>;
 type Connections<K> = LruHashMap<K, Inbound, { INBOUND_PER_WORKLOAD as usize }>;
@@ -103,13 +105,14 @@ pub static WINDOWS: PerCpuArray<[u8; egret_decide::parse::WINDOW], 1> = PerCpuAr
 pub static EVENTS: RingBuf<Event, RING> = RingBuf::new();
 /// DNS answers on hold, copied whole. Programs; full: the answer passes unlearned, counted.
 #[btf_map]
-pub static ANSWERS: RingBuf<u8, RING> = RingBuf::new();
+pub static ANSWERS: RingBuf<u8, ANSWERS_RING> = RingBuf::new();
 /// The shared half of `to_pod`, called by each door.
 #[btf_map]
 pub static TO_POD: ProgramArray<1> = ProgramArray::new();
 /// The steps of a judgement, by [`crate::steps::Step`].
 #[btf_map]
-pub static STEPS: ProgramArray<8> = ProgramArray::new();
-/// The hold: not pinned, so that the agent's death empties it and packets go the kernel's way.
+pub static STEPS: ProgramArray<10> = ProgramArray::new();
+/// The hold: not pinned, so that the agent's death empties it and packets go the kernel's way. First what holds an
+/// answer, then what copies a question.
 #[btf_map]
-pub static HOLD: ProgramArray<1> = ProgramArray::new();
+pub static HOLD: ProgramArray<2> = ProgramArray::new();

@@ -27,17 +27,28 @@ pub enum Step {
     Cut4 = 6,
     /// Ends an IPv6 connection for both ends.
     Cut6 = 7,
+    /// Finds out whether a TCP segment of a resolver is to be held.
+    Segment = 8,
+    /// Finds out what a packet without ports of a resolver is.
+    Piece = 9,
 }
 
 /// Hands `value` to `step`. Comes back only where the step is not there.
 #[inline(always)]
 pub fn go<V: Copy>(ctx: &TcContext, step: Step, value: V) {
-    const { assert!(size_of::<V>() <= maps::SCRATCH_SIZE && align_of::<V>() <= 8) };
-    let Some(scratch) = maps::SCRATCH.get_ptr_mut(0) else { return };
-    // SAFETY: this CPU's own memory, large enough and aligned; nothing else writes it before the step reads it.
-    unsafe { scratch.cast::<V>().write(value) };
+    hand(value);
     // SAFETY: STEPS holds classifiers only.
     let _ = unsafe { maps::STEPS.tail_call(ctx, step as u32) };
+}
+
+/// Leaves `value` for the program that is called next.
+#[inline(always)]
+pub fn hand<V: Copy>(value: V) {
+    const { assert!(size_of::<V>() <= maps::SCRATCH_SIZE && align_of::<V>() <= 8) };
+    if let Some(scratch) = maps::SCRATCH.get_ptr_mut(0) {
+        // SAFETY: this CPU's own memory, large enough and aligned; nothing else writes it before it is read.
+        unsafe { scratch.cast::<V>().write(value) };
+    }
 }
 
 /// What the step before handed over.

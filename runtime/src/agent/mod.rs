@@ -8,6 +8,7 @@ mod answers;
 mod config;
 mod error;
 mod events;
+mod lessons;
 mod locate;
 mod node;
 mod reconcile;

@@ -8,6 +8,7 @@ use egret_abi::{Counter, WorkloadIndex};
 use jiff::Timestamp;
 use tokio::sync::broadcast;
 
+use super::lessons::Lessons;
 use super::traffic::Traffic;
 use crate::api::{
     AGENT_COUNTERS, ApiPlaces, Dest, EffectiveMode, ExplainError, FlowFilter, Host, NameRow, Names,
@@ -76,6 +77,7 @@ pub struct Node {
     pub totals: Totals,
     view: RwLock<View>,
     binder: Arc<Mutex<Binder>>,
+    lessons: Arc<Lessons>,
     traffic: Mutex<Traffic>,
     reader: Reader,
     resolvers: Vec<IpAddr>,
@@ -88,6 +90,7 @@ impl Node {
     pub fn new(
         log: FlowLog,
         binder: Arc<Mutex<Binder>>,
+        lessons: Arc<Lessons>,
         reader: Reader,
         resolvers: Vec<IpAddr>,
         places: ApiPlaces,
@@ -97,6 +100,7 @@ impl Node {
             totals: Totals::new(DEFAULT_NAMESPACES),
             view: RwLock::default(),
             binder,
+            lessons,
             traffic: Mutex::new(Traffic::new()),
             reader,
             resolvers,
@@ -152,7 +156,7 @@ impl Node {
             .iter()
             .map(|counter| (counter.word().to_owned(), self.reader.counter(*counter)))
             .collect();
-        let own = [self.binder().crowded(), self.log.evicted()];
+        let own = [self.binder().crowded(), self.log.evicted()].into_iter().chain(self.lessons.counts());
         counters.extend(AGENT_COUNTERS.iter().zip(own).map(|((word, _), count)| ((*word).to_owned(), count)));
         counters
     }

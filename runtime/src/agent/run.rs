@@ -15,6 +15,7 @@ use tokio::sync::{mpsc, watch};
 use tracing::{info, warn};
 
 use super::config::OnTighten;
+use super::lessons::Lessons;
 use super::node::Node;
 use super::reconcile::{Change, Parts, Reconciler};
 use super::{AgentError, Config, answers, events, watch as watching};
@@ -33,6 +34,8 @@ const FLOW_GRACE_SECONDS: u32 = 3600;
 const IDLE_SECONDS: u32 = 180;
 /// ICMP errors and events of one workload per second.
 const PER_SECOND: u32 = 1000;
+/// Bytes of answers of one workload per second that go on hold where it is busy.
+const ANSWERS_PER_SECOND: u32 = 1 << 20;
 /// Changes that wait to be acted on.
 const QUEUE: usize = 256;
 const TICK: Duration = Duration::from_secs(1);
@@ -90,15 +93,22 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     let server = Server::bind(&config.socket, config.api).await?;
     let places = ApiPlaces { socket: config.socket.display().to_string(), address: server.address() };
     let log = FlowLog::new(DEFAULT_CAPACITY);
-    let node =
-        Arc::new(Node::new(log, binder.clone(), Reader::open(&pins)?, config.resolvers.clone(), places));
+    let lessons = Arc::new(Lessons::default());
+    let node = Arc::new(Node::new(
+        log,
+        binder.clone(),
+        lessons.clone(),
+        Reader::open(&pins)?,
+        config.resolvers.clone(),
+        places,
+    ));
 
     let (changes, mut changed) = mpsc::channel(QUEUE);
     let (ended, mut broken) = mpsc::unbounded_channel();
     let stop = Stop::new()?;
     let answers_thread = {
         let (ring, stop, broken) = (Ring::open(&pins, "ANSWERS")?, stop.clone(), ended.clone());
-        thread("answers", broken, move || answers::serve(ring, &gate, &binder, &stop))?
+        thread("answers", broken, move || answers::serve(ring, &gate, &binder, &lessons, &stop))?
     };
     let events_thread = {
         let (ring, stop, broken, node) = (Ring::open(&pins, "EVENTS")?, stop.clone(), ended, node.clone());
@@ -170,6 +180,7 @@ fn shared(config: &Config) -> Shared {
         refusals: PER_SECOND,
         events: PER_SECOND,
         keep: (config.on_tighten == OnTighten::Keep).into(),
+        answers: ANSWERS_PER_SECOND,
     }
 }
 

@@ -24,12 +24,28 @@ use super::{Source, Status, WorkloadRow};
 /// The media type of [`text`].
 pub(super) const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 /// The counters that the agent keeps beside the kernel's: their names in status, and what they count.
-pub const AGENT_COUNTERS: [(&str, &str); 2] = [
+pub const AGENT_COUNTERS: [(&str, &str); 6] = [
     (
         "bindings_crowded",
         "Bindings of a name to an address that found no room; what only they allow stays denied.",
     ),
     ("flow_records_evicted", "Flow records that went because the log was full."),
+    (
+        "dns_answers_malformed",
+        "DNS answers that taught nothing: they cannot be read, or are not of the kind that teaches.",
+    ),
+    (
+        "dns_answers_stray",
+        "TCP segments, messages and fragments from trusted resolvers that belong to no question a workload asked.",
+    ),
+    (
+        "dns_answers_contradictory",
+        "DNS connections and fragmented answers that taught nothing more, for they contradict themselves.",
+    ),
+    (
+        "dns_answers_over_memory",
+        "Parts of DNS answers that taught nothing, for more waits than is remembered.",
+    ),
 ];
 
 /// All metrics of `source`, now.

@@ -10,6 +10,7 @@ use hickory_proto::op::{Header, MessageType, OpCode, Query, ResponseCode};
 use hickory_proto::rr::{DNSClass, Name as WireName, RecordType};
 use hickory_proto::serialize::binary::{BinDecodable, BinDecoder, DecodeError};
 
+use super::service::Service;
 use crate::model::Name;
 
 /// Addresses kept of one answer.
@@ -79,6 +80,7 @@ pub fn parse(payload: &[u8]) -> Result<Answer, Unlearned> {
         if complete.is_err() && !meta.truncation {
             return Err(Unlearned::Malformed);
         }
+        records.put_services_among_the_others();
     }
     Ok(Answer {
         id: meta.id,
@@ -94,6 +96,8 @@ pub fn parse(payload: &[u8]) -> Result<Answer, Unlearned> {
 struct Records {
     aliases: HashMap<WireName, Vec<(WireName, u32)>>,
     addresses: HashMap<WireName, Vec<(IpAddr, u32)>>,
+    /// SVCB and HTTPS; a set with a malformed record is none.
+    services: HashMap<(WireName, RecordType), Option<Vec<(Service, u32)>>>,
 }
 
 impl Records {
@@ -118,11 +122,29 @@ impl Records {
                 let address = address(kind, data).ok_or(DecodeError::InsufficientBytes)?;
                 self.addresses.entry(owner).or_default().push((address, ttl));
             }
+            RecordType::SVCB | RecordType::HTTPS if class == u16::from(DNSClass::IN) => {
+                let service = Service::read(decoder.read_slice(length)?.unverified());
+                let set = self.services.entry((owner, kind)).or_insert_with(|| Some(Vec::new()));
+                *set = set.take().zip(service).map(|(set, service)| with(set, (service, ttl)));
+            }
             _ => {
                 decoder.read_slice(length)?;
             }
         }
         if decoder.index() == end { Ok(()) } else { Err(DecodeError::InsufficientBytes) }
+    }
+
+    /// What the services say, in the words of the other records: hints are addresses of the owner, and a target is
+    /// followed as an alias is.
+    fn put_services_among_the_others(&mut self) {
+        for ((owner, _), set) in std::mem::take(&mut self.services) {
+            for (service, ttl) in set.into_iter().flatten() {
+                let hints = service.hints.into_iter().map(|hint| (hint, ttl));
+                self.addresses.entry(owner.clone()).or_default().extend(hints);
+                let target = service.target.map(|target| (target, ttl));
+                self.aliases.entry(owner.clone()).or_default().extend(target);
+            }
+        }
     }
 
     /// Follows the aliases from `question`, each name once, and gathers the addresses on the way.
@@ -145,6 +167,11 @@ impl Records {
         }
         found.into_iter().collect()
     }
+}
+
+fn with<T>(mut set: Vec<T>, one: T) -> Vec<T> {
+    set.push(one);
+    set
 }
 
 /// A TTL with its highest bit set counts as zero (RFC 2181, section 8).
@@ -171,3 +198,7 @@ fn host_name(name: &WireName) -> Option<Name> {
 #[cfg(test)]
 #[path = "answer_tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "service_tests.rs"]
+mod service_tests;

@@ -1,4 +1,5 @@
-//! An Ethernet frame with a UDP datagram in it, as a kernel program copied it: no VLAN tag, not a fragment.
+//! An Ethernet frame with a UDP datagram or a TCP segment in it, as a kernel program copied it: no VLAN tag, not a
+//! fragment.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
@@ -6,6 +7,11 @@ const ETHERNET: usize = 14;
 const IPV6: usize = 40;
 const UDP: usize = 8;
 const UDP_PROTOCOL: u8 = 17;
+const TCP_PROTOCOL: u8 = 6;
+/// The longest frame of an ordinary link.
+const LONGEST_LINK: usize = 1514;
+/// The shortest TCP header.
+const TCP: usize = 20;
 /// More IPv6 extension headers than any sender of DNS answers has a use for (the RFC's full list is shorter).
 const MAX_EXTENSIONS: usize = 8;
 
@@ -33,8 +39,8 @@ pub enum FrameError {
     #[error("the frame is a fragment")]
     Fragment,
     /// Another protocol, or an extension header that cannot be passed over.
-    #[error("the packet carries protocol {0} and not UDP")]
-    NotUdp(u8),
+    #[error("the packet carries protocol {0}")]
+    Protocol(u8),
 }
 
 /// What [`complete_checksum`] found.
@@ -57,6 +63,9 @@ impl<'a> UdpFrame<'a> {
     /// [`FrameError`]; no input makes it panic.
     pub fn parse(frame: &'a [u8]) -> Result<Self, FrameError> {
         let found = locate(frame)?;
+        if found.protocol != UDP_PROTOCOL {
+            return Err(FrameError::Protocol(found.protocol));
+        }
         let udp = &frame[found.start..found.end];
         Ok(Self {
             source: SocketAddr::new(found.source, be16(udp, 0)),
@@ -66,9 +75,9 @@ impl<'a> UdpFrame<'a> {
     }
 }
 
-/// Makes the UDP checksum of `frame` whole if it is not.
+/// Makes the UDP or TCP checksum of `frame` whole if it is not.
 ///
-/// A datagram that never left this machine carries only the sum of its pseudo-header (the kernel's
+/// A packet that never left this machine carries only the sum of its pseudo-header (the kernel's
 /// `CHECKSUM_PARTIAL`: a device was to add the rest). The kernel knows that from the packet's metadata, which a copy of
 /// the bytes has lost: re-injected as it is, the copy would be dropped.
 ///
@@ -76,38 +85,90 @@ impl<'a> UdpFrame<'a> {
 /// [`FrameError`] as in [`UdpFrame::parse`]; then the frame is unchanged.
 pub fn complete_checksum(frame: &mut [u8]) -> Result<Checksum, FrameError> {
     let found = locate(frame)?;
-    let udp = &mut frame[found.start..found.end];
-    let given = be16(udp, 6);
-    if given == 0 {
+    let (is_udp, at) = (found.protocol == UDP_PROTOCOL, found.checksum_at());
+    let packet = &mut frame[found.start..found.end];
+    let given = be16(packet, at);
+    if is_udp && given == 0 {
         return Ok(Checksum::Absent);
     }
-    let pseudo = pseudo_header_sum(&found, udp.len());
-    if fold(pseudo + sum(udp)) == 0xffff {
+    let pseudo = pseudo_header_sum(&found, packet.len());
+    if fold(pseudo + sum(packet)) == 0xffff {
         return Ok(Checksum::Right);
     }
     if given != fold(pseudo) {
         return Ok(Checksum::Wrong);
     }
-    udp[6..8].fill(0);
-    // A checksum that comes out as 0 is sent as its other spelling: 0 means that there is none.
-    let whole = match !fold(pseudo + sum(udp)) {
-        0 => 0xffff,
+    packet[at..at + 2].fill(0);
+    // A UDP checksum that comes out as 0 is sent as its other spelling: 0 means that there is none.
+    let whole = match !fold(pseudo + sum(packet)) {
+        0 if is_udp => 0xffff,
         whole => whole,
     };
-    udp[6..8].copy_from_slice(&whole.to_be_bytes());
+    packet[at..at + 2].copy_from_slice(&whole.to_be_bytes());
     Ok(Checksum::Completed)
 }
 
-/// Where the UDP datagram is: `start..end` of the frame holds at least its header, and `end` is where its own length
-/// says.
-struct Located {
-    source: IpAddr,
-    destination: IpAddr,
-    start: usize,
-    end: usize,
+/// Several TCP segments that the kernel merged into one packet longer than any link would carry: whoever puts it back
+/// must say so, and its checksum stays the partial one that such a packet has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Merged {
+    /// Whether over IPv6.
+    pub v6: bool,
+    /// Where the TCP header starts.
+    pub transport: u16,
+    /// Where its data start.
+    pub data: u16,
 }
 
-fn locate(frame: &[u8]) -> Result<Located, FrameError> {
+impl Merged {
+    /// What is to be said of `frame`; `None` where it is no more than a packet, or its checksum is not partial.
+    #[must_use]
+    pub fn of(frame: &[u8]) -> Option<Self> {
+        let found = locate(frame).ok()?;
+        let packet = &frame[found.start..found.end];
+        if frame.len() <= LONGEST_LINK || found.protocol != TCP_PROTOCOL {
+            return None;
+        }
+        let partial = fold(pseudo_header_sum(&found, packet.len()));
+        let data = found.start + usize::from(packet[12] >> 4) * 4;
+        (be16(packet, found.checksum_at()) == partial).then_some(Self {
+            v6: found.source.is_ipv6(),
+            transport: u16::try_from(found.start).ok()?,
+            data: u16::try_from(data).ok()?,
+        })
+    }
+}
+
+/// Whether the checksum of a whole UDP datagram is right, or, over IPv4, absent.
+pub(super) fn is_right(source: IpAddr, destination: IpAddr, datagram: &[u8]) -> bool {
+    let absent = source.is_ipv4() && datagram.get(6..UDP) == Some(&[0, 0]);
+    absent || checksum(source, destination, datagram) == 0
+}
+
+/// The checksum of a UDP datagram: 0 where what stands in it is right.
+pub(super) fn checksum(source: IpAddr, destination: IpAddr, datagram: &[u8]) -> u16 {
+    let end = datagram.len();
+    let found = Located { source, destination, protocol: UDP_PROTOCOL, start: 0, end };
+    !fold(pseudo_header_sum(&found, end) + sum(datagram))
+}
+
+/// Where the datagram or segment is: `start..end` of the frame holds at least its header, and `end` is where its own
+/// length says, or the IP packet's.
+pub(super) struct Located {
+    pub(super) source: IpAddr,
+    pub(super) destination: IpAddr,
+    pub(super) protocol: u8,
+    pub(super) start: usize,
+    pub(super) end: usize,
+}
+
+impl Located {
+    fn checksum_at(&self) -> usize {
+        if self.protocol == UDP_PROTOCOL { 6 } else { 16 }
+    }
+}
+
+pub(super) fn locate(frame: &[u8]) -> Result<Located, FrameError> {
     let header = frame.get(..ETHERNET).ok_or(FrameError::Short("Ethernet header"))?;
     let mut found = match be16(header, 12) {
         0x0800 => locate_ipv4(frame)?,
@@ -115,6 +176,12 @@ fn locate(frame: &[u8]) -> Result<Located, FrameError> {
         _ => return Err(FrameError::NotIp),
     };
     let packet = &frame[found.start..found.end];
+    if found.protocol == TCP_PROTOCOL {
+        let header = packet.get(..TCP).ok_or(FrameError::Short("TCP header"))?;
+        let length = usize::from(header[12] >> 4) * 4;
+        let whole = (TCP..=packet.len()).contains(&length);
+        return if whole { Ok(found) } else { Err(FrameError::Short("TCP header")) };
+    }
     let length = usize::from(be16(packet.get(..UDP).ok_or(FrameError::Short("UDP header"))?, 4));
     if length < UDP || length > packet.len() {
         return Err(FrameError::Short("UDP datagram"));
@@ -137,12 +204,13 @@ fn locate_ipv4(frame: &[u8]) -> Result<Located, FrameError> {
     if be16(header, 6) & 0x3fff != 0 {
         return Err(FrameError::Fragment);
     }
-    if header[9] != UDP_PROTOCOL {
-        return Err(FrameError::NotUdp(header[9]));
+    if !is_read(header[9]) {
+        return Err(FrameError::Protocol(header[9]));
     }
     Ok(Located {
         source: ipv4(header, 12),
         destination: ipv4(header, 16),
+        protocol: header[9],
         start: ETHERNET + length,
         end: ETHERNET + total,
     })
@@ -156,16 +224,26 @@ fn locate_ipv6(frame: &[u8]) -> Result<Located, FrameError> {
     }
     let length = IPV6 + usize::from(be16(header, 4));
     let packet = packet.get(..length).ok_or(FrameError::Short("IPv6 packet"))?;
-    let start = ETHERNET + skip_extensions(packet)?;
-    Ok(Located { source: ipv6(header, 8), destination: ipv6(header, 24), start, end: ETHERNET + length })
+    let (protocol, start) = skip_extensions(packet)?;
+    Ok(Located {
+        source: ipv6(header, 8),
+        destination: ipv6(header, 24),
+        protocol,
+        start: ETHERNET + start,
+        end: ETHERNET + length,
+    })
 }
 
-/// The offset in `packet` of its UDP header.
-fn skip_extensions(packet: &[u8]) -> Result<usize, FrameError> {
+fn is_read(protocol: u8) -> bool {
+    matches!(protocol, UDP_PROTOCOL | TCP_PROTOCOL)
+}
+
+/// The protocol of `packet`, and the offset of its header.
+fn skip_extensions(packet: &[u8]) -> Result<(u8, usize), FrameError> {
     let (mut next, mut at) = (packet[6], IPV6);
     for _ in 0..=MAX_EXTENSIONS {
-        if next == UDP_PROTOCOL {
-            return Ok(at);
+        if is_read(next) {
+            return Ok((next, at));
         }
         let extension = packet.get(at..).unwrap_or_default();
         let fixed = extension.get(..8).ok_or(FrameError::Short("IPv6 extension header"));
@@ -177,20 +255,20 @@ fn skip_extensions(packet: &[u8]) -> Result<usize, FrameError> {
             // A fragment header of a whole datagram (RFC 6946).
             44 if be16(fixed?, 2) & 0xfff9 == 0 => 8,
             44 => return Err(FrameError::Fragment),
-            other => return Err(FrameError::NotUdp(other)),
+            other => return Err(FrameError::Protocol(other)),
         };
         (next, at) = (extension[0], at + length);
         if at > packet.len() {
             return Err(FrameError::Short("IPv6 extension header"));
         }
     }
-    Err(FrameError::NotUdp(next))
+    Err(FrameError::Protocol(next))
 }
 
 fn pseudo_header_sum(found: &Located, length: usize) -> u32 {
     let addresses = address_sum(found.source) + address_sum(found.destination);
-    // At most 65,535, since a UDP length field said so.
-    addresses + length as u32 + u32::from(UDP_PROTOCOL)
+    // At most 65,535, since a length field of 16 bits said so.
+    addresses + length as u32 + u32::from(found.protocol)
 }
 
 fn address_sum(address: IpAddr) -> u32 {
@@ -215,17 +293,17 @@ fn fold(mut sum: u32) -> u16 {
 }
 
 /// The caller has made sure that `bytes` goes on for two bytes from `at`.
-fn be16(bytes: &[u8], at: usize) -> u16 {
+pub(super) fn be16(bytes: &[u8], at: usize) -> u16 {
     u16::from_be_bytes([bytes[at], bytes[at + 1]])
 }
 
-fn ipv4(header: &[u8], at: usize) -> IpAddr {
+pub(super) fn ipv4(header: &[u8], at: usize) -> IpAddr {
     let mut octets = [0; 4];
     octets.copy_from_slice(&header[at..at + 4]);
     Ipv4Addr::from(octets).into()
 }
 
-fn ipv6(header: &[u8], at: usize) -> IpAddr {
+pub(super) fn ipv6(header: &[u8], at: usize) -> IpAddr {
     let mut octets = [0; 16];
     octets.copy_from_slice(&header[at..at + 16]);
     Ipv6Addr::from(octets).into()

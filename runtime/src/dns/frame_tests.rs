@@ -165,7 +165,7 @@ fn what_is_not_a_whole_udp_datagram_is_refused_with_its_reason() {
         (changed(v4(), |f| f[14] = 0x44), FrameError::NotIp),
         (changed(v4(), |f| f[20] = 0x20), FrameError::Fragment),
         (changed(v4(), |f| f[21] = 1), FrameError::Fragment),
-        (changed(v4(), |f| f[23] = 6), FrameError::NotUdp(6)),
+        (changed(v4(), |f| f[23] = 132), FrameError::Protocol(132)),
         (changed(v4(), |f| f[17] = 19), FrameError::Short("IPv4 packet")),
         (changed(v4(), |f| f[16] = 9), FrameError::Short("IPv4 packet")),
         (changed(v4(), |f| f[39] = 7), FrameError::Short("UDP datagram")),
@@ -174,10 +174,10 @@ fn what_is_not_a_whole_udp_datagram_is_refused_with_its_reason() {
         (changed(v6(&[]), |f| f[19] = 200), FrameError::Short("IPv6 packet")),
         (changed(v6(&[]), |f| f[19] = 7), FrameError::Short("UDP header")),
         (changed(v6(&[FIRST_FRAGMENT]), |_| {}), FrameError::Fragment),
-        (changed(v6(&[AUTHENTICATION]), |_| {}), FrameError::NotUdp(51)),
-        (changed(v6(&[ROUTING_ON_ITS_WAY]), |_| {}), FrameError::NotUdp(43)),
+        (changed(v6(&[AUTHENTICATION]), |_| {}), FrameError::Protocol(51)),
+        (changed(v6(&[ROUTING_ON_ITS_WAY]), |_| {}), FrameError::Protocol(43)),
         (changed(v6(&[HOP_BY_HOP]), |f| f[55] = 9), FrameError::Short("IPv6 extension header")),
-        (changed(v6(&[HOP_BY_HOP; 10]), |_| {}), FrameError::NotUdp(0)),
+        (changed(v6(&[HOP_BY_HOP; 10]), |_| {}), FrameError::Protocol(0)),
         (vec![0; 13], FrameError::Short("Ethernet header")),
     ] {
         assert_eq!(UdpFrame::parse(&frame).unwrap_err(), expected, "{frame:02x?}");

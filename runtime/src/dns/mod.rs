@@ -1,18 +1,30 @@
 //! From DNS answers to bindings: pure, without I/O or a clock.
 //!
-//! In comes what the kernel copied: a frame with a DNS answer ([`frame`]). [`answer`] reads what may be learned from
-//! it, [`names`] remembers it for one workload, [`bind`] says which classes a name has and how they fit into a binding.
-//! Out go the bindings that `enforce` writes, and the names that `flows` tells. Called by `agent`.
+//! In comes what the kernel copied: a frame with a DNS answer over UDP ([`frame`]), [`fragments`] of one, or segments of
+//! [`connections`] over TCP, whose [`stream`] gives whole messages. [`answer`] reads what may be learned from one, [`names`] remembers it for
+//! one workload, [`bind`] says which classes a name has and how they fit into a binding. Out go the bindings that
+//! `enforce` writes, and the names that `flows` tells. Called by `agent`.
 //!
-//! Who sent the answer, and to which query, is not judged here: a frame arrives here only after the kernel program
-//! found the workload's own query to one of its trusted resolvers.
+//! Who sent it is not judged here: a frame arrives here only where the kernel program found that it is from a trusted
+//! resolver. Whether the workload asked is judged there for UDP, and here for TCP, by its [`question`].
 
 pub mod answer;
 pub mod bind;
+pub mod connections;
+pub mod fragment;
+pub mod fragments;
 pub mod frame;
 pub mod names;
+pub mod question;
+mod service;
+pub mod stream;
+pub mod tcp;
 
 pub use answer::{Answer, Unlearned, parse};
 pub use bind::{Matched, Matcher, Merge, Slot, merge};
-pub use frame::{Checksum, FrameError, UdpFrame, complete_checksum};
+pub use connections::{Connections, Stray};
+pub use fragment::Fragment;
+pub use fragments::Fragments;
+pub use frame::{Checksum, FrameError, Merged, UdpFrame, complete_checksum};
 pub use names::{Learned, Limits, Names};
+pub use tcp::TcpFrame;

@@ -11,6 +11,10 @@ use super::{Doing, KernelError, Object};
 pub const DEVICE: &str = "egret0";
 /// Length of `struct virtio_net_hdr`, all zero for a packet that needs no help.
 const OFFLOAD_HEADER: usize = 10;
+/// Bytes of data in each of the segments of a merged packet. What it was is lost with the copy; this fits every link.
+const SEGMENT: u16 = 1220;
+/// Where the checksum is in a TCP header.
+const TCP_CHECKSUM: u16 = 16;
 /// Link address of a held packet: a ticket of an answer toward a workload.
 const TICKET: [u8; 2] = [0x02, 0x02];
 
@@ -54,17 +58,42 @@ impl Gate {
         bring_up().doing(|| format!("bring the device {DEVICE} up"))
     }
 
-    /// Puts a held answer back: `frame` as it was copied, its checksum complete.
+    /// Puts a held answer back: `frame` as it was copied, its checksum complete, or partial where `offload` says what
+    /// segments it is made of.
     ///
     /// # Errors
     /// Where the device refuses it; the packet is lost then.
-    pub fn release(&self, ticket: u32, frame: &mut [u8]) -> io::Result<()> {
+    pub fn release(&self, ticket: u32, frame: &mut [u8], offload: Option<Offload>) -> io::Result<()> {
         if let Some(source) = frame.get_mut(6..12) {
             source[..2].copy_from_slice(&TICKET);
             source[2..].copy_from_slice(&ticket.to_be_bytes());
         }
-        let header = [0; OFFLOAD_HEADER];
+        let header = offload.map_or([0; OFFLOAD_HEADER], Offload::header);
         (&self.file).write_vectored(&[IoSlice::new(&header), IoSlice::new(frame)]).map(|_| ())
+    }
+}
+
+/// What is said of a packet that several TCP segments were merged into.
+#[derive(Clone, Copy, Debug)]
+pub struct Offload {
+    /// Whether over IPv6.
+    pub v6: bool,
+    /// Where the TCP header starts.
+    pub transport: u16,
+    /// Where its data start.
+    pub data: u16,
+}
+
+impl Offload {
+    /// `struct virtio_net_hdr`, in the byte order of the machine.
+    fn header(self) -> [u8; OFFLOAD_HEADER] {
+        const NEEDS_CHECKSUM: u8 = 1;
+        let kind = if self.v6 { 4 } else { 1 };
+        let words = [self.data, SEGMENT, self.transport, TCP_CHECKSUM];
+        let mut header = [0; OFFLOAD_HEADER];
+        header[..2].copy_from_slice(&[NEEDS_CHECKSUM, kind]);
+        header[2..].copy_from_slice(words.map(u16::to_ne_bytes).as_flattened());
+        header
     }
 }
 

@@ -45,8 +45,11 @@ const PINNED: &[&str] = &[
 ];
 /// The steps behind the hooks, in the order of STEPS.
 pub(super) const STEPS: &[&str] =
-    &["judge4", "judge6", "query", "reset", "unreachable", "answer", "cut4", "cut6"];
-pub(super) const HOOKS: &[&str] = &["from_pod", "to_pod", "hold_answer", "gate_in", "gate_out"];
+    &["judge4", "judge6", "query", "reset", "unreachable", "answer", "cut4", "cut6", "segment", "piece"];
+/// What needs the agent, in the order of HOLD.
+const HELD_BY: &[&str] = &["hold_answer", "copy_asking"];
+pub(super) const HOOKS: &[&str] =
+    &["from_pod", "to_pod", "hold_answer", "copy_asking", "gate_in", "gate_out"];
 
 /// Where a program of a workload sits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -104,9 +107,10 @@ impl Object {
     /// # Errors
     /// What the kernel said.
     pub fn take_over_answers(&mut self) -> Result<(), KernelError> {
-        let program = classifier(&mut self.ebpf, "hold_answer")?;
-        let fd = program.fd().doing(|| "open the program hold_answer".to_owned())?;
-        self.hold.set(0, fd, 0).doing(|| "open the hold".to_owned())?;
+        for (slot, name) in (0..).zip(HELD_BY) {
+            let fd = classifier(&mut self.ebpf, name)?.fd().doing(|| format!("open the program {name}"))?;
+            self.hold.set(slot, fd, 0).doing(|| "open the hold".to_owned())?;
+        }
         self.fill("TO_POD", &["to_pod"])
     }
 
@@ -116,7 +120,9 @@ impl Object {
     /// # Errors
     /// What the kernel said.
     pub fn close_hold(&mut self) -> Result<(), KernelError> {
-        absent_is_fine(self.hold.clear_index(&0)).doing(|| "close the hold".to_owned())
+        (0..).zip(HELD_BY).try_for_each(|(slot, _)| {
+            absent_is_fine(self.hold.clear_index(&slot)).doing(|| "close the hold".to_owned())
+        })
     }
 
     fn fill(&mut self, map: &str, programs: &[&str]) -> Result<(), KernelError> {

@@ -46,6 +46,7 @@ impl Node {
             refusals: u32::MAX,
             events,
             keep: 0,
+            answers: 0,
         };
         let room = Room { flows: 4096, inbound: 4096, calls: 1024, queries: 1024 };
         let mut enforcer = Enforcer::open(&pins, Numbers::default(), config, room)?;

@@ -1,7 +1,7 @@
 //! Two ways to look a name up: glibc, as most applications do, and one plain query, which nothing caches.
 
-use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs, UdpSocket};
+use std::io::{self, Read, Write};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, ToSocketAddrs, UdpSocket};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
@@ -39,26 +39,45 @@ fn by_query(attempt: &Attempt, resolver: IpAddr) -> Result<Vec<IpAddr>> {
         Family::Ipv6 => &[RecordType::AAAA],
     };
     let limit = Duration::from_millis(attempt.timeout_ms);
-    let answers = types.iter().map(|wanted| ask(resolver, &attempt.target, *wanted, limit));
+    let ask = if attempt.over_tcp { ask_over_tcp } else { ask_over_udp };
+    let answers = types.iter().map(|wanted| {
+        let mut query = Message::query();
+        query.metadata.recursion_desired = true;
+        query.add_query(Query::query(Name::from_ascii(format!("{}.", attempt.target))?, *wanted));
+        let bytes =
+            ask(resolver, &query.to_vec()?, limit).with_context(|| format!("{resolver} did not answer"))?;
+        let answer = Message::from_vec(&bytes)?;
+        if answer.metadata.id != query.metadata.id || answer.queries != query.queries {
+            bail!("{resolver} answered another question");
+        }
+        Ok(answer.answers.iter().filter_map(|record| record.data.ip_addr()).collect::<Vec<_>>())
+    });
     Ok(answers.collect::<Result<Vec<_>>>()?.concat())
 }
 
 /// One query from a port of its own, as glibc sends it.
-fn ask(resolver: IpAddr, name: &str, wanted: RecordType, limit: Duration) -> Result<Vec<IpAddr>> {
+fn ask_over_udp(resolver: IpAddr, query: &[u8], limit: Duration) -> io::Result<Vec<u8>> {
     let any: IpAddr =
         if resolver.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
     let socket = UdpSocket::bind(SocketAddr::new(any, 0))?;
     socket.connect(SocketAddr::new(resolver, 53))?;
     socket.set_read_timeout(Some(limit))?;
-    let mut query = Message::query();
-    query.metadata.recursion_desired = true;
-    query.add_query(Query::query(Name::from_ascii(format!("{name}."))?, wanted));
-    socket.send(&query.to_vec()?)?;
-    let mut buffer = [0; 4096];
-    let length = socket.recv(&mut buffer).with_context(|| format!("{resolver} did not answer"))?;
-    let answer = Message::from_vec(&buffer[..length])?;
-    if answer.metadata.id != query.metadata.id || answer.queries != query.queries {
-        bail!("{resolver} answered another question");
-    }
-    Ok(answer.answers.iter().filter_map(|record| record.data.ip_addr()).collect())
+    socket.send(query)?;
+    let mut buffer = vec![0; 65_536];
+    let length = socket.recv(&mut buffer)?;
+    buffer.truncate(length);
+    Ok(buffer)
+}
+
+/// One query on a connection of its own.
+fn ask_over_tcp(resolver: IpAddr, query: &[u8], limit: Duration) -> io::Result<Vec<u8>> {
+    let mut stream = TcpStream::connect_timeout(&SocketAddr::new(resolver, 53), limit)?;
+    stream.set_read_timeout(Some(limit))?;
+    let length = u16::try_from(query.len()).map_err(io::Error::other)?;
+    stream.write_all(&[&length.to_be_bytes()[..], query].concat())?;
+    let mut length = [0; 2];
+    stream.read_exact(&mut length)?;
+    let mut answer = vec![0; u16::from_be_bytes(length).into()];
+    stream.read_exact(&mut answer)?;
+    Ok(answer)
 }

@@ -32,6 +32,8 @@ pub struct Attempt {
     pub family: Family,
     /// Asked directly, each time anew; `None`: glibc's `getaddrinfo` with the pod's resolv.conf.
     pub resolver: Option<IpAddr>,
+    /// Asked over TCP.
+    pub over_tcp: bool,
     /// How often; each time with a look-up of its own.
     pub times: u32,
     /// How long a look-up or a connection may take.
@@ -70,6 +72,7 @@ impl Attempt {
             transport: Transport::Tcp,
             family: Family::Any,
             resolver: None,
+            over_tcp: false,
             times: 1,
             timeout_ms: 2000,
         }
@@ -97,6 +100,12 @@ impl Attempt {
     #[must_use]
     pub fn via(self, resolver: impl Into<IpAddr>) -> Self {
         Self { resolver: Some(resolver.into()), ..self }
+    }
+
+    /// Looks up by asking `resolver` over TCP, each time on a connection of its own.
+    #[must_use]
+    pub fn via_tcp(self, resolver: impl Into<IpAddr>) -> Self {
+        Self { over_tcp: true, ..self.via(resolver) }
     }
 
     /// This often.

@@ -1,4 +1,4 @@
-//! A DNS server over UDP: messages in, messages out; what is true is the [`Zone`]'s business.
+//! A DNS server over UDP and TCP: messages in, messages out; what is true is the [`Zone`]'s business.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -6,18 +6,21 @@ use anyhow::Result;
 use hickory_proto::op::{Edns, Message, Metadata, Query, ResponseCode};
 use hickory_proto::rr::rdata::CNAME;
 use hickory_proto::rr::{Name, RData, Record, RecordType};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::runtime::Runtime;
 
-use super::bind_udp;
 use super::zone::{Data, Line, Wanted, Zone};
+use super::{bind_udp, listen};
 use crate::netns::Netns;
 
-/// Answers DNS queries to UDP `address` in `netns` from `zone`.
+/// Answers DNS queries to UDP and TCP `address` in `netns` from `zone`.
 ///
 /// # Errors
 /// The address is taken or is not of that namespace.
 pub fn serve_dns(runtime: &Runtime, netns: &Netns, address: SocketAddr, zone: Zone) -> Result<()> {
     let socket = bind_udp(runtime, netns, address)?;
+    let over_tcp = zone.clone();
+    serve_dns_tcp(runtime, netns, address, move |query| answer(&over_tcp, query))?;
     runtime.spawn(async move {
         let mut buffer = vec![0; 4096];
         loop {
@@ -30,6 +33,42 @@ pub fn serve_dns(runtime: &Runtime, netns: &Netns, address: SocketAddr, zone: Zo
         }
     });
     Ok(())
+}
+
+/// Answers DNS queries to TCP `address` in `netns` with what `answer` makes of them: several on one connection, one after
+/// another.
+///
+/// # Errors
+/// As [`serve_dns`].
+pub fn serve_dns_tcp(
+    runtime: &Runtime,
+    netns: &Netns,
+    address: SocketAddr,
+    answer: impl Fn(&[u8]) -> Option<Vec<u8>> + Clone + Send + Sync + 'static,
+) -> Result<()> {
+    let listener = netns.run(|| listen(address))??;
+    let _inside = runtime.enter();
+    let listener = tokio::net::TcpListener::from_std(listener)?;
+    runtime.spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            tokio::spawn(converse(stream, answer.clone()));
+        }
+    });
+    Ok(())
+}
+
+async fn converse(
+    mut stream: tokio::net::TcpStream,
+    answer: impl Fn(&[u8]) -> Option<Vec<u8>>,
+) -> std::io::Result<()> {
+    loop {
+        let mut query = vec![0; stream.read_u16().await?.into()];
+        stream.read_exact(&mut query).await?;
+        if let Some(answer) = answer(&query) {
+            let length = u16::try_from(answer.len()).map_err(std::io::Error::other)?;
+            stream.write_all(&[&length.to_be_bytes()[..], &answer].concat()).await?;
+        }
+    }
 }
 
 /// The answer to the query in `bytes`; what is no query gets none.

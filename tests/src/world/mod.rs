@@ -220,7 +220,7 @@ impl World {
         servers::serve_udp(self.runtime(), netns, address)
     }
 
-    /// Runs Debian's `unbound` on UDP 53 of `address` in the internet, with `records` as lines of a zone file.
+    /// Runs Debian's `unbound` on port 53 of `address` in the internet, with `records` as lines of a zone file.
     ///
     /// # Errors
     /// As [`Unbound::start`].

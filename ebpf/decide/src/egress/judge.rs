@@ -9,6 +9,7 @@ use super::findings::look_up;
 use super::verdicts::Verdicts;
 use super::{Egress, Pending, Verdict};
 use crate::inbound::{self, InboundKey};
+use crate::ingress::Segment;
 use crate::parse::{self, DNS, FlowKey, Packet, TCP, UDP};
 use crate::{Exchange, Tables, budget, question};
 
@@ -30,8 +31,12 @@ pub fn judge<T: Tables, P: Packet, K: InboundKey>(tables: &T, packet: &P, pendin
         if key.protocol() == UDP {
             return Verdict::Query(Exchange::of(pending.workload, key, pending.transport));
         }
-        admit(tables, packet, pending, &Verdicts::resolver(), now);
-        return Verdict::Act(Egress::Pass);
+        if parse::begins_connection(pending.flags) {
+            tables.count(Counter::Allowed);
+            report(tables, packet, pending, &Verdicts::resolver(), now);
+        }
+        // No flow is made of it: the flow cache would let the questions by.
+        return Verdict::Asking(Segment { workload: pending.workload, transport: pending.transport });
     }
     let ruleset = ruleset_of(tables, pending.generation);
     let arming = pending.generation.is_arming();

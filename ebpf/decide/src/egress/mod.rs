@@ -14,6 +14,7 @@ pub use findings::Findings;
 pub use glance::glance;
 pub use judge::{judge, remember_query};
 
+use crate::ingress::Segment;
 use crate::parse::{self, FlowKey, Packet};
 use crate::{Exchange, Tables};
 
@@ -97,6 +98,9 @@ pub enum Verdict {
     Act(Egress),
     /// It is a question to a trusted resolver: [`remember_query`], then let it pass.
     Query(Exchange),
+    /// It is part of questions to a trusted resolver over TCP: the agent gets a copy where it [speaks](Segment::speaks),
+    /// and it passes.
+    Asking(Segment),
 }
 
 /// Judges a packet of `ethertype` (host order) from `workload`: both steps, one after the other.
@@ -118,5 +122,6 @@ pub fn from_pod<T: Tables, P: Packet>(
             remember_query(tables, packet, &exchange);
             Egress::Pass
         }
+        Verdict::Asking(_) => Egress::Pass,
     }
 }

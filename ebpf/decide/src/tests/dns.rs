@@ -1,12 +1,22 @@
 //! Look-ups: what is asked of a trusted resolver is remembered, and only its answer is learned from.
 
-use egret_abi::{Counter::*, Query, RuleId, Tick, action_reason as why};
+use egret_abi::{Counter::*, Query, RuleId, action_reason as why};
 
-use super::frame::{ACK, Ends, SYN, dns};
+use super::frame::{ACK, Ends, Frame, RST, SYN, dns};
 use super::world::{Arrival, POD, World, both, to_resolver};
 use crate::Egress::Pass;
-use crate::parse::TCP;
+use crate::egress::{self, Glance, Verdict};
+use crate::parse::UDP;
 use crate::question;
+
+/// What the step behind the first look says.
+fn judged(world: &World, frame: &Frame) -> Verdict {
+    match egress::glance(world, frame, POD, frame.ethertype()) {
+        Glance::Judge4(pending) => egress::judge(world, frame, &pending),
+        Glance::Judge6(pending) => egress::judge(world, frame, &pending),
+        other => panic!("{other:?}"),
+    }
+}
 
 const A: u16 = 1;
 const AAAA: u16 = 28;
@@ -139,8 +149,46 @@ fn a_trusted_resolver_is_reached_over_tcp_by_the_implied_rule() {
         let [event] = world.events()[..] else { panic!("one event") };
         assert_eq!((event.applied.rule(), event.observed.rule()), (RuleId::DNS, RuleId::DNS));
         assert_eq!((event.applied_why, event.observed_why), (why::RULE, why::RULE));
-        let flow = world.flow(ends, TCP).unwrap();
-        assert_eq!((flow.applied.rule(), flow.until, flow.packets), (RuleId::DNS, Tick::NEVER, 2));
+        assert_eq!(world.flows(), 0, "what is in the flow cache would not be seen");
+    }
+}
+
+#[test]
+fn what_is_said_over_tcp_with_a_trusted_resolver_is_seen_both_ways_and_mere_acknowledgements_pass() {
+    const SYN_ACK: u8 = 0x12;
+    const PSH_ACK: u8 = 0x18;
+    const FIN_ACK: u8 = 0x11;
+    for ends in to_resolver() {
+        let world = World::new();
+        for (flags, data, speaks) in [
+            (SYN, &b""[..], true),
+            (ACK, b"", false),
+            (PSH_ACK, b"x", true),
+            (ACK, b"x", true),
+            (FIN_ACK, b"", true),
+            (RST, b"", true),
+        ] {
+            let frame = ends.segment(flags, 1000, 2000, data);
+            let asking = judged(&world, &frame);
+            let Verdict::Asking(segment) = asking else { panic!("{asking:?}") };
+            assert_eq!((segment.workload, segment.speaks(&frame)), (POD, speaks), "{flags:02x} {data:?}");
+            let arrival = if speaks { Arrival::Learn } else { Arrival::Pass };
+            let flags = if flags == SYN { SYN_ACK } else { flags };
+            assert_eq!(
+                world.receive(&ends.back().segment(flags, 1000, 2000, data)).0,
+                arrival,
+                "{flags:02x} {data:?}"
+            );
+        }
+        assert_eq!(world.flows(), 0);
+    }
+    for ends in both(53) {
+        let world = World::new();
+        assert_eq!(
+            world.receive(&ends.back().segment(PSH_ACK, 1000, 2000, b"x")),
+            (Arrival::Pass, vec![]),
+            "a stranger"
+        );
     }
 }
 
@@ -174,6 +222,42 @@ fn an_answer_with_ip_options_or_extension_headers_is_learned_too() {
             super::frame::with_options(&answer, 10)
         };
         assert_eq!(world.receive(&answer), (Arrival::Learn, vec![]));
+    }
+}
+
+/// `frame` as the fragment at `at` eights of bytes, of which more follow.
+fn fragment(frame: &Frame, at: u16, protocol: u8) -> Frame {
+    let cut = |more: u16, shift: u16| (at << shift | more).to_be_bytes();
+    match frame.ethertype() {
+        crate::parse::IPV4 => frame.clone().with(20, &cut(0x2000, 0)).with(23, &[protocol]),
+        _ => {
+            let frame = super::frame::with_extensions(frame, 44, 1, 1);
+            frame.with(54, &[protocol, 0]).with(56, &cut(1, 3)).with(58, &[1, 2, 3, 4])
+        }
+    }
+}
+
+#[test]
+fn fragments_of_a_trusted_resolver_are_held_and_the_first_must_answer_a_question() {
+    for ends in to_resolver() {
+        let world = World::new();
+        let answer = ends.back().udp(&dns(7, true, "a.example", A));
+        let first = fragment(&answer, 0, UDP);
+        assert_eq!(world.receive(&first), (Arrival::Pass, vec![AnswersUnasked]));
+        assert_eq!(world.send(&ends.udp(&dns(7, false, "a.example", A))), (Pass, vec![Queries]));
+        assert_eq!(world.receive(&first), (Arrival::Learn, vec![]));
+        assert_eq!(world.receive(&first), (Arrival::Pass, vec![AnswersUnasked]), "once");
+        for at in [1, 185, 0x1fff] {
+            assert_eq!(world.receive(&fragment(&answer, at, UDP)), (Arrival::Follow, vec![]));
+            assert_eq!(world.receive(&fragment(&answer, at, 6)), (Arrival::Pass, vec![]), "of TCP");
+        }
+        let mut other = ends.back();
+        other.from.set_port(54);
+        assert_eq!(world.receive(&fragment(&other.udp(b"12345678"), 0, UDP)), (Arrival::Pass, vec![]));
+    }
+    for ends in both(53) {
+        let stranger = fragment(&ends.back().udp(&dns(7, true, "a.example", A)), 1, UDP);
+        assert_eq!(World::new().receive(&stranger), (Arrival::Pass, vec![]));
     }
 }
 

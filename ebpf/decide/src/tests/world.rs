@@ -12,7 +12,7 @@ use egret_abi::{
 use zerocopy::IntoBytes;
 
 use super::frame::{Ends, Frame};
-use crate::ingress::is_asked_for;
+use crate::ingress::{Piece, is_asked_for, piece};
 use crate::{Egress, Ingress, Tables};
 
 pub const POD: WorkloadIndex = WorkloadIndex(7);
@@ -62,6 +62,8 @@ pub enum Arrival {
     Pass,
     /// It is held until it was learned from.
     Learn,
+    /// It is held, and may be part of what is learned.
+    Follow,
 }
 
 /// What the agent writes is plain; what the programs write, and what they asked, is behind cells.
@@ -96,7 +98,15 @@ impl World {
         let deny = [1; 3];
         let mut world = Self {
             now: START,
-            config: Config { mark: 1, flow_grace: GRACE, idle: IDLE, refusals: 3, events: 1000, keep: 0 },
+            config: Config {
+                mark: 1,
+                flow_grace: GRACE,
+                idle: IDLE,
+                refusals: 3,
+                events: 1000,
+                keep: 0,
+                answers: 1,
+            },
             ..Self::default()
         };
         world.enter(1);
@@ -182,7 +192,13 @@ impl World {
         self.asked.take();
         let arrival = match crate::to_pod(self, frame, POD, ethertype) {
             Ingress::Answer(exchange) if is_asked_for(self, frame, &exchange) => Arrival::Learn,
-            Ingress::Answer(_) | Ingress::Pass => Arrival::Pass,
+            Ingress::Segment(segment) if segment.speaks(frame) => Arrival::Learn,
+            Ingress::Piece(workload) => match piece(frame, workload, ethertype) {
+                Piece::First(exchange) if is_asked_for(self, frame, &exchange) => Arrival::Learn,
+                Piece::Later => Arrival::Follow,
+                Piece::First(_) | Piece::Other => Arrival::Pass,
+            },
+            Ingress::Answer(_) | Ingress::Segment(_) | Ingress::Pass => Arrival::Pass,
         };
         (arrival, self.counted.take())
     }
