@@ -3,11 +3,11 @@
 use anyhow::{Context, Result};
 use aya::Ebpf;
 use aya::programs::tc::{NlOptions, TcAttachOptions, qdisc_add_clsact};
-use aya::programs::{LinkOrder, SchedClassifier, TcAttachType};
+use aya::programs::{LinkOrder, SchedClassifier, TcAttachType, Xdp, XdpMode};
 use aya::sys::{Stats, enable_stats};
 
 use crate::netns::Netns;
-use crate::others::{classifier, load};
+use crate::others::{classifier, load, open};
 
 /// The name of the well-behaved one in the kernel.
 pub const NAME: &str = "neighbour";
@@ -92,6 +92,24 @@ impl Neighbour {
     /// What the kernel refused.
     pub fn id(&mut self) -> Result<u32> {
         Ok(classifier(&mut self.program, self.name)?.info()?.id())
+    }
+}
+
+/// An XDP program that lets nothing come in; it leaves when this goes out of scope.
+#[derive(Debug)]
+pub struct Deaf(#[expect(dead_code, reason = "what is on the interface goes with it")] Ebpf);
+
+impl Deaf {
+    /// Attaches to `interface` in `netns`.
+    ///
+    /// # Errors
+    /// What the kernel refused.
+    pub fn attach(netns: &Netns, interface: &str) -> Result<Self> {
+        let mut object = open()?;
+        let program: &mut Xdp = object.program_mut("deaf").context("no program deaf")?.try_into()?;
+        program.load()?;
+        netns.run(|| program.attach(interface, XdpMode::Skb))??;
+        Ok(Self(object))
     }
 }
 

@@ -6,12 +6,20 @@ use aya::{Ebpf, EbpfLoader, include_bytes_aligned};
 
 static OBJECT: &[u8] = include_bytes_aligned!(concat!(env!("OUT_DIR"), "/others.bpf.o"));
 
-/// A copy of the object, with the program `name` of it in the kernel.
+/// A copy of the object, none of its programs in the kernel yet.
+///
+/// # Errors
+/// What the kernel refused.
+pub fn open() -> Result<Ebpf> {
+    Ok(EbpfLoader::new().load(OBJECT)?)
+}
+
+/// A copy of the object, with the classifier `name` of it in the kernel.
 ///
 /// # Errors
 /// What the kernel refused.
 pub fn load(name: &str) -> Result<Ebpf> {
-    let mut object = EbpfLoader::new().load(OBJECT)?;
+    let mut object = open()?;
     classifier(&mut object, name)?.load()?;
     Ok(object)
 }

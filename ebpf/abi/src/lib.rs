@@ -8,11 +8,13 @@
 mod event;
 mod flow;
 mod ids;
+mod probe;
 mod rule;
 
 pub use event::{ANSWER_MAX, AnswerHead, Carried, Counter, Event, Held, Query, QueryKey};
 pub use flow::{Call, Flow, Flow4Key, Flow6Key, Inbound, Ports, action_reason};
 pub use ids::{Class, Epoch, Generation, RuleId, RulesetId, Tick, WorkloadIndex};
+pub use probe::{PROBE, PROBE_LENGTH, PROBE_NUMBER_AT, Probe};
 pub use rule::{Address, Binding, Dest, DestKey, Kind, OwnKey, RuleKey, RuleValue, Ruleset, Said, Slot};
 
 /// Version of every layout in this crate.

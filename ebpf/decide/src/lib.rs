@@ -11,6 +11,7 @@ pub mod egress;
 pub mod inbound;
 pub mod ingress;
 pub mod parse;
+pub mod probe;
 pub mod question;
 pub mod refuse;
 pub mod related;

@@ -2,7 +2,7 @@
 
 use egret_abi::{
     Binding, Budget, Call, Config, Counter, Dest, DestKey, Event, Flow, Flow4Key, Flow6Key, Generation,
-    Inbound, OwnKey, Query, QueryKey, RuleKey, RuleValue, Ruleset, RulesetId, Tick, WorkloadIndex,
+    Inbound, OwnKey, Probe, Query, QueryKey, RuleKey, RuleValue, Ruleset, RulesetId, Tick, WorkloadIndex,
 };
 
 use crate::egress::Findings;
@@ -84,6 +84,10 @@ pub trait Tables {
     fn take_query(&self, workload: WorkloadIndex, key: &QueryKey) -> Option<Query>;
     /// Runs `f` on the workload's token buckets.
     fn with_budget<R>(&self, workload: WorkloadIndex, f: impl FnOnce(&mut Budget) -> R) -> Option<R>;
+    /// Runs `f` on the workload's probes; `None` where there are none.
+    fn with_probe<R>(&self, _workload: WorkloadIndex, _f: impl FnOnce(&mut Probe) -> R) -> Option<R> {
+        None
+    }
     /// Counts one up.
     fn count(&self, counter: Counter);
     /// Runs `f` on memory for what rules say. In the kernel it is in a map, so that the verifier does not follow every

@@ -6,7 +6,7 @@ use aya_ebpf::{
 };
 use egret_abi::{
     Binding, Budget, Call, Config, Counter, Dest, DestKey, Event, Flow, Flow4Key, Flow6Key, Generation,
-    Inbound, OwnKey, Query, QueryKey, RuleKey, RuleValue, Ruleset, RulesetId, Tick, WorkloadIndex,
+    Inbound, OwnKey, Probe, Query, QueryKey, RuleKey, RuleValue, Ruleset, RulesetId, Tick, WorkloadIndex,
 };
 use egret_decide::{Tables, egress::Findings};
 
@@ -126,6 +126,13 @@ impl Tables for Kernel {
         let budget = maps::BUDGETS.get_ptr_mut(workload.0)?;
         // SAFETY: a map value of this type; see `decide::budget` on other CPUs.
         Some(f(unsafe { &mut *budget }))
+    }
+
+    #[inline(always)]
+    fn with_probe<R>(&self, workload: WorkloadIndex, f: impl FnOnce(&mut Probe) -> R) -> Option<R> {
+        let probe = maps::PROBES.get_ptr_mut(workload.0)?;
+        // SAFETY: a map value of this type; at worst a number is taken twice.
+        Some(f(unsafe { &mut *probe }))
     }
 
     #[inline(always)]

@@ -1,9 +1,10 @@
 //! The hooks and the steps behind them. Each finds its workload and does what `egret-decide` says.
 //!
-//! `from_pod`: tcx ingress on the host side of a workload's interface pair. `to_pod`: the shared half of the doors,
-//! which are tcx ingress on the workload's own device. `judge4`, `judge6`, `query`, `reset`, `unreachable`, `answer`,
-//! `cut4`, `cut6`, `segment`, `piece`: steps behind them, called through STEPS. `hold_answer`, `copy_asking`: called
-//! through HOLD while the agent lives. `gate_in`, `gate_out`: ingress and egress of the agent's TAP device.
+//! `from_pod`: tcx ingress on the host side of a workload's interface pair; `stand_in`: its double. `to_pod`: the shared
+//! half of the doors, which are tcx ingress on the workload's own device. `judge4`, `judge6`, `query`, `reset`,
+//! `unreachable`, `answer`, `cut4`, `cut6`, `segment`, `piece`: steps behind them, called through STEPS. `hold_answer`,
+//! `copy_asking`: called through HOLD while the agent lives. `gate_in`, `gate_out`: ingress and egress of the agent's
+//! TAP device.
 #![no_std]
 #![no_main]
 
@@ -15,12 +16,13 @@ mod refuse;
 mod steps;
 
 use aya_ebpf::{macros::classifier, programs::TcContext};
-use egret_abi::{Carried, Counter, Flow4Key, Flow6Key, IFACES_MAX, WorkloadIndex};
+use egret_abi::{Carried, Counter, Flow4Key, Flow6Key, IFACES_MAX, PROBE, WorkloadIndex};
 use egret_decide::{
     Egress, Exchange, Ingress, Segment, Tables,
     egress::{self, Glance, Pending, Verdict},
     inbound::InboundKey,
     ingress::{self, Piece},
+    probe::{self, Way},
 };
 
 use crate::{kernel::Kernel, packet::Frame, steps::Step};
@@ -32,12 +34,23 @@ const DROP: i32 = 2;
 
 #[classifier]
 pub fn from_pod(ctx: TcContext) -> i32 {
-    let Some(workload) = workload_of(&ctx) else { return NEXT };
-    match egress::glance(&Kernel, &Frame(&ctx), workload, ethertype(&ctx)) {
+    look(&ctx)
+}
+
+/// The same again, for the moment in which `from_pod` is put first: one hook takes no program twice.
+#[classifier]
+pub fn stand_in(ctx: TcContext) -> i32 {
+    look(&ctx)
+}
+
+#[inline(always)]
+fn look(ctx: &TcContext) -> i32 {
+    let Some(workload) = workload_of(ctx) else { return NEXT };
+    match egress::glance(&Kernel, &Frame(ctx), workload, ethertype(ctx)) {
         Glance::Pass => return NEXT,
         Glance::Drop => {}
-        Glance::Judge4(pending) => steps::go(&ctx, Step::Judge4, pending),
-        Glance::Judge6(pending) => steps::go(&ctx, Step::Judge6, pending),
+        Glance::Judge4(pending) => steps::go(ctx, Step::Judge4, pending),
+        Glance::Judge6(pending) => steps::go(ctx, Step::Judge6, pending),
     }
     DROP
 }
@@ -111,7 +124,7 @@ pub fn to_pod(ctx: TcContext) -> i32 {
     if mark != 0 && mark == Kernel.config().mark {
         // SAFETY: as above. The mark has done its work, and is nobody else's business.
         unsafe { core::ptr::write_volatile(&raw mut (*skb).mark, 0) };
-        return NEXT;
+        return if is_probe(&ctx, WorkloadIndex(workload)) { DROP } else { NEXT };
     }
     match egret_decide::to_pod(&Kernel, &Frame(&ctx), WorkloadIndex(workload), ethertype(&ctx)) {
         Ingress::Pass => {}
@@ -177,6 +190,12 @@ pub fn gate_in(ctx: TcContext) -> i32 {
 #[classifier]
 pub fn gate_out(_ctx: TcContext) -> i32 {
     DROP
+}
+
+/// Whether what the agent sent to a workload was no answer but its probe.
+#[inline(always)]
+fn is_probe(ctx: &TcContext, workload: WorkloadIndex) -> bool {
+    ethertype(ctx) == PROBE && probe::is_awaited(&Kernel, &Frame(ctx), workload, Way::Into)
 }
 
 #[inline(always)]

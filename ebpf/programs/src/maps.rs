@@ -8,7 +8,7 @@ use aya_ebpf::{
 use egret_abi::{
     BINDINGS_MAX, Binding, Budget, CALLS_PER_WORKLOAD, Call, Config, Counter, DEST_MAX, Dest, DestKey, Event,
     FLOWS_PER_WORKLOAD, Flow, Flow4Key, Flow6Key, Generation, HELD_MAX, Held, IFACES_MAX,
-    INBOUND_PER_WORKLOAD, Inbound, OWN_MAX, OwnKey, QUERIES_PER_WORKLOAD, Query, QueryKey, RULES_MAX,
+    INBOUND_PER_WORKLOAD, Inbound, OWN_MAX, OwnKey, Probe, QUERIES_PER_WORKLOAD, Query, QueryKey, RULES_MAX,
     RULESETS_MAX, RuleKey, RuleValue, Ruleset, WORKLOADS_MAX,
 };
 
@@ -82,6 +82,9 @@ pub static CONFIG: Array<Config, 1> = Array::new();
 /// Token buckets of each workload. Programs.
 #[btf_map]
 pub static BUDGETS: Array<Budget, { WORKLOADS_MAX as usize }> = Array::new();
+/// Numbers of the agent's probes on their way. Agent, and a hook that sees one.
+#[btf_map]
+pub static PROBES: Array<Probe, { WORKLOADS_MAX as usize }> = Array::new();
 /// One value per [`Counter`]. Programs.
 #[btf_map]
 pub static COUNTERS: PerCpuArray<u64, { Counter::ALL.len() }> = PerCpuArray::new();

@@ -124,6 +124,7 @@ mod tests {
             link_netns: None,
             up: true,
             loopback: false,
+            xdp: None,
         };
         let addresses = vec![(2, "::ffff:10.0.0.9".parse().expect("an address")), (3, ips("10.0.0.1")[0])];
         assert_eq!(found_on(&Survey { devices: Vec::new(), addresses }, &device), ips("10.0.0.9"));

@@ -27,6 +27,23 @@ impl Located {
     }
 }
 
+fn not_a_pair(device: &Device) -> String {
+    let (name, what) = (&device.name, device.what());
+    format!(
+        "its interface `{name}` is {what}, and not one end of a veth pair whose other end is on the node; Egret covers \
+         such pairs"
+    )
+}
+
+/// The XDP program on either end of a pair, which has packets before Egret's hook there.
+#[must_use]
+pub fn xdp_before(device: &Device, host: &Device) -> Option<String> {
+    [host, device].into_iter().find_map(|end| {
+        let (name, id) = (&end.name, end.xdp?);
+        Some(format!("the XDP program {id} on `{name}` has packets before Egret's hook; take it away"))
+    })
+}
+
 /// The devices besides `device` that are up, and whose packets no hook sees.
 #[must_use]
 pub fn other_ways_out(survey: &Survey, device: &Device) -> Option<String> {
@@ -34,7 +51,7 @@ pub fn other_ways_out(survey: &Survey, device: &Device) -> Option<String> {
         .devices
         .iter()
         .filter(|other| other.up && !other.loopback && other.index != device.index)
-        .map(|other| format!("`{}`", other.name))
+        .map(|other| format!("`{}` ({})", other.name, other.what()))
         .collect();
     (!others.is_empty()).then(|| {
         format!(
@@ -89,10 +106,7 @@ async fn in_namespace(netns: NetNs, own: &NetNs, node: &Survey) -> Result<Locate
     });
     let (device, host) = pair.ok_or_else(|| match survey.devices.iter().find(|device| !device.loopback) {
         None => "it has no interface yet".to_owned(),
-        Some(device) => format!(
-            "its interface `{}` is not one end of a veth pair whose other end is on the node; Egret covers such pairs",
-            device.name
-        ),
+        Some(device) => not_a_pair(device),
     })?;
     Ok(Located { netns, watch, survey, device, host })
 }
@@ -128,4 +142,62 @@ fn is_pair(host: &Device, id: Option<i32>, device: &Device) -> bool {
         && id.is_some()
         && host.link_netns == id
         && host.link == Some(device.index)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernel::netns::InfoKind;
+
+    fn device(index: u32, name: &str, kind: Option<InfoKind>) -> Device {
+        let (name, up) = (name.to_owned(), true);
+        Device { index, name, kind, link: None, link_netns: None, up, loopback: false, xdp: None }
+    }
+
+    #[test]
+    fn what_is_no_pair_is_called_what_it_is() {
+        for (kind, word) in [
+            (Some(InfoKind::MacVlan), "macvlan"),
+            (Some(InfoKind::IpVlan), "ipvlan"),
+            (Some(InfoKind::Netkit), "netkit"),
+            (Some(InfoKind::Veth), "veth"),
+            (None, "virtual function"),
+        ] {
+            let told = not_a_pair(&device(2, "eth0", kind));
+            assert!(told.contains(word) && told.contains("`eth0`"), "{told}");
+        }
+    }
+
+    #[test]
+    fn every_other_device_that_is_up_is_a_way_out() {
+        let own = device(2, "eth0", Some(InfoKind::Veth));
+        let (mut down, mut lo) = (device(3, "net1", None), device(1, "lo", None));
+        (down.up, lo.loopback) = (false, true);
+        for (other, expected) in [
+            (device(4, "wg0", Some(InfoKind::Wireguard)), Some("`wg0` (of kind wireguard)")),
+            (device(5, "vf", None), Some("`vf` (a device of the hardware")),
+            (device(6, "new", Some(InfoKind::Veth)), Some("`new`")),
+            (down, None),
+            (lo, None),
+        ] {
+            let survey = Survey { devices: vec![own.clone(), other], addresses: Vec::new() };
+            let told = other_ways_out(&survey, &own);
+            assert_eq!(told.is_some(), expected.is_some(), "{told:?}");
+            assert!(told.is_none_or(|told| expected.is_some_and(|word| told.contains(word))));
+        }
+    }
+
+    #[test]
+    fn an_xdp_program_on_either_end_is_told_of() {
+        let (device, host) =
+            (device(2, "eth0", Some(InfoKind::Veth)), device(7, "veth7", Some(InfoKind::Veth)));
+        assert_eq!(xdp_before(&device, &host), None);
+        for (on_device, on_host, expected) in
+            [(Some(9), None, "9 on `eth0`"), (None, Some(8), "8 on `veth7`")]
+        {
+            let (device, host) =
+                (Device { xdp: on_device, ..device.clone() }, Device { xdp: on_host, ..host.clone() });
+            assert!(xdp_before(&device, &host).is_some_and(|told| told.contains(expected)), "{expected}");
+        }
+    }
 }

@@ -1,16 +1,18 @@
 //! The agent: every part wired together.
 //!
 //! [`run`] is the composition root, to be read from top to bottom. One task owns all that changes ([`reconcile`]); two
-//! threads serve the rings of the kernel ([`answers`], [`events`]); the API reads what they share ([`node`]).
+//! threads serve the rings of the kernel ([`answers`], [`events`]), one sends probes ([`probes`]); the API reads what they share ([`node`]).
 
 mod addresses;
 mod answers;
 mod config;
+mod coverage;
 mod error;
 mod events;
 mod lessons;
 mod locate;
 mod node;
+mod probes;
 mod reconcile;
 mod run;
 mod traffic;

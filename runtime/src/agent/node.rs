@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use egret_abi::{Counter, WorkloadIndex};
@@ -80,6 +81,7 @@ pub struct Node {
     lessons: Arc<Lessons>,
     traffic: Mutex<Traffic>,
     reader: Reader,
+    probes_unseen: AtomicU64,
     resolvers: Vec<IpAddr>,
     places: ApiPlaces,
     since: Timestamp,
@@ -103,6 +105,7 @@ impl Node {
             lessons,
             traffic: Mutex::new(Traffic::new()),
             reader,
+            probes_unseen: AtomicU64::new(0),
             resolvers,
             places,
             since: Timestamp::now(),
@@ -143,6 +146,11 @@ impl Node {
         self.binder().last_name_of(index, address)
     }
 
+    /// A probe was sent, and a hook did not see it.
+    pub fn count_unseen_probe(&self) {
+        self.probes_unseen.fetch_add(1, Ordering::Relaxed);
+    }
+
     /// Adds the packets and bytes of live flows to their records.
     pub fn collect_traffic(&self) {
         let indexes: Vec<_> = self.view(|view| view.by_index.keys().copied().collect());
@@ -157,6 +165,7 @@ impl Node {
             .map(|counter| (counter.word().to_owned(), self.reader.counter(*counter)))
             .collect();
         let own = [self.binder().crowded(), self.log.evicted()].into_iter().chain(self.lessons.counts());
+        let own = own.chain([self.probes_unseen.load(Ordering::Relaxed)]);
         counters.extend(AGENT_COUNTERS.iter().zip(own).map(|((word, _), count)| ((*word).to_owned(), count)));
         counters
     }

@@ -18,9 +18,9 @@ use super::config::OnTighten;
 use super::lessons::Lessons;
 use super::node::Node;
 use super::reconcile::{Change, Parts, Reconciler};
-use super::{AgentError, Config, answers, events, watch as watching};
+use super::{AgentError, Config, answers, events, probes, watch as watching};
 use crate::api::{ApiPlaces, Server};
-use crate::enforce::{Binder, Enforcer, Numbers};
+use crate::enforce::{Binder, Enforcer, Numbers, Prober};
 use crate::flows::{DEFAULT_CAPACITY, FlowLog};
 use crate::kernel::maps::{Reader, Room};
 use crate::kernel::netns::{NetNs, Watch};
@@ -69,7 +69,7 @@ fn agent_error(error: anyhow::Error) -> AgentError {
 
 async fn serve(config: Config) -> anyhow::Result<()> {
     let _state_lock = lock_state(&config.state_dir)?;
-    let gate = Gate::claim()?;
+    let gate = Arc::new(Gate::claim()?);
     let boot_id = boot_id()?;
     let snapshot_file = config.state_dir.join("snapshot");
     let last = last_snapshot(&snapshot_file);
@@ -108,7 +108,14 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     let stop = Stop::new()?;
     let answers_thread = {
         let (ring, stop, broken) = (Ring::open(&pins, "ANSWERS")?, stop.clone(), ended.clone());
+        let gate = gate.clone();
         thread("answers", broken, move || answers::serve(ring, &gate, &binder, &lessons, &stop))?
+    };
+    let (errands, errands_sent) = std::sync::mpsc::channel();
+    // Not waited for at the end: it may be waiting for packets.
+    let _probes_thread = {
+        let (mut prober, broken, changes) = (Prober::open(&pins)?, ended.clone(), changes.clone());
+        thread("probes", broken, move || probes::serve(&errands_sent, &gate, &mut prober, &changes))?
     };
     let events_thread = {
         let (ring, stop, broken, node) = (Ring::open(&pins, "EVENTS")?, stop.clone(), ended, node.clone());
@@ -130,6 +137,7 @@ async fn serve(config: Config) -> anyhow::Result<()> {
         boot_id,
         snapshot: snapshot_file,
         changes: changes.clone(),
+        errands,
     };
     let mut reconciler = Reconciler::new(parts, &last.unwrap_or_default().policies, node_survey);
     let (draining, drained) = watch::channel(false);
@@ -152,7 +160,7 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     let ended = tokio::select! {
         result = work => result,
         Some(part) = broken.recv() => {
-            Err(anyhow::anyhow!("the thread `{part}` ended; without it names would not be learned"))
+            Err(anyhow::anyhow!("the thread `{part}` ended; without it names would not be learned, or coverage not proven"))
         }
         result = terminated() => result,
     };

@@ -24,7 +24,7 @@ use super::{Source, Status, WorkloadRow};
 /// The media type of [`text`].
 pub(super) const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 /// The counters that the agent keeps beside the kernel's: their names in status, and what they count.
-pub const AGENT_COUNTERS: [(&str, &str); 6] = [
+pub const AGENT_COUNTERS: [(&str, &str); 7] = [
     (
         "bindings_crowded",
         "Bindings of a name to an address that found no room; what only they allow stays denied.",
@@ -46,6 +46,7 @@ pub const AGENT_COUNTERS: [(&str, &str); 6] = [
         "dns_answers_over_memory",
         "Parts of DNS answers that taught nothing, for more waits than is remembered.",
     ),
+    ("probes_unseen", "Probes of workloads that a hook did not see, or that could not be sent."),
 ];
 
 /// All metrics of `source`, now.
@@ -125,7 +126,7 @@ impl Numbers {
     }
 
     fn workloads(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
-        let help = "Workloads of this node; nothing of one that is not covered is filtered.";
+        let help = "Workloads of this node; what one that is not covered sends may pass unfiltered.";
         let mut family = encoder.encode_descriptor("workloads", help, None, MetricType::Gauge)?;
         for (namespace, OfNamespace { covered, not_covered, .. }) in &self.namespaces {
             for (coverage, count) in [("covered", covered), ("not-covered", not_covered)] {

@@ -63,13 +63,18 @@ fn headline(status: &Status) -> String {
 }
 
 fn not_covered(status: &Status) -> String {
+    let gaps = status.workloads.not_covered.iter();
+    gaps_of(gaps.map(|gap| (format!("{}/{}", gap.namespace, gap.name), gap.reason.as_str())))
+}
+
+/// Which workloads are not covered, and why; nothing where all are.
+pub(super) fn gaps_of<'a>(gaps: impl Iterator<Item = (String, &'a str)>) -> String {
     let mut text = String::new();
-    for workload in &status.workloads.not_covered {
+    for (id, reason) in gaps {
         if text.is_empty() {
-            text = format!("\n{}\n", "Not covered, so nothing of these is filtered:".red());
+            text = format!("\n{}\n", "Not covered, so what these send may pass unfiltered:".red());
         }
-        let id = format!("{}/{}", workload.namespace, workload.name);
-        let _ = writeln!(text, "  {}: {}", clean(&id).bold(), clean(&workload.reason));
+        let _ = writeln!(text, "  {}: {}", clean(&id).bold(), clean(reason));
     }
     text
 }

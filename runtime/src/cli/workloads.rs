@@ -10,6 +10,7 @@ use super::client::SocketArg;
 use super::exit::Failure;
 use super::output::{OutputArg, show};
 use super::quantity::count;
+use super::status::gaps_of;
 use super::table::{Cell, Column, table};
 
 /// List the workloads of this node: mode, policies, and whether every packet passes the hooks
@@ -41,7 +42,11 @@ fn render(rows: &[WorkloadRow]) -> String {
     if rows.is_empty() {
         return "No workloads: the agent's workloads file lists none.\n".to_owned();
     }
-    table(&COLUMNS, &rows.iter().map(cells).collect::<Vec<_>>())
+    let gaps = rows.iter().filter_map(|row| match &row.coverage {
+        Coverage::Covered => None,
+        Coverage::NotCovered { reason } => Some((format!("{}/{}", row.namespace, row.name), reason.as_str())),
+    });
+    table(&COLUMNS, &rows.iter().map(cells).collect::<Vec<_>>()) + &gaps_of(gaps)
 }
 
 fn cells(row: &WorkloadRow) -> Vec<Cell> {

@@ -7,7 +7,6 @@
 use std::collections::{BTreeSet, HashMap};
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use egret_abi::{Config, Epoch, Generation, OwnKey, RulesetId, WorkloadIndex};
 
@@ -16,9 +15,6 @@ use crate::kernel::maps::{Reader, Room, Writer, address};
 use crate::kernel::{KernelError, Pins};
 use crate::model::WorkloadId;
 use crate::policy::Ruleset;
-
-/// Longer than any program runs: what an old word led to may go after it.
-pub const GRACE: Duration = Duration::from_millis(20);
 
 /// The least that a map of flows can have: a map of maps gives no place back, so what lies there is made small.
 const NO_ROOM: Room = Room { flows: 1, inbound: 1, calls: 1, queries: 1 };
@@ -233,16 +229,18 @@ impl Enforcer {
         }
     }
 
-    /// Whether [`Self::sweep`] has something to do, once [`GRACE`] is over.
-    #[must_use]
-    pub fn has_litter(&self) -> bool {
+    fn has_litter(&self) -> bool {
         let all_are_placed = || self.placed.values().all(|placed| placed.ruleset.is_some());
         self.loaded.values().any(|loaded| loaded.users == 0)
             || (!self.inherited.is_empty() && all_are_placed())
     }
 
-    /// Takes away the rulesets that no workload has used for [`GRACE`]: before that a program may still read them.
-    pub fn sweep(&mut self) {
+    /// Takes away the rulesets that no workload uses, once no program that began before can still be reading them.
+    pub fn sweep(&mut self) -> Result<(), KernelError> {
+        if !self.has_litter() {
+            return Ok(());
+        }
+        self.writer.wait_for_programs()?;
         let unused: Vec<_> = self
             .loaded
             .iter()
@@ -257,6 +255,7 @@ impl Enforcer {
             self.inherited.clear();
             self.erase_litter();
         }
+        Ok(())
     }
 
     /// Everything in DEST and RULES that is of no ruleset in force. An agent that was killed while it changed policies

@@ -2,17 +2,20 @@
 //!
 //! [`Enforcer`]: rulesets, workloads, addresses, resolvers; owned by the agent's one reconciling task. [`Binder`]: names
 //! to bindings; shared by the thread that learns DNS answers and the task that changes policies. [`Numbers`]: which
-//! number stands for which class, rule and workload, kept across restarts. [`encode`]: the pure step between.
+//! number stands for which class, rule and workload, kept across restarts. [`Prober`]: probes of coverage; owned by the
+//! thread that sends them. [`encode`]: the pure step between.
 
 mod binder;
 mod encode;
 mod enforcer;
 mod numbers;
+mod prober;
 
 pub use binder::Binder;
 pub use encode::{Encoded, encode};
-pub use enforcer::{Enforcer, GRACE, Placement};
+pub use enforcer::{Enforcer, Placement};
 pub use numbers::{Numbers, RuleNames};
+pub use prober::{Prober, Sight, Target, Unsent};
 
 #[cfg(test)]
 mod agreement_tests;

@@ -5,11 +5,13 @@ use std::net::IpAddr;
 use aya::maps::lpm_trie::Key;
 use aya::maps::{Array, ArrayOfMaps, HashMap, LpmTrie, Map, MapData, MapError, PerCpuArray};
 use egret_abi::{
-    Address, Binding, Call, Config, Counter, Dest, DestKey, Flow, Flow4Key, Flow6Key, Generation, IFACES_MAX,
-    Inbound, OwnKey, Query, QueryKey, RuleKey, RuleValue, Ruleset, RulesetId, WorkloadIndex,
+    Binding, Call, Config, Counter, Dest, DestKey, Flow, Flow4Key, Flow6Key, Generation, IFACES_MAX, Inbound,
+    OwnKey, Query, QueryKey, RuleKey, RuleValue, Ruleset, RulesetId, WorkloadIndex,
 };
 
 use super::plain::Plain;
+pub use super::tuple::{FlowTuple, address, ip};
+use super::tuple::{tuple4, tuple6};
 use super::{Doing, KernelError, Pins};
 
 const BPF_MAP_TYPE_LRU_HASH: u32 = 9;
@@ -17,7 +19,7 @@ const BPF_MAP_TYPE_LRU_HASH: u32 = 9;
 type Own = HashMap<MapData, Plain<OwnKey>, u32>;
 type Inner = ArrayOfMaps<MapData, MapData>;
 
-fn open<T: TryFrom<Map, Error = MapError>>(pins: &Pins, name: &str) -> Result<T, KernelError> {
+pub(super) fn open<T: TryFrom<Map, Error = MapError>>(pins: &Pins, name: &str) -> Result<T, KernelError> {
     let doing = || format!("open the map {name}");
     let data = MapData::from_pin(pins.map(name)).doing(doing)?;
     Map::from_map_data(data).and_then(TryInto::try_into).doing(doing)
@@ -224,6 +226,14 @@ impl Writer {
         replace::<QueryKey, Query>(&mut self.queries, "QUERIES", workload, room.queries)
     }
 
+    /// Returns when every program that runs now has ended, about 10 ms from now. A change of a map of maps promises so
+    /// (`maybe_wait_bpf_programs` in the kernel: one RCU grace period), and a program reads under RCU from its first to
+    /// its last step. A pause of any length would promise nothing: a virtual machine's CPU can stand still in between.
+    pub fn wait_for_programs(&mut self) -> Result<(), KernelError> {
+        let nobody = WorkloadIndex(0);
+        replace::<QueryKey, Query>(&mut self.queries, "QUERIES", nobody, 1)
+    }
+
     /// Forgets the flows of an address that is no longer the workload's own.
     pub fn forget_flows_from(&mut self, workload: WorkloadIndex, address: IpAddr) {
         let wide = self::address(address).0;
@@ -297,21 +307,6 @@ fn inner<K: Bytes, V: Bytes>(
     Map::LruHashMap(outer.get(&workload.0, 0).ok()?).try_into().ok()
 }
 
-/// A flow as its workload sends it, of either family.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct FlowTuple {
-    /// The workload's own address.
-    pub local: Address,
-    /// The destination.
-    pub remote: Address,
-    /// The workload's own port.
-    pub local_port: u16,
-    /// The port dialled.
-    pub remote_port: u16,
-    /// The IP protocol.
-    pub protocol: u8,
-}
-
 /// The eye that reads: counters, flows, generations.
 pub struct Reader {
     counters: PerCpuArray<MapData, u64>,
@@ -357,43 +352,5 @@ impl Reader {
             flows.extend(map.iter().filter_map(Result::ok).map(|(key, flow)| (tuple6(&key.0), flow.0)));
         }
         flows
-    }
-}
-
-fn tuple4(key: &Flow4Key) -> FlowTuple {
-    FlowTuple {
-        local: Address::v4(key.local),
-        remote: Address::v4(key.remote),
-        local_port: u16::from_be_bytes(key.ports.local()),
-        remote_port: u16::from_be_bytes(key.ports.remote()),
-        protocol: key.protocol as u8,
-    }
-}
-
-fn tuple6(key: &Flow6Key) -> FlowTuple {
-    FlowTuple {
-        local: Address(key.local),
-        remote: Address(key.remote),
-        local_port: u16::from_be_bytes(key.ports.local()),
-        remote_port: u16::from_be_bytes(key.ports.remote()),
-        protocol: key.protocol as u8,
-    }
-}
-
-/// An address as the maps write it.
-#[must_use]
-pub fn address(address: IpAddr) -> Address {
-    match address {
-        IpAddr::V4(address) => Address::v4(address.octets()),
-        IpAddr::V6(address) => Address(address.octets()),
-    }
-}
-
-/// An address as people write it.
-#[must_use]
-pub fn ip(address: Address) -> IpAddr {
-    match address.as_v4() {
-        Some(octets) => IpAddr::from(octets),
-        None => IpAddr::from(address.0),
     }
 }

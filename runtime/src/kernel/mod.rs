@@ -9,11 +9,14 @@ pub mod gate;
 pub mod maps;
 pub mod netns;
 pub mod object;
+pub mod order;
 pub mod pins;
 pub mod preflight;
+pub mod probe;
 pub mod rings;
 
 mod plain;
+mod tuple;
 
 pub use gate::Gate;
 pub use object::{Hook, Object};

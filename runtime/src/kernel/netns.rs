@@ -11,7 +11,8 @@ use std::path::{Path, PathBuf};
 use futures_util::{StreamExt, TryStreamExt};
 use rtnetlink::packet_core::{NLM_F_REQUEST, NetlinkMessage, NetlinkPayload};
 use rtnetlink::packet_route::address::AddressAttribute;
-use rtnetlink::packet_route::link::{InfoKind, LinkAttribute, LinkFlags, LinkInfo, LinkMessage};
+pub use rtnetlink::packet_route::link::InfoKind;
+use rtnetlink::packet_route::link::{LinkAttribute, LinkFlags, LinkInfo, LinkMessage, LinkXdp};
 use rtnetlink::packet_route::nsid::{NsidAttribute, NsidMessage};
 use rtnetlink::packet_route::{AddressFamily, RouteNetlinkMessage, link::LinkLayerType};
 use rtnetlink::{Handle, MulticastGroup};
@@ -67,6 +68,20 @@ pub fn inside<T: Send>(netns: &NetNs, f: impl FnOnce() -> T + Send) -> Result<T,
         .doing(|| format!("enter the network namespace {}", netns.path.display()))
 }
 
+/// Runs each of `visits` inside its namespace, all on one thread.
+pub fn visit<T: Send>(visits: Vec<(&NetNs, impl FnOnce() -> T + Send)>) -> Vec<Result<T, KernelError>> {
+    let run = || {
+        let each = visits.into_iter().map(|(netns, f)| {
+            move_into_link_name_space(netns.file.as_fd(), Some(LinkNameSpaceType::Network))
+                .map(|()| f())
+                .doing(|| format!("enter the network namespace {}", netns.path.display()))
+        });
+        each.collect()
+    };
+    std::thread::scope(|scope| scope.spawn(run).join())
+        .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+}
+
 /// A device of a namespace.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Device {
@@ -84,6 +99,8 @@ pub struct Device {
     pub up: bool,
     /// Whether it is the loopback device.
     pub loopback: bool,
+    /// The XDP program on it, by its number in the kernel: it has what comes in before every other program.
+    pub xdp: Option<u32>,
 }
 
 impl Device {
@@ -102,6 +119,7 @@ impl Device {
             link_netns: None,
             up: message.header.flags.contains(LinkFlags::Up),
             loopback: message.header.link_layer_type == LinkLayerType::Loopback,
+            xdp: None,
         };
         for attribute in &message.attributes {
             match attribute {
@@ -114,10 +132,25 @@ impl Device {
                         _ => None,
                     });
                 }
+                LinkAttribute::Xdp(parts) => {
+                    device.xdp = parts.iter().find_map(|part| match part {
+                        LinkXdp::ProgId(id) => Some(*id),
+                        _ => None,
+                    });
+                }
                 _ => {}
             }
         }
         device
+    }
+
+    /// What it is, in words.
+    #[must_use]
+    pub fn what(&self) -> String {
+        match &self.kind {
+            None => "a device of the hardware, perhaps a virtual function".to_owned(),
+            Some(kind) => format!("of kind {kind}"),
+        }
     }
 }
 

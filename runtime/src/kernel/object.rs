@@ -37,6 +37,7 @@ const PINNED: &[&str] = &[
     "CONFIG",
     "BUDGETS",
     "COUNTERS",
+    "PROBES",
     "EVENTS",
     "ANSWERS",
     "TO_POD",
@@ -49,7 +50,7 @@ pub(super) const STEPS: &[&str] =
 /// What needs the agent, in the order of HOLD.
 const HELD_BY: &[&str] = &["hold_answer", "copy_asking"];
 pub(super) const HOOKS: &[&str] =
-    &["from_pod", "to_pod", "hold_answer", "copy_asking", "gate_in", "gate_out"];
+    &["from_pod", "stand_in", "to_pod", "hold_answer", "copy_asking", "gate_in", "gate_out"];
 
 /// Where a program of a workload sits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -155,21 +156,60 @@ impl Object {
         interface: &str,
     ) -> Result<(), KernelError> {
         let pin = self.pins.link(workload, Hook::ToPod);
+        let mut door = self.door(workload)?;
+        let program = classifier(&mut door, "door")?;
+        netns::inside(netns, || attach(program, interface, &pin))?
+    }
+
+    fn door(&self, workload: WorkloadIndex) -> Result<Ebpf, KernelError> {
         let mut door = EbpfLoader::new()
             .override_global("WORKLOAD", &workload.0, true)
             .map_pin_path("TO_POD", self.pins.map("TO_POD"))
             .load(DOOR)
             .doing(|| "load the eBPF object of the door".to_owned())?;
-        let program = classifier(&mut door, "door")?;
-        program.load().doing(|| "load the eBPF program door".to_owned())?;
-        netns::inside(netns, || attach(program, interface, &pin))?
+        classifier(&mut door, "door")?.load().doing(|| "load the eBPF program door".to_owned())?;
+        Ok(door)
     }
 
-    /// Whether this agent's `from_pod` is on an interface of the node.
-    #[must_use]
-    pub fn judges(&mut self, interface: &str) -> bool {
-        classifier(&mut self.ebpf, "from_pod")
-            .is_ok_and(|program| runs_on(program, interface).unwrap_or(false))
+    /// Puts a double of `from_pod` before all programs that came before it, and takes the old link away: no packet goes
+    /// unjudged meanwhile, and some are judged twice. [`Self::settle_from_pod`] puts the program itself there, later: the
+    /// old link is gone some milliseconds after its pin, and one hook takes no program twice.
+    ///
+    /// # Errors
+    /// What the kernel said.
+    pub fn put_from_pod_first(
+        &mut self,
+        workload: WorkloadIndex,
+        interface: &str,
+    ) -> Result<(), KernelError> {
+        let pin = self.pins.link(workload, Hook::FromPod);
+        put_first(classifier(&mut self.ebpf, "stand_in")?, interface, &pin)
+    }
+
+    /// Puts `from_pod` in the place of its double.
+    ///
+    /// # Errors
+    /// What the kernel said.
+    pub fn settle_from_pod(&mut self, workload: WorkloadIndex) -> Result<(), KernelError> {
+        let pin = self.pins.link(workload, Hook::FromPod);
+        take_over(classifier(&mut self.ebpf, "from_pod")?, &pin)
+            .doing(|| "put from_pod in the place of its double".to_owned())
+    }
+
+    /// Puts the workload's door before all programs that came before it: a new copy, then the old one goes.
+    ///
+    /// # Errors
+    /// What the kernel said.
+    pub fn put_to_pod_first(
+        &self,
+        workload: WorkloadIndex,
+        netns: &NetNs,
+        interface: &str,
+    ) -> Result<(), KernelError> {
+        let pin = self.pins.link(workload, Hook::ToPod);
+        let mut door = self.door(workload)?;
+        let program = classifier(&mut door, "door")?;
+        netns::inside(netns, || put_first(program, interface, &pin))?
     }
 
     /// Puts the gate's programs on the TAP device `interface`; they go with it.
@@ -224,10 +264,33 @@ fn program_array(name: &str, data: MapData) -> Result<ProgramArray<MapData>, Ker
 /// Takes over the pinned link where it is alive and on `interface`, else makes a new one in the first place and pins
 /// it. A link that is alive elsewhere is of where the workload was before.
 fn attach(program: &mut SchedClassifier, interface: &str, pin: &std::path::Path) -> Result<(), KernelError> {
+    // What an agent left that ended while it put a hook first.
+    let _ = std::fs::remove_file(Pins::next(pin));
     if pin.exists() && take_over(program, pin).is_ok() && runs_on(program, interface).unwrap_or(false) {
         return Ok(());
     }
     let _ = std::fs::remove_file(pin);
+    attach_first(program, interface, pin)
+}
+
+/// Makes a new link in the first place and pins it where the old one is, which goes with that: in one step, so that
+/// there is always one of them.
+fn put_first(
+    program: &mut SchedClassifier,
+    interface: &str,
+    pin: &std::path::Path,
+) -> Result<(), KernelError> {
+    let next = Pins::next(pin);
+    let _ = std::fs::remove_file(&next);
+    attach_first(program, interface, &next)?;
+    std::fs::rename(&next, pin).doing(|| format!("pin the link on {interface}"))
+}
+
+fn attach_first(
+    program: &mut SchedClassifier,
+    interface: &str,
+    pin: &std::path::Path,
+) -> Result<(), KernelError> {
     let first = TcAttachOptions::TcxOrder(LinkOrder::first());
     let link = program
         .attach_with_options(interface, TcAttachType::Ingress, first)

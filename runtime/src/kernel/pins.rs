@@ -51,6 +51,14 @@ impl Pins {
         self.links().join(format!("{}-{}", workload.0, hook.word()))
     }
 
+    /// Where the link is pinned that is to take the place of the one at `pin`. The file system has no names with dots.
+    #[must_use]
+    pub fn next(pin: &Path) -> PathBuf {
+        let mut path = pin.as_os_str().to_owned();
+        path.push("-next");
+        path.into()
+    }
+
     /// Whether a map of an earlier agent is there.
     #[must_use]
     pub fn have_maps(&self) -> bool {
@@ -60,7 +68,9 @@ impl Pins {
     /// Takes away a workload's links: its packets pass unjudged from then on.
     pub fn unlink(&self, workload: WorkloadIndex) {
         for hook in Hook::OF_WORKLOAD {
-            let _ = fs::remove_file(self.link(workload, hook));
+            let pin = self.link(workload, hook);
+            let _ = fs::remove_file(Self::next(&pin));
+            let _ = fs::remove_file(pin);
         }
     }
 

@@ -5,11 +5,11 @@
 
 use aya_ebpf::{
     EbpfContext,
-    bindings::__sk_buff,
+    bindings::{__sk_buff, xdp_action},
     btf_maps::HashMap,
     helpers::{bpf_redirect_peer, bpf_skb_load_bytes, bpf_skb_store_bytes},
-    macros::{btf_map, classifier},
-    programs::TcContext,
+    macros::{btf_map, classifier, xdp},
+    programs::{TcContext, XdpContext},
 };
 
 /// A pod of this node.
@@ -56,6 +56,12 @@ pub fn silencer(_ctx: TcContext) -> i32 {
 #[classifier]
 pub fn swallower(_ctx: TcContext) -> i32 {
     DROP
+}
+
+/// Lets nothing come in, before any other program has it.
+#[xdp]
+pub fn deaf(_ctx: XdpContext) -> u32 {
+    xdp_action::XDP_DROP
 }
 
 /// Delivers what goes to a pod of this node right into it, as a CNI's host routing does: neither the node's stack nor

@@ -57,14 +57,15 @@ impl Agent {
         Ok(())
     }
 
-    fn demand_coverage(&self) -> Result<()> {
-        let missing = &self.status()?["workloads"]["notCovered"];
-        ensure!(
-            missing.as_array().is_some_and(Vec::is_empty),
-            "not every workload is covered: {missing}\n{}",
-            self.log()
-        );
-        Ok(())
+    /// Coverage is proven by packets, which are on their way when the agent is ready.
+    fn wait_for_coverage(&self) -> Result<()> {
+        let covered = || {
+            let missing = self.status()?["workloads"]["notCovered"].take();
+            Ok(missing.as_array().is_some_and(Vec::is_empty).then_some(()))
+        };
+        eventually("every workload is covered", PATIENCE, covered).with_context(|| {
+            format!("{:?}\n{}", self.status().map(|status| status["workloads"].clone()), self.log())
+        })
     }
 
     /// Why `pod` is not covered, as the status says it; `None` where it is covered.

@@ -126,10 +126,10 @@ impl Setup {
     /// Starts the agent and waits until it is ready and covers every pod.
     ///
     /// # Errors
-    /// It is not ready within 10 s; its log is in the message.
+    /// It does not come to that within 10 s; its log is in the message.
     pub fn start(self) -> Result<Agent> {
         let agent = self.start_with_gaps()?;
-        agent.demand_coverage()?;
+        agent.wait_for_coverage()?;
         Ok(agent)
     }
 

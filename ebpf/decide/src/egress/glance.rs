@@ -1,12 +1,13 @@
 //! The first look at a packet.
 
-use egret_abi::{Class, Counter, Generation, OwnKey, Tick, WorkloadIndex};
+use egret_abi::{Class, Counter, Generation, OwnKey, PROBE, Tick, WorkloadIndex};
 
 use super::judge::ruleset_of;
 use super::{Glance, Pending};
 use crate::Tables;
 use crate::inbound::{self, InboundKey};
 use crate::parse::{self, FlowKey, Packet, Parsed, TCP};
+use crate::probe;
 
 /// The hot path: one parse, one look-up.
 #[inline(always)]
@@ -34,6 +35,7 @@ pub fn glance<T: Tables, P: Packet>(
             look(tables, packet, workload, generation, parsed).map_or(Glance::Pass, Glance::Judge6)
         }
         parse::ARP => Glance::Pass,
+        PROBE if probe::is_awaited(tables, packet, workload, probe::Way::Out) => Glance::Drop,
         _ if ruleset_of(tables, generation).enforced != 0 => {
             tables.count(Counter::Unparsed);
             Glance::Drop

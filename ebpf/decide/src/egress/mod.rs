@@ -49,7 +49,7 @@ pub enum Egress {
 pub enum Glance {
     /// Nobody judges it, or its flow is known: it goes on.
     Pass,
-    /// It ends here: it is neither IP nor what keeps a link alive, and a policy is in force.
+    /// It ends here: it is neither IP nor what keeps a link alive, and a policy is in force; or it is the agent's probe.
     Drop,
     /// An IPv4 packet to be judged by [`judge`].
     Judge4(Pending<Flow4Key>),

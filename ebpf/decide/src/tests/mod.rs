@@ -9,6 +9,7 @@ mod frame;
 mod judged_again;
 mod link;
 mod names;
+mod probe;
 mod question;
 mod random;
 mod refusals;

@@ -6,8 +6,8 @@ use std::net::{IpAddr, SocketAddr};
 
 use egret_abi::{
     Address, Binding, Budget, Call, Class, Config, Counter, Dest, DestKey, Epoch, Event, Flow, Flow4Key,
-    Flow6Key, Generation, Inbound, OwnKey, Ports, Query, QueryKey, RuleId, RuleKey, RuleValue, Ruleset,
-    RulesetId, Said, Slot, Tick, WorkloadIndex,
+    Flow6Key, Generation, Inbound, OwnKey, Ports, Probe, Query, QueryKey, RuleId, RuleKey, RuleValue,
+    Ruleset, RulesetId, Said, Slot, Tick, WorkloadIndex,
 };
 use zerocopy::IntoBytes;
 
@@ -87,6 +87,7 @@ pub struct World {
     calls: RefCell<HashMap<(WorkloadIndex, Flow6Key), Call>>,
     pub queries: RefCell<HashMap<(WorkloadIndex, QueryKey), Query>>,
     budgets: RefCell<HashMap<WorkloadIndex, Budget>>,
+    pub probes: RefCell<HashMap<WorkloadIndex, Probe>>,
     counted: RefCell<Vec<Counter>>,
     events: RefCell<Vec<Event>>,
     asked: RefCell<Vec<&'static str>>,
@@ -384,6 +385,10 @@ impl Tables for World {
 
     fn with_budget<R>(&self, workload: WorkloadIndex, f: impl FnOnce(&mut Budget) -> R) -> Option<R> {
         Some(f(self.budgets.borrow_mut().entry(workload).or_default()))
+    }
+
+    fn with_probe<R>(&self, workload: WorkloadIndex, f: impl FnOnce(&mut Probe) -> R) -> Option<R> {
+        self.probes.borrow_mut().get_mut(&workload).map(f)
     }
 
     fn count(&self, counter: Counter) {

@@ -1,13 +1,15 @@
 //! The one task that owns what changes: workloads, policies, and what they come to in the kernel.
 //!
 //! In: [`Change`]s from watchers, signals and the clock. Out: map writes through `enforce`, programs on links, and what
-//! the API shows. `place`: where workloads are; `enforce`: what they may; `show`: what is told of both.
+//! the API shows. `place`: where workloads are; `cover`: whether all of their packets are seen; `enforce`: what they may;
+//! `show`: what is told of all.
 
+mod cover;
 mod enforce;
 mod place;
 mod show;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -21,9 +23,11 @@ use tracing::warn;
 use self::enforce::Compiled;
 use super::Config;
 use super::addresses::Own;
+use super::coverage::Evidence;
 use super::locate::path_of;
 use super::node::Node;
-use crate::enforce::{Enforcer, GRACE};
+use super::probes::{Errand, Probed};
+use crate::enforce::Enforcer;
 use crate::kernel::netns::{self, Device, NetNs, Survey};
 use crate::kernel::{Object, Pins, clock};
 use crate::model::{Namespace, Place, Workload, WorkloadId};
@@ -51,6 +55,8 @@ pub enum Change {
     Unwatched(WorkloadId),
     /// The node's own devices and addresses.
     Node(Survey),
+    /// Probes passed, or did not.
+    Probed(Vec<Probed>),
     /// Time went by.
     Tick,
 }
@@ -58,9 +64,7 @@ pub enum Change {
 /// A workload that is placed in the maps.
 struct Placed {
     index: WorkloadIndex,
-    inode: u64,
-    /// Where its namespace was found.
-    path: PathBuf,
+    netns: Arc<NetNs>,
     device: Device,
     host: Device,
     /// The addresses of its device.
@@ -107,18 +111,26 @@ pub struct Parts {
     pub snapshot: PathBuf,
     /// To send changes to itself.
     pub changes: Sender<Change>,
+    /// Work for the thread that probes.
+    pub errands: std::sync::mpsc::Sender<Vec<Errand>>,
 }
 
 /// See the head of this file.
 pub struct Reconciler {
     parts: Parts,
     workers: BTreeMap<WorkloadId, Worker>,
+    /// What is known of the hooks of workloads.
+    evidence: BTreeMap<WorkloadId, Evidence>,
     accepted: Accepted,
     problems: Vec<Problem>,
     ranges: Ranges,
     compiled: Compiled,
     node_survey: Survey,
     ticks: u64,
+    /// Workloads whose hook on the node's side was put first again, and has a double in its place.
+    doubled: BTreeSet<WorkloadId>,
+    /// At the last look another program was before a hook.
+    is_contested: bool,
     collecting: Option<JoinHandle<()>>,
 }
 
@@ -133,12 +145,15 @@ impl Reconciler {
         let mut this = Self {
             parts,
             workers: BTreeMap::new(),
+            evidence: BTreeMap::new(),
             accepted,
             problems: Vec::new(),
             ranges: Ranges::default(),
             compiled: Compiled::default(),
             node_survey,
             ticks: 0,
+            doubled: BTreeSet::new(),
+            is_contested: false,
             collecting: None,
         };
         this.ranges = this.ranges_now();
@@ -159,7 +174,9 @@ impl Reconciler {
         self.enforce_all();
         self.parts.object.take_over_answers()?;
         self.cover_all().await;
-        self.sweep().await;
+        self.look_at_hooks();
+        self.probe_due();
+        self.sweep();
         self.save(true)?;
         self.publish(true);
         Ok(())
@@ -176,17 +193,18 @@ impl Reconciler {
                 Change::Workload(id, survey) => self.workload_changed(&id, &survey).await,
                 Change::Unwatched(id) => self.cover(&id).await,
                 Change::Node(survey) => self.node_changed(survey),
+                Change::Probed(outcomes) => self.probed(outcomes),
                 Change::Tick => self.tick().await,
             }
-            self.sweep().await;
+            self.probe_due();
+            self.sweep();
             self.publish(true);
         }
     }
 
-    async fn sweep(&mut self) {
-        if self.parts.enforcer.has_litter() {
-            tokio::time::sleep(GRACE).await;
-            self.parts.enforcer.sweep();
+    fn sweep(&mut self) {
+        if let Err(error) = self.parts.enforcer.sweep() {
+            warn!("rulesets that nobody uses stay for now: {error}");
         }
     }
 
@@ -256,8 +274,9 @@ impl Reconciler {
                 Ok(_) => {}
             }
         }
-        if self.ticks.is_multiple_of(PROBE) {
-            absent.extend(self.unhooked());
+        self.settle_doubles();
+        if self.is_contested || self.ticks.is_multiple_of(PROBE) {
+            absent.extend(self.look_at_hooks());
         }
         for id in absent {
             self.cover(&id).await;
@@ -283,6 +302,7 @@ impl Reconciler {
     }
 
     fn node_changed(&mut self, survey: Survey) {
+        self.follow_host_sides(&survey);
         self.node_survey = survey;
         let ranges = self.ranges_now();
         if ranges != self.ranges {
@@ -296,11 +316,12 @@ impl Reconciler {
 /// elsewhere.
 fn is_lost(worker: &Worker, own: &NetNs) -> bool {
     let Ok(placed) = &worker.state else { return false };
-    let is_at = |path: &Path| NetNs::open(path).is_ok_and(|netns| netns.inode == placed.inode);
+    let is_at = |path: &Path| NetNs::open(path).is_ok_and(|netns| netns.inode == placed.netns.inode);
     match &worker.workload.place {
         Place::Netns(name) => !is_at(&path_of(name)),
         Place::Interface(_) => {
-            !is_at(&placed.path) && netns::all(own).iter().all(|netns| netns.inode != placed.inode)
+            !is_at(&placed.netns.path)
+                && netns::all(own).iter().all(|netns| netns.inode != placed.netns.inode)
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use egret_abi::WorkloadIndex;
@@ -85,7 +86,7 @@ impl Reconciler {
             warn!("{id} is not covered: {reason}");
         }
         if let Ok(placed) = &state {
-            worker.netns = Some(placed.inode);
+            worker.netns = Some(placed.netns.inode);
         }
         worker.state = state;
     }
@@ -102,6 +103,7 @@ impl Reconciler {
         if elsewhere || before.is_some_and(|inode| inode != located.netns.inode) {
             // It is a new one of the same name: what the last one looked up and began is not its own.
             self.retire(id);
+            self.evidence.remove(id);
         }
         let worker = self.workers.get(id).ok_or("it is gone")?;
         let found = found_on(&located.survey, &located.device);
@@ -116,18 +118,19 @@ impl Reconciler {
         };
         let index = self.place_in_maps(id, placement).map_err(|error| format!("{error:#}"))?;
         self.attach(index, &located).map_err(|error| error.to_string())?;
+        self.evidence.entry(id.clone()).or_default().disturb();
         let gap = located.gap();
         let Located { netns, watch, device, host, .. } = located;
-        info!("{id} is covered: {} in {}, {} on the node", device.name, netns.path.display(), host.name);
+        info!("{id} is hooked: {} in {}, {} on the node", device.name, netns.path.display(), host.name);
         let watching = self.watch(id.clone(), watch);
-        Ok(Placed { index, inode: netns.inode, path: netns.path, device, host, found, own, gap, watching })
+        Ok(Placed { index, netns: Arc::new(netns), device, host, found, own, gap, watching })
     }
 
     /// Another workload that was found in the same namespace or behind the same interface.
     pub(super) fn twin_of(&self, id: &WorkloadId, located: &Located) -> Option<&WorkloadId> {
         let same = |worker: &Worker| {
             worker.state.as_ref().is_ok_and(|placed| {
-                placed.inode == located.netns.inode || placed.host.index == located.host.index
+                placed.netns.inode == located.netns.inode || placed.host.index == located.host.index
             })
         };
         self.workers.iter().find(|(other, worker)| *other != id && same(worker)).map(|(other, _)| other)
@@ -203,11 +206,13 @@ impl Reconciler {
     pub(super) async fn workload_changed(&mut self, id: &WorkloadId, survey: &Survey) {
         let Some(worker) = self.workers.get_mut(id) else { return };
         let Ok(placed) = &mut worker.state else { return };
-        let same = survey.devices.iter().any(|device| {
+        let same = survey.devices.iter().find(|device| {
             device.index == placed.device.index && device.is_pair() && device.link == Some(placed.host.index)
         });
-        if !same {
-            return self.cover(id).await;
+        let Some(device) = same else { return self.cover(id).await };
+        if placed.device != *device {
+            placed.device = device.clone();
+            self.evidence.entry(id.clone()).or_default().disturb();
         }
         placed.gap = other_ways_out(survey, &placed.device);
         placed.found = found_on(survey, &placed.device);
@@ -278,17 +283,15 @@ impl Reconciler {
         }
     }
 
-    /// Workloads that are covered, and whose hook is gone: taken away by somebody, or with an interface that came back
-    /// at once under the same numbers.
-    pub(super) fn unhooked(&mut self) -> Vec<WorkloadId> {
-        let object = &mut self.parts.object;
-        let mut unhooked = Vec::new();
-        for (id, worker) in &self.workers {
-            if worker.state.as_ref().is_ok_and(|placed| !object.judges(&placed.host.name)) {
-                warn!("{id} was not judged: its hook is gone; it is put back");
-                unhooked.push(id.clone());
+    /// Takes note of what changed at the host sides of workloads: their names, and whether they are up.
+    pub(super) fn follow_host_sides(&mut self, survey: &Survey) {
+        for (id, worker) in &mut self.workers {
+            let Ok(placed) = &mut worker.state else { continue };
+            let now = survey.devices.iter().find(|device| device.index == placed.host.index);
+            if let Some(now) = now.filter(|now| **now != placed.host) {
+                placed.host = now.clone();
+                self.evidence.entry(id.clone()).or_default().disturb();
             }
         }
-        unhooked
     }
 }

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 
 use super::{Reconciler, Worker};
+use crate::agent::coverage::Evidence;
+use crate::agent::locate::xdp_before;
 use crate::agent::node::Shown;
 use crate::api::{EffectiveMode, PolicyProblem};
 use crate::model::{Coverage, Mode, WorkloadRef};
@@ -43,6 +45,8 @@ impl Reconciler {
             Ok(placed) => placed
                 .gap
                 .clone()
+                .or_else(|| xdp_before(&placed.device, &placed.host))
+                .or_else(|| self.evidence.get(&worker.workload.id).unwrap_or(&Evidence::default()).gap())
                 .or_else(|| worker.resolvers_problem.clone())
                 .or_else(|| placed.own.refused.clone()),
             Err(reason) => Some(reason.clone()),

@@ -1,0 +1,157 @@
+//! Whether workloads are covered: their hooks looked at, put back and put first, and proven by probes.
+
+use tracing::{info, warn};
+
+use super::{Placed, Reconciler, Worker};
+use crate::agent::coverage::Remedy;
+use crate::agent::probes::{Errand, Probed};
+use crate::kernel::order::{Other, Seat, Standing, standings};
+use crate::kernel::{Hook, KernelError, clock};
+use crate::model::WorkloadId;
+
+impl Reconciler {
+    /// Looks how the hooks of all workloads stand: puts first those that are not, as often as that is worth while, and
+    /// gives the workloads that lost one.
+    pub(super) fn look_at_hooks(&mut self) -> Vec<WorkloadId> {
+        let placed: Vec<_> = self.placed().map(|(id, placed)| (id.clone(), seat(placed))).collect();
+        let seats: Vec<_> = placed.iter().map(|(_, seat)| *seat).collect();
+        let found = standings(&self.parts.pins, &seats);
+        let found: Vec<_> = placed.into_iter().map(|(id, _)| id).zip(found).collect();
+        self.is_contested = false;
+        let mut unhooked = Vec::new();
+        for (id, standings) in found {
+            for (hook, standing) in Hook::OF_WORKLOAD.into_iter().zip(standings) {
+                match standing {
+                    Ok(Standing::First) => self.is_first(&id, hook),
+                    Ok(Standing::Behind(other)) => self.is_behind(&id, hook, &other),
+                    Ok(Standing::Gone) if !unhooked.contains(&id) => unhooked.push(id.clone()),
+                    Ok(Standing::Gone) => {}
+                    // Its device has another name by now, or is gone: the watch of its namespace tells.
+                    Err(error) => tracing::debug!("the hooks of {id} could not be looked at: {error}"),
+                }
+            }
+        }
+        for id in &unhooked {
+            warn!("{id} was not judged: its hook is gone; it is put back");
+            self.evidence.entry(id.clone()).or_default().forget();
+        }
+        unhooked
+    }
+
+    fn placed(&self) -> impl Iterator<Item = (&WorkloadId, &Placed)> {
+        self.workers.iter().filter_map(|(id, worker)| Some((id, worker.state.as_ref().ok()?)))
+    }
+
+    fn is_first(&mut self, id: &WorkloadId, hook: Hook) {
+        if self.evidence.entry(id.clone()).or_default().is_first(hook) {
+            info!("{id}: the hook {} is first again", hook.word());
+        }
+    }
+
+    fn is_behind(&mut self, id: &WorkloadId, hook: Hook, other: &Other) {
+        let Some(Worker { state: Ok(placed), .. }) = self.workers.get(id) else { return };
+        let place = match hook {
+            Hook::FromPod => &placed.host.name,
+            Hook::ToPod => &placed.device.name,
+        };
+        self.is_contested = true;
+        let evidence = self.evidence.entry(id.clone()).or_default();
+        match evidence.is_behind(hook, other, place, clock::now()) {
+            Remedy::Nothing => {}
+            Remedy::GiveUp => warn!("{id} is not covered: {}", evidence.gap().unwrap_or_default()),
+            Remedy::PutFirst => {
+                let (name, number) = (&other.name, other.id);
+                warn!(
+                    "{id}: the program `{name}` (id {number}) was put before the hook {} on `{place}`; the hook is put first again",
+                    hook.word()
+                );
+                if let Err(error) = self.put_first(id, hook) {
+                    warn!("{id}: the hook {} stays behind it: {error}", hook.word());
+                }
+            }
+        }
+    }
+
+    fn put_first(&mut self, id: &WorkloadId, hook: Hook) -> Result<(), KernelError> {
+        let Some(Worker { state: Ok(placed), .. }) = self.workers.get(id) else { return Ok(()) };
+        let object = &mut self.parts.object;
+        match hook {
+            Hook::FromPod => {
+                object.put_from_pod_first(placed.index, &placed.host.name)?;
+                self.doubled.insert(id.clone());
+                Ok(())
+            }
+            Hook::ToPod => object.put_to_pod_first(placed.index, &placed.netns, &placed.device.name),
+        }
+    }
+
+    /// Puts the program itself in the place of each double, as soon as the kernel lets it.
+    pub(super) fn settle_doubles(&mut self) {
+        for id in std::mem::take(&mut self.doubled) {
+            let Some(Worker { state: Ok(placed), .. }) = self.workers.get(&id) else { continue };
+            if let Err(error) = self.parts.object.settle_from_pod(placed.index) {
+                tracing::debug!("{id}: its double stays for now: {error}");
+                self.doubled.insert(id);
+            }
+        }
+    }
+
+    /// Sends for a proof of every workload of which one is due.
+    pub(super) fn probe_due(&mut self) {
+        let now = clock::now();
+        let workers = &self.workers;
+        self.evidence.retain(|id, _| workers.contains_key(id));
+        let placed = self.workers.iter().filter_map(|(id, worker)| Some((id, worker.state.as_ref().ok()?)));
+        let due: Vec<_> = placed
+            .filter(|(id, _)| self.evidence.get(*id).is_none_or(|evidence| evidence.is_due(now)))
+            .map(|(id, placed)| errand(id, placed))
+            .collect();
+        if due.is_empty() {
+            return;
+        }
+        for errand in &due {
+            self.evidence.entry(errand.id.clone()).or_default().sent(now);
+        }
+        // Where the thread is no more, the agent ends for that.
+        let _ = self.parts.errands.send(due);
+    }
+
+    pub(super) fn probed(&mut self, outcomes: Vec<Probed>) {
+        for Probed { id, inode, outcome } in outcomes {
+            let Some(Worker { state: Ok(placed), .. }) = self.workers.get(&id) else { continue };
+            if placed.netns.inode != inode {
+                continue;
+            }
+            if let Err(reason) = &outcome {
+                self.parts.node.count_unseen_probe();
+                tracing::debug!("{id}: {reason}");
+            }
+            let evidence = self.evidence.entry(id.clone()).or_default();
+            if evidence.probed(outcome) {
+                match evidence.gap() {
+                    Some(reason) => warn!("{id} is not covered: {reason}"),
+                    None => info!("{id} is covered: a probe passed both of its hooks"),
+                }
+            }
+        }
+    }
+}
+
+fn seat(placed: &Placed) -> Seat<'_> {
+    Seat {
+        workload: placed.index,
+        netns: &placed.netns,
+        device: &placed.device.name,
+        host: &placed.host.name,
+    }
+}
+
+fn errand(id: &WorkloadId, placed: &Placed) -> Errand {
+    Errand {
+        id: id.clone(),
+        index: placed.index,
+        netns: placed.netns.clone(),
+        device: (placed.device.index, placed.device.name.clone()),
+        host: (placed.host.index, placed.host.name.clone()),
+    }
+}

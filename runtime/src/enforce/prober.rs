@@ -1,0 +1,107 @@
+//! The hand on probes: sends one each way past a workload's hooks, and reads which of them saw theirs.
+
+use std::io;
+
+use egret_abi::{Held, Probe, WorkloadIndex};
+use rustix::rand::{GetRandomFlags, getrandom};
+
+use crate::kernel::netns::NetNs;
+use crate::kernel::probe::{ProbeWriter, frame, send};
+use crate::kernel::{Gate, KernelError, Pins};
+
+/// A workload to be probed.
+#[derive(Clone, Copy, Debug)]
+pub struct Target<'a> {
+    /// Its index.
+    pub workload: WorkloadIndex,
+    /// Its namespace.
+    pub netns: &'a NetNs,
+    /// The number of its own device there.
+    pub device: u32,
+    /// The number of the host side of its pair.
+    pub host: u32,
+}
+
+/// What a workload's hooks saw of the last probes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sight {
+    /// `from_pod` saw what left.
+    pub out: bool,
+    /// `to_pod` saw what came.
+    pub into: bool,
+}
+
+impl Sight {
+    /// Whether both hooks saw theirs.
+    #[must_use]
+    pub fn is_whole(self) -> bool {
+        self.out && self.into
+    }
+}
+
+/// Why a probe could not be sent.
+#[derive(Debug, thiserror::Error)]
+pub enum Unsent {
+    /// The device does not take it.
+    #[error("{0}")]
+    Device(io::Error),
+    /// The gate, a map or the namespace.
+    #[error(transparent)]
+    Kernel(#[from] KernelError),
+}
+
+/// Sends probes. Each carries a random number that is good once, so that a workload which records or invents such
+/// frames proves nothing; and only the programs on its hooks can say that one was seen.
+pub struct Prober {
+    writer: ProbeWriter,
+}
+
+impl Prober {
+    /// Opens the pinned maps.
+    ///
+    /// # Errors
+    /// Where one is not there.
+    pub fn open(pins: &Pins) -> Result<Self, KernelError> {
+        Ok(Self { writer: ProbeWriter::open(pins)? })
+    }
+
+    /// Sends one probe out of the workload's device and one to it, the way that answers are released.
+    ///
+    /// # Errors
+    /// Why either was not sent.
+    pub fn send(&mut self, gate: &Gate, target: Target<'_>) -> Result<(), Unsent> {
+        let probe = Probe { out: number(), into: number() };
+        self.writer.set(target.workload, probe)?;
+        send(target.netns, target.device, &frame(probe.out))?.map_err(Unsent::Device)?;
+        let ticket = number() as u32;
+        let held = Held {
+            workload: target.workload,
+            ifindex: target.host,
+            source: [2, 0, 0, 0, 0, 0],
+            zero: [0; 2],
+        };
+        self.writer.hold(ticket, held)?;
+        let released = gate.release(ticket, &mut frame(probe.into), None);
+        if released.is_err() {
+            self.writer.release(ticket)?;
+        }
+        released.map_err(|error| KernelError::failed("write a probe to the gate", error).into())
+    }
+
+    /// What was seen of them so far.
+    ///
+    /// # Errors
+    /// What the kernel said.
+    pub fn sight(&self, workload: WorkloadIndex) -> Result<Sight, KernelError> {
+        let probe = self.writer.get(workload)?;
+        Ok(Sight { out: probe.out == 0, into: probe.into == 0 })
+    }
+}
+
+/// Random, and never the zero that stands for none.
+fn number() -> u64 {
+    let mut bytes = [0; 8];
+    // Fails only where the buffer is no buffer.
+    let _ = getrandom(&mut bytes, GetRandomFlags::empty());
+    u64::from_ne_bytes(bytes) | 1
+}
