@@ -1,156 +1,83 @@
 //! For any policies and attempts: the programs' own logic, over tables as they are written to the kernel, answers what the
-//! plain evaluator answers. `PROPTEST_CASES=100000` makes it a long run.
+//! plain evaluator answers: for a first packet, for what follows it, and after names ran out or the policies were put
+//! in force again. `PROPTEST_CASES=100000` makes it a long run.
 
-use std::cell::RefCell;
-use std::net::IpAddr;
+use std::net::SocketAddr;
 
-use egret_abi::{
-    Binding, Budget, Call, Class, Config, Counter, Dest, DestKey, Epoch, Event, Flow, Flow4Key, Flow6Key,
-    Generation, Inbound, OwnKey, Query, QueryKey, RuleKey, RuleValue, Ruleset, RulesetId, Slot, Tick,
-    WorkloadIndex, action_reason as why,
-};
-use egret_decide::{Egress, Packet, Tables, from_pod, parse::WINDOW};
+use egret_abi::{Event, Slot, Tick, action_reason as why};
+use egret_decide::Egress;
+use egret_decide::testing::frame::{ACK, Ends, Frame, SYN};
+use egret_decide::testing::world::{GRACE, RULESET, START, World, both, own};
 use proptest::prelude::*;
-use zerocopy::IntoBytes;
 
 use super::{Encoded, Numbers, encode};
 use crate::dns::Matcher;
-use crate::kernel::maps::address;
-use crate::model::{Action, Attempt, Protocol, Reason, Verdict};
+use crate::model::{Action, Attempt, OnDeny, Policy, Protocol, Reason, Verdict, Verdicts};
 use crate::policy::tests::agreement::{attempt, policies, ranges};
-use crate::policy::{compile, evaluate};
+use crate::policy::{Ranges, compile, evaluate};
 
-const POD: WorkloadIndex = WorkloadIndex(1);
-const RULES: RulesetId = RulesetId(7);
-const LOCAL4: [u8; 4] = [192, 0, 2, 1];
-const LOCAL6: [u8; 16] = [0x20, 1, 0xd, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1];
-
-/// The tables of one workload, looked up the slow way.
-struct Written {
+/// Some policies as the kernel has them, and the classes that names have by them.
+struct Compiled<'a> {
+    policies: Vec<&'a Policy>,
+    ranges: &'a Ranges,
     encoded: Encoded,
-    binding: Binding,
-    event: RefCell<Option<Event>>,
+    matcher: Matcher,
 }
 
-/// The entry whose first bits are those of `key`, of the most bits.
-fn longest<K: IntoBytes + zerocopy::Immutable, V: Copy>(entries: &[(u32, K, V)], key: &K) -> Option<V> {
-    let fits = |(bits, entry, _): &&(u32, K, V)| {
-        let (whole, rest) = ((bits / 8) as usize, bits % 8);
-        let (entry, key) = (entry.as_bytes(), key.as_bytes());
-        entry[..whole] == key[..whole] && (rest == 0 || (entry[whole] ^ key[whole]) >> (8 - rest) == 0)
-    };
-    entries.iter().filter(fits).max_by_key(|(bits, ..)| *bits).map(|(.., value)| *value)
-}
+impl<'a> Compiled<'a> {
+    fn new(policies: &'a [Policy], ranges: &'a Ranges, numbers: &mut Numbers) -> Self {
+        let policies: Vec<_> = policies.iter().collect();
+        let ruleset = compile(&policies, ranges).expect("a small ruleset");
+        let patterns: Vec<_> =
+            numbers.words_of(&ruleset).into_iter().map(|(pattern, class)| (pattern, class.0)).collect();
+        let encoded = encode(&ruleset, RULESET, numbers);
+        Self { policies, ranges, encoded, matcher: Matcher::new(&patterns) }
+    }
 
-macro_rules! nothing_known {
-    ($key:ty, $value:ty, $with:ident, $remember:ident) => {
-        fn $with<R>(&self, _: WorkloadIndex, _: &$key, _: impl FnOnce(&mut $value) -> R) -> Option<R> {
-            None
+    /// The tables, where the names of `attempt` are bound to its address until `until`; `None` for more names than an
+    /// address has slots: that is another story, and told as such.
+    fn world(&self, attempt: &Attempt, until: Tick) -> Option<World> {
+        let mut world = World::new();
+        let Encoded { defaults, dest, rules } = self.encoded.clone();
+        world.write(defaults, dest, rules);
+        let matched = attempt.names.iter().flat_map(|name| self.matcher.classes(name));
+        let held = matched.filter(|matched| matched.holds(to(attempt).ip()));
+        let mut classes: Vec<u32> = held.map(|matched| matched.class).collect();
+        classes.sort_unstable();
+        classes.dedup();
+        let binding = world.bindings.entry(own(to(attempt))).or_default();
+        if classes.len() > binding.slots.len() {
+            return None;
         }
-        fn $remember(&self, _: WorkloadIndex, _: &$key, _: &$value) -> bool {
-            true
+        for (slot, class) in binding.slots.iter_mut().zip(classes) {
+            *slot = Slot { class: egret_abi::Class(class), until };
         }
-    };
-}
+        Some(world)
+    }
 
-impl Tables for Written {
-    fn now(&self) -> Tick {
-        Tick(100)
-    }
-    fn nanoseconds(&self) -> u64 {
-        0
-    }
-    fn config(&self) -> Config {
-        Config { events: 1, refusals: 1, ..Config::default() }
-    }
-    fn generation(&self, _: WorkloadIndex) -> Option<Generation> {
-        Some(Generation::new(Epoch(1), RULES))
-    }
-    fn ruleset(&self, _: RulesetId) -> Option<Ruleset> {
-        Some(self.encoded.defaults)
-    }
-    fn owns(&self, key: &OwnKey) -> bool {
-        key.address == address(IpAddr::from(LOCAL4)) || key.address == address(IpAddr::from(LOCAL6))
-    }
-    fn trusts(&self, _: &OwnKey) -> bool {
-        false
-    }
-    fn binding(&self, _: &OwnKey) -> Option<&Binding> {
-        Some(&self.binding)
-    }
-    fn dest(&self, key: &DestKey) -> Option<Dest> {
-        longest(&self.encoded.dest, key)
-    }
-    fn rule(&self, key: &RuleKey) -> Option<RuleValue> {
-        longest(&self.encoded.rules, key)
-    }
-    nothing_known!(Flow4Key, Flow, with_flow4, remember_flow4);
-    nothing_known!(Flow6Key, Flow, with_flow6, remember_flow6);
-    nothing_known!(Flow4Key, Inbound, with_inbound4, remember_inbound4);
-    nothing_known!(Flow6Key, Inbound, with_inbound6, remember_inbound6);
-    nothing_known!(Flow6Key, Call, with_call, remember_call);
-    fn forget_flow4(&self, _: WorkloadIndex, _: &Flow4Key) {}
-    fn forget_flow6(&self, _: WorkloadIndex, _: &Flow6Key) {}
-    fn remember_query(&self, _: WorkloadIndex, _: &QueryKey, _: &Query) -> bool {
-        true
-    }
-    fn take_query(&self, _: WorkloadIndex, _: &QueryKey) -> Option<Query> {
-        None
-    }
-    fn with_budget<R>(&self, _: WorkloadIndex, f: impl FnOnce(&mut Budget) -> R) -> Option<R> {
-        Some(f(&mut Budget::default()))
-    }
-    fn count(&self, _: Counter) {}
-    fn report(&self, make: impl FnOnce() -> Event) {
-        self.event.replace(Some(make()));
+    /// What every rule, looked at in turn, comes to.
+    fn plain(&self, attempt: &Attempt) -> Verdicts {
+        evaluate(&self.policies, attempt, self.ranges.kind_of(to(attempt).ip()))
     }
 }
 
-struct Frame(Vec<u8>);
-
-impl Packet for Frame {
-    fn read<const N: usize>(&self, at: usize) -> Option<[u8; N]> {
-        self.0.get(at..at + N)?.try_into().ok()
-    }
-    fn words<const N: usize>(&self, at: usize) -> Option<[u32; N]> {
-        let (words, []) = self.0.get(at..at + N * 4)?.as_chunks::<4>() else { return None };
-        Some(std::array::from_fn(|i| u32::from_ne_bytes(words[i])))
-    }
-    fn window(&self, _: usize) -> Option<(&[u8; WINDOW], usize)> {
-        None
-    }
-    fn length(&self) -> u32 {
-        self.0.len() as u32
-    }
+fn to(attempt: &Attempt) -> SocketAddr {
+    SocketAddr::new(attempt.address.expect("an address"), attempt.port)
 }
 
-/// The first packet of `attempt`, and its ethertype.
-fn first_packet(attempt: &Attempt) -> (Frame, u16) {
-    let to = attempt.address.expect("an address");
-    let mut transport = vec![0; 20];
-    transport[..2].copy_from_slice(&40_000u16.to_be_bytes());
-    transport[2..4].copy_from_slice(&attempt.port.to_be_bytes());
+/// A packet of `attempt`; `flags` where it is TCP.
+fn packet(attempt: &Attempt, flags: u8) -> Frame {
+    let to = to(attempt);
+    let from = both(0)[usize::from(to.is_ipv6())].from;
+    let ends = Ends { from, to };
     match attempt.protocol {
-        Protocol::TCP => transport[13] = 2,
-        Protocol::ICMP => transport[0] = if to.is_ipv4() { 8 } else { 128 },
-        _ => {}
+        Protocol::TCP => ends.tcp(flags),
+        Protocol::UDP => ends.udp(b"data"),
+        Protocol::ICMP => ends.echo(7, true),
+        other => {
+            ends.ip(other.0, &[&from.port().to_be_bytes()[..], &to.port().to_be_bytes(), &[0; 8]].concat())
+        }
     }
-    let number = if attempt.protocol == Protocol::ICMP && to.is_ipv6() { 58 } else { attempt.protocol.0 };
-    let mut bytes = vec![0; 14];
-    let ethertype = match to {
-        IpAddr::V4(to) => {
-            bytes.extend([0x45, 0, 0, 40, 0, 0, 0, 0, 64, number, 0, 0]);
-            bytes.extend(LOCAL4.iter().chain(&to.octets()));
-            0x0800
-        }
-        IpAddr::V6(to) => {
-            bytes.extend([0x60, 0, 0, 0, 0, 20, number, 64]);
-            bytes.extend(LOCAL6.iter().chain(&to.octets()));
-            0x86dd
-        }
-    };
-    bytes.extend(transport);
-    (Frame(bytes), ethertype)
 }
 
 /// The byte that an event carries for `verdict`.
@@ -165,6 +92,41 @@ fn reason_of(verdict: &Verdict) -> u8 {
     if verdict.action == Action::Deny { reason | why::DENY } else { reason }
 }
 
+/// Where a name that has run out would have allowed, the default's denial is told as that.
+fn reason_of_expired(without: &Verdict, with: &Verdict) -> u8 {
+    let would = with.action == Action::Allow && with.reason == Reason::Rule;
+    match without.reason {
+        Reason::DefaultDeny if would => why::EXPIRED_NAME | why::DENY,
+        _ => reason_of(without),
+    }
+}
+
+fn reasons(event: &Event) -> (u8, u8) {
+    (event.applied_why, event.observed_why)
+}
+
+/// How a packet of `attempt` ends that these policies deny.
+fn refusal(policies: &[&Policy], attempt: &Attempt) -> &'static str {
+    let silent = policies
+        .iter()
+        .any(|policy| policy.mode == crate::model::Mode::Enforce && policy.on_deny == OnDeny::Drop);
+    match attempt.protocol {
+        Protocol::TCP if !silent => "reset",
+        Protocol::UDP if !silent => "unreachable",
+        _ => "drop",
+    }
+}
+
+fn word(egress: Egress) -> &'static str {
+    match egress {
+        Egress::Pass => "pass",
+        Egress::Drop => "drop",
+        Egress::Reset { .. } => "reset",
+        Egress::Cut { .. } => "cut",
+        Egress::Unreachable { .. } => "unreachable",
+    }
+}
+
 proptest! {
     #[test]
     fn the_programs_answer_over_the_written_tables_like_the_plain_evaluator(
@@ -172,35 +134,90 @@ proptest! {
         ranges in ranges(),
         attempts in prop::collection::vec(attempt(), 1..24),
     ) {
-        let all: Vec<_> = policies.iter().collect();
-        let ruleset = compile(&all, &ranges).expect("a small ruleset");
-        let mut numbers = Numbers::default();
-        let patterns: Vec<_> = numbers.words_of(&ruleset).into_iter().map(|(p, class)| (p, class.0)).collect();
-        let matcher = Matcher::new(&patterns);
-        let encoded = encode(&ruleset, RULES, &mut numbers);
+        let compiled = Compiled::new(&policies, &ranges, &mut Numbers::default());
         for attempt in &attempts {
-            let address = attempt.address.expect("an address");
-            let matched = attempt.names.iter().flat_map(|name| matcher.classes(name));
-            let mut classes: Vec<u32> =
-                matched.filter(|matched| matched.holds(address)).map(|matched| matched.class).collect();
-            classes.sort_unstable();
-            classes.dedup();
-            let mut binding = Binding::default();
-            // More names than an address has slots is another story, and told as such.
-            if classes.len() > binding.slots.len() {
-                continue;
-            }
-            for (slot, class) in binding.slots.iter_mut().zip(classes) {
-                *slot = Slot { class: Class(class), until: Tick::NEVER };
-            }
-            let written = Written { encoded: encoded.clone(), binding, event: RefCell::default() };
-            let (frame, ethertype) = first_packet(attempt);
-            let done = from_pod(&written, &frame, POD, ethertype);
-            let event = written.event.take().expect("a first packet makes an event");
-            let plain = evaluate(&all, attempt, ranges.kind_of(address));
-            prop_assert_eq!(event.applied_why, reason_of(&plain.applied), "{:?} {:?}", attempt, plain);
-            prop_assert_eq!(event.observed_why, reason_of(&plain.observed), "{:?} {:?}", attempt, plain);
-            prop_assert_eq!(done == Egress::Pass, plain.applied.action == Action::Allow);
+            let Some(world) = compiled.world(attempt, Tick::NEVER) else { continue };
+            let (egress, _) = world.send(&packet(attempt, SYN));
+            let plain = compiled.plain(attempt);
+            let expected = match plain.applied.action {
+                Action::Allow => "pass",
+                Action::Deny => refusal(&compiled.policies, attempt),
+            };
+            prop_assert_eq!(word(egress), expected, "{:?} {:?}", attempt, plain);
+            let told = (reason_of(&plain.applied), reason_of(&plain.observed));
+            prop_assert_eq!(world.events().iter().map(reasons).collect::<Vec<_>>(), [told], "{:?}", attempt);
+            // What follows is of a known flow, and untold; what was denied is denied and told again.
+            let (again, _) = world.send(&packet(attempt, ACK));
+            prop_assert_eq!(again == Egress::Pass, egress == Egress::Pass, "{:?}", attempt);
+            prop_assert_eq!(world.events().is_empty(), egress == Egress::Pass, "{:?}", attempt);
+        }
+    }
+
+    #[test]
+    fn a_name_that_ran_out_admits_nothing_new_and_keeps_what_it_admitted(
+        policies in policies(),
+        ranges in ranges(),
+        attempts in prop::collection::vec(attempt(), 1..24),
+    ) {
+        let compiled = Compiled::new(&policies, &ranges, &mut Numbers::default());
+        for attempt in &attempts {
+            let end = Tick(START.0 + 10);
+            let Some(mut world) = compiled.world(attempt, end) else { continue };
+            let nameless = Attempt { names: Vec::new(), ..attempt.clone() };
+            let (named, without) = (compiled.plain(attempt), compiled.plain(&nameless));
+            let (first, _) = world.send(&packet(attempt, SYN));
+            prop_assert_eq!(first == Egress::Pass, named.applied.action == Action::Allow);
+            let _ = world.events();
+
+            // The same policies are put in force anew after the name's end: what began is asked after its class.
+            world.now = Tick(end.0 + 1);
+            world.enter(2);
+            let (under_way, _) = world.send(&packet(attempt, ACK));
+            // TCP under way is served by a name a while longer, known or not; the others only where they are known.
+            let kept = first == Egress::Pass || attempt.protocol == Protocol::TCP;
+            let expected = if kept { &named } else { &without };
+            prop_assert_eq!(under_way == Egress::Pass, expected.applied.action == Action::Allow, "{:?}", attempt);
+            let _ = world.events();
+
+            // A flow of its own, begun now, has no name.
+            let Some(mut fresh) = compiled.world(attempt, end) else { continue };
+            fresh.now = Tick(end.0 + GRACE.0 / 2);
+            let (late, _) = fresh.send(&packet(attempt, SYN));
+            prop_assert_eq!(late == Egress::Pass, without.applied.action == Action::Allow, "{:?}", attempt);
+            let told = (
+                reason_of_expired(&without.applied, &named.applied),
+                reason_of_expired(&without.observed, &named.observed),
+            );
+            prop_assert_eq!(fresh.events().iter().map(reasons).collect::<Vec<_>>(), [told], "{:?}", attempt);
+        }
+    }
+
+    #[test]
+    fn a_known_flow_is_judged_by_new_policies_like_a_new_one(
+        before in policies(),
+        after in policies(),
+        ranges in ranges(),
+        attempts in prop::collection::vec(attempt(), 1..24),
+    ) {
+        // A class keeps its number from one ruleset to the next.
+        let mut numbers = Numbers::default();
+        let old = Compiled::new(&before, &ranges, &mut numbers);
+        let new = Compiled::new(&after, &ranges, &mut numbers);
+        for attempt in &attempts {
+            let worlds = (old.world(attempt, Tick::NEVER), new.world(attempt, Tick::NEVER));
+            let (Some(mut kept), Some(fresh)) = worlds else { continue };
+            let (began, _) = kept.send(&packet(attempt, SYN));
+            let Encoded { defaults, dest, rules } = new.encoded.clone();
+            kept.write(defaults, dest, rules);
+            kept.bindings = fresh.bindings;
+            kept.enter(2);
+            let _ = kept.events();
+            let (goes_on, _) = kept.send(&packet(attempt, ACK));
+            let plain = new.plain(attempt);
+            prop_assert_eq!(goes_on == Egress::Pass, plain.applied.action == Action::Allow, "{:?}", attempt);
+            // A flow that goes on is no new one.
+            let told = usize::from(began != Egress::Pass || goes_on != Egress::Pass);
+            prop_assert_eq!(kept.events().len(), told, "{:?}", attempt);
         }
     }
 }

@@ -166,6 +166,17 @@ impl World {
         self.rules.push((RuleKey::PROTOCOL_BITS + bits, key, value));
     }
 
+    /// The tables of a whole ruleset, as an agent writes them for [`RULESET`].
+    pub fn write(
+        &mut self,
+        defaults: Ruleset,
+        dests: Vec<(u32, DestKey, Dest)>,
+        rules: Vec<(u32, RuleKey, RuleValue)>,
+    ) {
+        self.rulesets.insert(RULESET, defaults);
+        (self.dests, self.rules) = (dests, rules);
+    }
+
     pub fn forget_ranges(&mut self) {
         self.dests.clear();
     }
