@@ -19,10 +19,13 @@ pub fn quoted4<P: Packet>(packet: &P, key: &Flow4Key) -> Option<Flow4Key> {
     if outer != 0x45 || key.protocol != ICMP as u32 || !matches!(kind, 3 | 11 | 12) {
         return None;
     }
-    let [first, _, third, source, destination, ports] = packet.words(LINK + 20 + HEADER)?;
+    let [first, second, third, source, destination, ports] = packet.words(LINK + 20 + HEADER)?;
     let ([inner, ..], [_, protocol, ..]) = (first.to_ne_bytes(), third.to_ne_bytes());
+    let [_, _, fragment @ ..] = second.to_ne_bytes();
     let remote = source.to_ne_bytes();
-    if inner != 0x45 || !matches!(protocol, TCP | UDP) || remote != key.remote {
+    // A later fragment has no ports: what stands there is what its sender likes.
+    let later_fragment = u16::from_be_bytes(fragment) & 0x1fff != 0;
+    if inner != 0x45 || !matches!(protocol, TCP | UDP) || remote != key.remote || later_fragment {
         return None;
     }
     let ports = Ports::new(Ports(ports).remote(), Ports(ports).local());

@@ -76,3 +76,15 @@ fn an_error_from_a_source_that_is_not_its_own_is_dropped_whatever_it_quotes() {
         assert_eq!(world.send(&error(forged, kinds(ends)[0], &came)), (Drop, vec![Spoofed]));
     }
 }
+
+#[test]
+fn an_error_that_quotes_a_later_fragment_is_denied_for_what_stands_there_are_no_ports() {
+    let [ends, _] = both(50_000);
+    let world = World::new();
+    let came = ends.back().udp(b"is anybody there?");
+    let _ = world.receive(&came);
+    let fragment = came.with(LINK + 6, &[0x20, 1]);
+    assert_eq!(world.send(&error(ends, 3, &fragment)), (Drop, vec![Unparsed]));
+    let first = fragment.with(LINK + 6, &[0x20, 0]);
+    assert_eq!(world.send(&error(ends, 3, &first)), (Pass, vec![]), "a first one has them");
+}
