@@ -31,7 +31,7 @@ pub use metrics::AGENT_COUNTERS;
 pub use names::{NameRow, Names};
 pub use policies::{Policies, PolicyRow};
 pub use query::FlowFilter;
-pub use serve::Server;
+pub use serve::{Server, converse};
 pub use source::{ExplainError, NotReady, Source, UnknownWorkload};
 pub use status::{ApiPlaces, NotCovered, PolicyProblem, PolicyStatus, Status, WorkloadTotals};
 pub use trouble::Trouble;

@@ -84,6 +84,18 @@ impl Server {
     }
 }
 
+/// Answers the requests of one connection over `io` from `source`, with the limits of a listener; as the one on TCP
+/// does where `tcp` is set. For whoever has a stream and no socket, as the fuzz target.
+pub async fn converse<L>(io: L, source: Arc<dyn Source>, tcp: bool)
+where
+    L: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
+{
+    let (_never, draining) = watch::channel(false);
+    let app = router(source, draining.clone());
+    let app = if tcp { app.layer(from_fn(only_loopback)) } else { app };
+    answer(io, app, draining).await;
+}
+
 async fn accept<L: Listener>(mut listener: L, app: Router, mut draining: watch::Receiver<bool>) {
     let mut open = JoinSet::new();
     loop {
