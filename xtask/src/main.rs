@@ -1,8 +1,9 @@
-//! `cargo xtask setup|demo|test|bench`: the tasks of this repository, each of which prepares the machine for itself.
+//! `cargo xtask setup|demo|test|fuzz|bench`: the tasks of this repository, each of which prepares the machine for itself.
 
 mod bench;
 mod counts;
 mod demo;
+mod fuzz;
 mod setup;
 mod test;
 
@@ -21,6 +22,8 @@ enum Task {
     Demo(demo::Options),
     /// Every test, the end-to-end ones on the real kernel too. Needs root. Ends with `N passed, N failed`.
     Test(test::Options),
+    /// Bytes that libFuzzer makes up, guided by coverage, through every parser that faces a workload, the wire or a file.
+    Fuzz(fuzz::Options),
     /// What a packet costs, as ratios measured side by side in one run. Needs root.
     Bench(bench::Options),
 }
@@ -30,6 +33,7 @@ fn main() -> ExitCode {
         Task::Setup(options) => setup::task(&options),
         Task::Demo(options) => demo::task(&options),
         Task::Test(options) => test::task(&options),
+        Task::Fuzz(options) => fuzz::task(&options),
         Task::Bench(options) => bench::task(&options),
     };
     ended.unwrap_or_else(|error| {

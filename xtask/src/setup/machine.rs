@@ -29,7 +29,7 @@ const fn program(name: &'static str, package: &'static str) -> Program {
 
 const DEMO: [Program; 2] = [program("ip", "iproute2"), program("nsenter", "util-linux")];
 
-const TEST: [Program; 1] = [program("unbound", "unbound")];
+const TEST: [Program; 2] = [program("unbound", "unbound"), program("c++", "g++")];
 
 /// Everything that the plan is made of.
 #[derive(Clone, Debug)]

@@ -1,0 +1,4 @@
+//! The target `refuse` as a program of libFuzzer.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| egret_fuzz::refuse::run(data));

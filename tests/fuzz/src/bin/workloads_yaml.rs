@@ -1,0 +1,4 @@
+//! The target `workloads_yaml` as a program of libFuzzer.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| egret_fuzz::workloads_yaml::run(data));
