@@ -96,9 +96,11 @@ pub fn parse(payload: &[u8]) -> Result<Answer, Unlearned> {
 struct Records {
     aliases: HashMap<WireName, Vec<(WireName, u32)>>,
     addresses: HashMap<WireName, Vec<(IpAddr, u32)>>,
-    /// SVCB and HTTPS; a set with a malformed record is none.
-    services: HashMap<(WireName, RecordType), Option<Vec<(Service, u32)>>>,
+    services: HashMap<(WireName, RecordType), Services>,
 }
+
+/// SVCB or HTTPS records of one owner; a set with a malformed one is none.
+type Services = Option<Vec<(Service, u32)>>;
 
 impl Records {
     fn read_all(&mut self, decoder: &mut BinDecoder<'_>, count: u16) -> Result<(), DecodeError> {
