@@ -3,7 +3,7 @@
 use aya::maps::{MapData, ProgramArray};
 use aya::programs::links::{FdLink, PinnedLink};
 use aya::programs::tc::{SchedClassifierLink, TcAttachOptions};
-use aya::programs::{LinkOrder, SchedClassifier, TcAttachType, TestRun, TestRunOptions};
+use aya::programs::{LinkOrder, ProgramFd, SchedClassifier, TcAttachType, TestRun, TestRunOptions};
 use aya::{Ebpf, EbpfLoader, include_bytes_aligned};
 use egret_abi::WorkloadIndex;
 
@@ -228,6 +228,14 @@ impl Object {
 }
 
 impl Object {
+    /// A program that is loaded, for a program array of somebody else's. For benchmarks.
+    ///
+    /// # Errors
+    /// What the kernel said.
+    pub fn program(&mut self, name: &str) -> Result<&ProgramFd, KernelError> {
+        classifier(&mut self.ebpf, name)?.fd().doing(|| format!("open the program {name}"))
+    }
+
     /// Runs a program `repeat` times on `frame`, as if it had come in at the loopback device: what it returned last,
     /// and nanoseconds per run. For benchmarks.
     ///

@@ -19,8 +19,22 @@ use egret_abi::{Config, Tick, WorkloadIndex};
 const LOOPBACK: u32 = 1;
 /// The workload's address.
 pub const LOCAL: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 2);
-/// An address that the workload looked up, and may reach.
-pub const NAMED: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 7);
+/// Destinations of each kind.
+pub const DESTINATIONS: u16 = 10_000;
+/// Addresses of one name; more are not kept.
+const OF_ONE_NAME: u16 = 250;
+/// First byte of the addresses that the workload looked up, and may reach.
+pub const NAMED: u8 = 30;
+/// First byte of the ranges (/24) that it may reach.
+pub const RANGED: u8 = 20;
+/// First byte of addresses that no rule speaks of.
+pub const STRANGE: u8 = 40;
+
+/// A destination: `FIRST.x.y.1`, where x and y are the two bytes of the number.
+pub fn destination(first: u8, number: u16) -> Ipv4Addr {
+    let [x, y] = number.to_be_bytes();
+    Ipv4Addr::new(first, x, y, 1)
+}
 
 /// The programs, and the maps of one workload.
 pub struct Node {
@@ -32,9 +46,9 @@ pub struct Node {
 }
 
 impl Node {
-    /// One workload that may reach `github.com` and each of `ranges` (as /24) on TCP 443; `events` first packets are
-    /// told per second.
-    pub fn load(ranges: &[[u8; 4]], events: u32) -> Result<Self> {
+    /// One workload that may reach the addresses of names under `example.com` and each range on TCP 443; `events` first packets are told
+    /// per second.
+    pub fn load(events: u32) -> Result<Self> {
         let folder = PathBuf::from(format!("/sys/fs/bpf/egret-bench-{}-{events}", std::process::id()));
         preflight::check(&folder)?;
         let pins = Pins::open(&folder)?;
@@ -55,7 +69,7 @@ impl Node {
         enforcer.make_room(index, known)?;
         let addresses = BTreeSet::from([IpAddr::V4(LOCAL)]);
         enforcer.place(index, Placement { ifindex: LOOPBACK, addresses, resolvers: BTreeSet::new() })?;
-        bind(&pins, &mut enforcer, index, ranges)?;
+        bind(&pins, &mut enforcer, index)?;
         enforcer.open_interface(index)?;
         Ok(Self { object, pins, folder })
     }
@@ -68,28 +82,32 @@ impl Drop for Node {
     }
 }
 
-fn bind(pins: &Pins, enforcer: &mut Enforcer, index: WorkloadIndex, ranges: &[[u8; 4]]) -> Result<()> {
-    let policies = parse("bench", &policy(ranges)).map_err(|problems| anyhow::anyhow!("{problems:?}"))?;
+fn bind(pins: &Pins, enforcer: &mut Enforcer, index: WorkloadIndex) -> Result<()> {
+    let policies = parse("bench", &policy()).map_err(|problems| anyhow::anyhow!("{problems:?}"))?;
     let ruleset = Arc::new(compile(&policies.iter().collect::<Vec<_>>(), &Ranges::default())?);
     let mut binder = Binder::open(pins, Duration::from_hours(1))?;
     binder.set_patterns(index, &enforcer.numbers().words_of(&ruleset), clock::now())?;
-    let answer = Answer {
-        id: 1,
-        question: egret::model::Name::parse("github.com")?,
-        addresses: vec![(NAMED.into(), 3600)],
-        rcode: 0,
-        truncated: false,
-    };
-    binder.learn(index, &answer, clock::now())?;
+    for first in (0..DESTINATIONS).step_by(OF_ONE_NAME.into()) {
+        let addresses = first..first + OF_ONE_NAME;
+        let answer = Answer {
+            id: 1,
+            question: egret::model::Name::parse(&format!("n{first}.example.com"))?,
+            addresses: addresses.map(|number| (destination(NAMED, number).into(), 3600)).collect(),
+            rcode: 0,
+            truncated: false,
+        };
+        binder.learn(index, &answer, clock::now())?;
+    }
     enforcer.put_in_force(index, &ruleset)?;
     Ok(())
 }
 
-fn policy(ranges: &[[u8; 4]]) -> String {
-    let to: Vec<_> = ranges.iter().map(|[a, b, c, _]| format!("{{cidr: {a}.{b}.{c}.0/24}}")).collect();
+fn policy() -> String {
+    let ranges = (0..DESTINATIONS).map(|number| destination(RANGED, number).octets());
+    let to: Vec<_> = ranges.map(|[a, b, c, _]| format!("{{cidr: {a}.{b}.{c}.0/24}}")).collect();
     format!(
         "apiVersion: egret.dev/v1alpha1\nkind: EgressPolicy\nmetadata: {{name: bench, namespace: bench}}\nspec:\n  \
-         podSelector: {{}}\n  mode: Enforce\n  scope: all\n  onDeny: Drop\n  allow:\n  - name: names\n    to: [{{fqdn: github.com}}]\n    \
+         podSelector: {{}}\n  mode: Enforce\n  scope: all\n  onDeny: Drop\n  allow:\n  - name: names\n    to: [{{fqdn: '*.example.com'}}]\n    \
          ports: [{{protocol: TCP, port: 443}}]\n  - name: ranges\n    to: [{}]\n    ports: [{{protocol: TCP, port: 443}}]\n",
         to.join(", ")
     )

@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::{Result, ensure};
 use egret::kernel::rings::{Ring, Stop};
 
-use crate::node::{LOCAL, NAMED, Node};
+use crate::node::{LOCAL, NAMED, Node, RANGED, STRANGE, destination};
 use crate::report::{Row, median};
 use crate::yardsticks::Yardsticks;
 
@@ -17,13 +17,6 @@ const NEXT: i32 = -1;
 const DROP: i32 = 2;
 const SYN: u8 = 0x02;
 const ACK: u8 = 0x10;
-
-/// An address that no rule names.
-const STRANGER: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 1);
-
-fn ranges() -> Vec<[u8; 4]> {
-    (0..10_000u16).map(|n| [20, (n >> 8) as u8, n as u8, 0]).collect()
-}
 
 fn frame(to: Ipv4Addr, flags: u8) -> Vec<u8> {
     let mut frame = vec![0; 14 + 20 + 20];
@@ -41,40 +34,48 @@ fn frame(to: Ipv4Addr, flags: u8) -> Vec<u8> {
     frame
 }
 
+/// Of one thing that was measured, the nanoseconds of each round.
 struct Measured {
     name: &'static str,
-    frame: Vec<u8>,
-    expected: i32,
     nanoseconds: Vec<f64>,
 }
 
+/// What runs: whose program, and whether each run is another flow.
+#[derive(Clone, Copy)]
+enum Runs {
+    /// A yardstick, on one packet.
+    Yardstick(&'static str),
+    /// A yardstick, sprayed.
+    Sprayed(&'static str),
+    /// `from_pod` without events, on one packet.
+    Quiet,
+    /// The same, sprayed.
+    QuietSprayed,
+    /// `from_pod` with events that somebody reads, sprayed.
+    ToldSprayed,
+}
+
+const CASES: [(&str, Runs, u8, u8, i32); 12] = [
+    ("empty", Runs::Yardstick("empty"), NAMED, ACK, NEXT),
+    ("flow cache", Runs::Yardstick("flow_cache"), NAMED, ACK, NEXT),
+    ("established", Runs::Quiet, NAMED, ACK, NEXT),
+    ("empty sprayed", Runs::Sprayed("empty"), RANGED, SYN, NEXT),
+    ("insert", Runs::Sprayed("insert"), RANGED, SYN, NEXT),
+    ("match and insert", Runs::Sprayed("new_flow"), RANGED, SYN, NEXT),
+    ("by range", Runs::QuietSprayed, RANGED, SYN, NEXT),
+    ("by name", Runs::QuietSprayed, NAMED, SYN, NEXT),
+    ("denied", Runs::QuietSprayed, STRANGE, SYN, DROP),
+    ("by range told", Runs::ToldSprayed, RANGED, SYN, NEXT),
+    ("by name told", Runs::ToldSprayed, NAMED, SYN, NEXT),
+    ("denied told", Runs::ToldSprayed, STRANGE, SYN, DROP),
+];
+
 /// Every row of the table.
 pub fn measure(rounds: usize) -> Result<Vec<Row>> {
-    let ranges = ranges();
-    let yardsticks = Yardsticks::load(&ranges)?;
-    let mut quiet = Node::load(&ranges, 0)?;
-    let mut telling = Node::load(&ranges, u32::MAX)?;
-    let in_range = Ipv4Addr::new(20, 19, 136, 1);
-    let case = |name, to, flags, expected| Measured {
-        name,
-        frame: frame(to, flags),
-        expected,
-        nanoseconds: Vec::new(),
-    };
-    let mut bounds = [
-        case("empty", NAMED, ACK, NEXT),
-        case("flow_cache", NAMED, ACK, NEXT),
-        case("new_flow", in_range, SYN, NEXT),
-    ];
-    let cases = || {
-        [
-            case("established", NAMED, ACK, NEXT),
-            case("by name", NAMED, SYN, NEXT),
-            case("by range", in_range, SYN, NEXT),
-            case("denied", STRANGER, SYN, DROP),
-        ]
-    };
-    let (mut silent, mut told) = (cases(), cases());
+    let mut yardsticks = Yardsticks::load()?;
+    let mut quiet = Node::load(0)?;
+    let mut telling = Node::load(u32::MAX)?;
+    let mut measured = CASES.map(|(name, ..)| Measured { name, nanoseconds: Vec::new() });
 
     let stop = Stop::new()?;
     let mut ring = Ring::open(&telling.pins, "EVENTS")?;
@@ -82,63 +83,57 @@ pub fn measure(rounds: usize) -> Result<Vec<Row>> {
         let stop = stop.clone();
         move || ring.read_until(&stop, Duration::from_millis(10), |_| {})
     });
+    // The established flow must be there before it is measured, on both sides.
     for _ in 0..rounds {
-        for bound in &mut bounds {
-            let (returned, nanoseconds) = yardsticks.run(bound.name, &bound.frame, REPEAT)?;
-            note(bound, returned, nanoseconds)?;
-        }
-        for (node, cases) in [(&mut quiet, &mut silent), (&mut telling, &mut told)] {
-            // The established flow must be there before it is measured.
-            node.object.test_run("from_pod", &frame(NAMED, SYN), 1)?;
-            for case in cases {
-                let (returned, nanoseconds) = node.object.test_run("from_pod", &case.frame, REPEAT)?;
-                note(case, returned, nanoseconds)?;
-            }
+        let begins = frame(destination(NAMED, 7), SYN);
+        quiet.object.test_run("from_pod", &begins, 1)?;
+        yardsticks.run("flow_cache", &begins, 1)?;
+        for ((name, runs, first, flags, expected), measured) in CASES.into_iter().zip(&mut measured) {
+            let frame = frame(destination(first, 7), flags);
+            let (returned, nanoseconds) = match runs {
+                Runs::Yardstick(name) => yardsticks.run(name, &frame, REPEAT)?,
+                Runs::Sprayed(name) => yardsticks.spray(name, &frame, REPEAT)?,
+                Runs::Quiet => quiet.object.test_run("from_pod", &frame, REPEAT)?,
+                Runs::QuietSprayed => {
+                    yardsticks.spray_into(quiet.object.program("from_pod")?, &frame, REPEAT)?
+                }
+                Runs::ToldSprayed => {
+                    yardsticks.spray_into(telling.object.program("from_pod")?, &frame, REPEAT)?
+                }
+            };
+            ensure!(returned == expected, "{name} returned {returned}, not {expected}");
+            measured.nanoseconds.push(nanoseconds);
         }
     }
     stop.call();
     let _ = reader.join();
-    Ok(rows(&bounds, &silent, &told))
+    if std::env::var_os("RAW").is_some() {
+        for m in &measured { eprintln!("{:<18}{:>8.1}", m.name, median(&m.nanoseconds)); }
+    }
+    Ok(rows(&measured))
 }
 
-fn note(measured: &mut Measured, returned: i32, nanoseconds: f64) -> Result<()> {
-    ensure!(
-        returned == measured.expected,
-        "{} returned {returned}, not {}",
-        measured.name,
-        measured.expected
-    );
-    measured.nanoseconds.push(nanoseconds);
-    Ok(())
-}
-
-fn rows(bounds: &[Measured], silent: &[Measured], told: &[Measured]) -> Vec<Row> {
-    let of = |list: &[Measured], name: &str| {
-        list.iter()
+fn rows(measured: &[Measured]) -> Vec<Row> {
+    let of = |name: &str| {
+        measured
+            .iter()
             .find(|measured| measured.name == name)
             .map_or(f64::NAN, |measured| median(&measured.nanoseconds))
     };
-    let empty = of(bounds, "empty");
-    let row = |what: &str, nanoseconds: f64, against: &str, bound: f64, target: f64| Row {
+    let row = |what: &str, name: &str, against: &str, bound: &str, empty: &str, target: f64| Row {
         what: what.to_owned(),
-        nanoseconds,
+        nanoseconds: of(name),
         against: against.to_owned(),
-        bound,
-        ratio: (nanoseconds - empty) / (bound - empty),
+        bound: of(bound),
+        ratio: (of(name) - of(empty)) / (of(bound) - of(empty)),
         target,
     };
-    let new_flow = of(bounds, "new_flow");
+    let (one, sprayed) = ("empty", "empty sprayed");
     vec![
-        row(
-            "established packet",
-            of(silent, "established"),
-            "a minimal flow cache",
-            of(bounds, "flow_cache"),
-            1.4,
-        ),
-        row("first packet, by range", of(silent, "by range"), "longest match and insert", new_flow, 1.25),
-        row("first packet, by name", of(silent, "by name"), "longest match and insert", new_flow, 0.6),
-        row("first packet told", of(told, "by range"), "the same not told", of(silent, "by range"), 1.25),
-        row("denied packet told", of(told, "denied"), "the same not told", of(silent, "denied"), 1.5),
+        row("established packet", "established", "a minimal flow cache", "flow cache", one, 1.4),
+        row("first packet, by range", "by range", "longest match and insert", "match and insert", sprayed, 1.25),
+        row("first packet, by name", "by name", "longest match and insert", "match and insert", sprayed, 0.6),
+        row("first packet told", "by range told", "the same not told", "by range", sprayed, 1.25),
+        row("denied packet told", "denied told", "the same not told", "denied", sprayed, 1.5),
     ]
 }

@@ -3,7 +3,8 @@
 #![no_main]
 
 use aya_ebpf::{
-    btf_maps::{LpmTrie, LruHashMap, lpm_trie::Key},
+    btf_maps::{LpmTrie, LruHashMap, ProgramArray, lpm_trie::Key},
+    helpers::bpf_get_prandom_u32,
     macros::{btf_map, classifier},
     programs::TcContext,
 };
@@ -32,6 +33,30 @@ static RANGES: LpmTrie<[u8; 4], u32, 16384> = LpmTrie::new();
 const NEXT: i32 = -1;
 const DROP: i32 = 2;
 
+/// What [`spray`] calls.
+#[btf_map]
+static SPRAYED: ProgramArray<1> = ProgramArray::new();
+
+/// Makes another flow of each run of the same frame, then calls the program to be measured: a source port and one of
+/// 10,000 destinations, at random. A packet that repeats itself finds every map entry warm, and new flows never do.
+#[classifier]
+pub fn spray(ctx: TcContext) -> i32 {
+    let (start, end) = (ctx.data(), ctx.data_end());
+    if start + 38 > end {
+        return DROP;
+    }
+    // SAFETY: a helper without arguments.
+    let random = unsafe { bpf_get_prandom_u32() };
+    let destination = ((random >> 16) * 10_000) >> 16;
+    // SAFETY: the bounds check above.
+    unsafe {
+        ((start + 34) as *mut u16).write_unaligned(random as u16);
+        ((start + 31) as *mut u16).write_unaligned((destination as u16).to_be());
+        let _ = SPRAYED.tail_call(&ctx, 0);
+    }
+    DROP
+}
+
 /// Nothing.
 #[classifier]
 pub fn empty(_ctx: TcContext) -> i32 {
@@ -56,6 +81,14 @@ pub fn flow_cache(ctx: TcContext) -> i32 {
             NEXT
         }
     }
+}
+
+/// A new flow remembered, and nothing asked: what the cache alone costs.
+#[classifier]
+pub fn insert(ctx: TcContext) -> i32 {
+    let Some(key) = key(&ctx) else { return NEXT };
+    let _ = CACHE.insert(key, Count { packets: 1, bytes: ctx.len() as u64 }, 0);
+    NEXT
 }
 
 /// A new flow judged by address range alone: longest match, then remembered.
