@@ -15,7 +15,9 @@ pub use event::{ANSWER_MAX, AnswerHead, Carried, Counter, Event, Held, Query, Qu
 pub use flow::{Call, Flow, Flow4Key, Flow6Key, Inbound, Ports, action_reason};
 pub use ids::{Class, Epoch, Generation, RuleId, RulesetId, Tick, WorkloadIndex};
 pub use probe::{PROBE, PROBE_LENGTH, PROBE_NUMBER_AT, Probe};
-pub use rule::{Address, Binding, Dest, DestKey, Kind, OwnKey, RuleKey, RuleValue, Ruleset, Said, Slot};
+pub use rule::{
+    Address, Binding, Dest, DestKey, Home, Kind, OwnKey, RuleKey, RuleValue, Ruleset, Said, Slot,
+};
 
 /// Version of every layout in this crate.
 pub const ABI_VERSION: u32 = 1;
@@ -40,7 +42,9 @@ pub const BINDINGS_MAX: u32 = 1_048_576;
 pub const OWN_MAX: u32 = 65_536;
 /// Address ranges of all rulesets together.
 pub const DEST_MAX: u32 = 1_048_576;
-/// Rule entries of all rulesets together.
+/// Rule entries for one port each, of all rulesets together.
+pub const EXACT_MAX: u32 = 524_288;
+/// Rule entries for more than one port each, of all rulesets together.
 pub const RULES_MAX: u32 = 1_048_576;
 /// Packets on hold at one time.
 pub const HELD_MAX: u32 = 32_768;

@@ -109,7 +109,7 @@ pub struct Dest {
     pub kind: u32,
 }
 
-/// Key of RULES, behind its prefix length: 64 bits for every IP protocol, 80 for one, 80 + n for a port prefix.
+/// Key of EXACT; and of RULES, behind its prefix length: 64 bits for every IP protocol, 80 for one, 80 + n for a port prefix.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, IntoBytes, FromBytes, Immutable, KnownLayout)]
 #[repr(C)]
 pub struct RuleKey {
@@ -192,7 +192,7 @@ impl Said {
     }
 }
 
-/// Value of RULES.
+/// Value of EXACT and RULES.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, IntoBytes, FromBytes, Immutable, KnownLayout)]
 #[repr(C)]
 pub struct RuleValue {
@@ -218,6 +218,18 @@ pub struct Ruleset {
     pub enforced: u8,
     /// 1: some rule denies address ranges, so that what allows a name is not the last word.
     pub denies_ranges: u8,
+    /// 1: no rule names a name, so that what the workload looked up need not be asked for.
+    pub nameless: u8,
     /// Zero.
-    pub zero: [u8; 2],
+    pub zero: u8,
+}
+
+/// Value of HOMES: the first own address of each family, where most packets come from. The others are in ADDRESSES.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, IntoBytes, FromBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct Home {
+    /// 1: both are the workload's own; else neither means anything.
+    pub known: u32,
+    /// The two; of a workload with one family, the same twice.
+    pub addresses: [Address; 2],
 }

@@ -67,6 +67,12 @@ impl Tables for Kernel {
 
     #[inline(always)]
     fn owns(&self, key: &OwnKey) -> bool {
+        if let Some(home) = maps::HOMES.get(key.workload.0)
+            && home.known != 0
+            && (home.addresses[0] == key.address || home.addresses[1] == key.address)
+        {
+            return true;
+        }
         maps::ADDRESSES.get_ptr(key).is_some()
     }
 
@@ -88,6 +94,10 @@ impl Tables for Kernel {
 
     #[inline(always)]
     fn rule(&self, key: &RuleKey) -> Option<RuleValue> {
+        // SAFETY: only the agent writes rules, and it replaces them whole; copied at once.
+        if let Some(exact) = unsafe { maps::EXACT.get(key) } {
+            return Some(*exact);
+        }
         maps::RULES.get(&Key::new(RuleKey::ALL_BITS, *key)).copied()
     }
 

@@ -6,10 +6,10 @@ use aya_ebpf::{
     macros::btf_map,
 };
 use egret_abi::{
-    BINDINGS_MAX, Binding, Budget, CALLS_PER_WORKLOAD, Call, Config, Counter, DEST_MAX, Dest, DestKey, Event,
-    FLOWS_PER_WORKLOAD, Flow, Flow4Key, Flow6Key, Generation, HELD_MAX, Held, IFACES_MAX,
-    INBOUND_PER_WORKLOAD, Inbound, OWN_MAX, OwnKey, Probe, QUERIES_PER_WORKLOAD, Query, QueryKey, RULES_MAX,
-    RULESETS_MAX, RuleKey, RuleValue, Ruleset, WORKLOADS_MAX,
+    BINDINGS_MAX, Binding, Budget, CALLS_PER_WORKLOAD, Call, Config, Counter, DEST_MAX, Dest, DestKey,
+    EXACT_MAX, Event, FLOWS_PER_WORKLOAD, Flow, Flow4Key, Flow6Key, Generation, HELD_MAX, Held, Home,
+    IFACES_MAX, INBOUND_PER_WORKLOAD, Inbound, OWN_MAX, OwnKey, Probe, QUERIES_PER_WORKLOAD, Query, QueryKey,
+    RULES_MAX, RULESETS_MAX, RuleKey, RuleValue, Ruleset, WORKLOADS_MAX,
 };
 
 /// `BPF_F_NO_PREALLOC`: memory by use, not by capacity.
@@ -39,6 +39,9 @@ pub static LINKS: Array<u32, { WORKLOADS_MAX as usize }> = Array::new();
 /// Ruleset to its defaults. Agent.
 #[btf_map]
 pub static RULESETS: Array<Ruleset, { RULESETS_MAX as usize }> = Array::new();
+/// Workload to the first of its own addresses, for a look-up less. Agent.
+#[btf_map]
+pub static HOMES: Array<Home, { WORKLOADS_MAX as usize }> = Array::new();
 /// Own addresses. Agent; full: the address is refused, and told.
 #[btf_map]
 pub static ADDRESSES: HashMap<OwnKey, u32, { OWN_MAX as usize }, BY_USE> = HashMap::new();
@@ -51,7 +54,11 @@ pub static BINDINGS: HashMap<OwnKey, Binding, { BINDINGS_MAX as usize }, BY_USE>
 /// Ruleset and address to class and kind, longest match. Agent; full: the policy is not put in force.
 #[btf_map]
 pub static DEST: LpmTrie<DestKey, Dest, { DEST_MAX as usize }, BY_USE> = LpmTrie::new();
-/// Ruleset, class, protocol and port to what rules say, longest match. Agent; full: the policy is not put in force.
+/// Ruleset, class, protocol and port to what rules say of one port; asked before RULES, whose every match is shorter.
+/// Agent; full: the policy is not put in force.
+#[btf_map]
+pub static EXACT: HashMap<RuleKey, RuleValue, { EXACT_MAX as usize }, BY_USE> = HashMap::new();
+/// The same of more than one port, longest match. Agent; full: the policy is not put in force.
 #[btf_map]
 pub static RULES: LpmTrie<RuleKey, RuleValue, { RULES_MAX as usize }, BY_USE> = LpmTrie::new();
 /// Flows that one workload began, IPv4. Programs; full: its least recently used flow goes.

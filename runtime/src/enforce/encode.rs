@@ -1,12 +1,16 @@
 //! From a ruleset's words to the entries of maps.
 
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+
 use egret_abi::{
-    Class as ClassNumber, Dest, DestKey, Kind as KindNumber, RuleKey, RuleValue, Ruleset as Defaults,
+    Class as ClassNumber, Dest, DestKey, Home, Kind as KindNumber, RuleKey, RuleValue, Ruleset as Defaults,
     RulesetId, Said,
 };
 use ipnet::IpNet;
 
 use super::Numbers;
+use crate::kernel::maps::address;
 use crate::model::{Action, Kind, OnDeny};
 use crate::policy::{Class, Default3, DestEntry, PortKey, RuleKey as RuleWords, Ruleset, Said as Words};
 
@@ -31,10 +35,20 @@ pub fn encode(ruleset: &Ruleset, id: RulesetId, numbers: &mut Numbers) -> Encode
             silent: (ruleset.on_deny == OnDeny::Drop).into(),
             enforced: ruleset.enforced.into(),
             denies_ranges: ruleset.denies_ranges.into(),
-            zero: [0; 2],
+            nameless: ruleset.names.is_empty().into(),
+            zero: 0,
         },
         dest: ruleset.dest.iter().map(|(range, entry)| dest(id, range, entry)).collect(),
         rules: ruleset.rules.iter().map(|(key, said)| rule(id, key, said, numbers)).collect(),
+    }
+}
+
+/// The first of `addresses` in each family.
+pub fn home(addresses: &BTreeSet<IpAddr>) -> Home {
+    let first = |v4: bool| addresses.iter().find(|address| address.is_ipv4() == v4);
+    match (first(true).or(first(false)), first(false).or(first(true))) {
+        (Some(one), Some(other)) => Home { known: 1, addresses: [address(*one), address(*other)] },
+        _ => Home::default(),
     }
 }
 

@@ -8,7 +8,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use egret_abi::{Config, Epoch, Generation, OwnKey, RulesetId, WorkloadIndex};
+use egret_abi::{Config, Epoch, Generation, Home, OwnKey, RulesetId, WorkloadIndex};
 
 use super::{Numbers, encode};
 use crate::kernel::maps::{Reader, Room, Writer, address};
@@ -100,6 +100,7 @@ impl Enforcer {
         // Until all is written it has both: where a map is full halfway, nothing is there that nobody knows of.
         placed.addresses.extend(&placement.addresses);
         placed.resolvers.extend(&placement.resolvers);
+        self.writer.set_home(index, encode::home(&placement.addresses))?;
         for address in before.addresses.difference(&placement.addresses) {
             self.writer.remove_address(own(index, *address))?;
             self.writer.forget_flows_from(index, *address);
@@ -284,6 +285,7 @@ impl Enforcer {
         self.writer.set_generation(index, Generation::default())?;
         // An index is not given out again before all others were: what it holds would be held for good.
         self.writer.empty_room(index, NO_ROOM)?;
+        self.writer.set_home(index, Home::default())?;
         for address in placed.placement.addresses {
             self.writer.remove_address(own(index, address))?;
         }

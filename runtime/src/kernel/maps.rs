@@ -5,14 +5,15 @@ use std::net::IpAddr;
 use aya::maps::lpm_trie::Key;
 use aya::maps::{Array, ArrayOfMaps, HashMap, LpmTrie, Map, MapData, MapError, PerCpuArray};
 use egret_abi::{
-    Binding, Call, Config, Counter, Dest, DestKey, Flow, Flow4Key, Flow6Key, Generation, IFACES_MAX, Inbound,
-    OwnKey, Query, QueryKey, RuleKey, RuleValue, Ruleset, RulesetId, WorkloadIndex,
+    Binding, Call, Config, Counter, Dest, DestKey, Flow, Flow4Key, Flow6Key, Generation, Home, IFACES_MAX,
+    Inbound, OwnKey, Query, QueryKey, RuleKey, RuleValue, Ruleset, RulesetId, WorkloadIndex,
 };
 
 use super::plain::Plain;
-pub use super::tuple::{FlowTuple, address, ip};
 use super::tuple::{tuple4, tuple6};
 use super::{Doing, KernelError, Pins};
+
+pub use super::tuple::{FlowTuple, address, ip};
 
 const BPF_MAP_TYPE_LRU_HASH: u32 = 9;
 
@@ -48,10 +49,12 @@ pub struct Writer {
     workloads: Array<MapData, Plain<Generation>>,
     links: Array<MapData, u32>,
     rulesets: Array<MapData, Plain<Ruleset>>,
+    homes: Array<MapData, Plain<Home>>,
     addresses: Own,
     resolvers: Own,
     bindings: HashMap<MapData, Plain<OwnKey>, Plain<Binding>>,
     dest: LpmTrie<MapData, Plain<DestKey>, Plain<Dest>>,
+    exact: HashMap<MapData, Plain<RuleKey>, Plain<RuleValue>>,
     rules: LpmTrie<MapData, Plain<RuleKey>, Plain<RuleValue>>,
     flows4: Inner,
     flows6: Inner,
@@ -74,10 +77,12 @@ impl Writer {
             workloads: open(pins, "WORKLOADS")?,
             links: open(pins, "LINKS")?,
             rulesets: open(pins, "RULESETS")?,
+            homes: open(pins, "HOMES")?,
             addresses: open(pins, "ADDRESSES")?,
             resolvers: open(pins, "RESOLVERS")?,
             bindings: open(pins, "BINDINGS")?,
             dest: open(pins, "DEST")?,
+            exact: open(pins, "EXACT")?,
             rules: open(pins, "RULES")?,
             flows4: open(pins, "FLOWS4")?,
             flows6: open(pins, "FLOWS6")?,
@@ -125,6 +130,11 @@ impl Writer {
     /// Writes a ruleset's defaults.
     pub fn set_ruleset(&mut self, id: RulesetId, ruleset: Ruleset) -> Result<(), KernelError> {
         self.rulesets.set(id.0, Plain(ruleset), 0).doing(|| "write RULESETS".to_owned())
+    }
+
+    /// Says which of a workload's own addresses are found first.
+    pub fn set_home(&mut self, workload: WorkloadIndex, home: Home) -> Result<(), KernelError> {
+        self.homes.set(workload.0, Plain(home), 0).doing(|| "write HOMES".to_owned())
     }
 
     /// Makes an address a workload's own.
@@ -190,11 +200,17 @@ impl Writer {
 
     /// Writes what rules say; `bits` of the key count.
     pub fn set_rule(&mut self, bits: u32, key: RuleKey, value: RuleValue) -> Result<(), KernelError> {
+        if bits == RuleKey::ALL_BITS {
+            return self.exact.insert(Plain(key), Plain(value), 0).doing(|| "write EXACT".to_owned());
+        }
         self.rules.insert(&Key::new(bits, Plain(key)), Plain(value), 0).doing(|| "write RULES".to_owned())
     }
 
     /// Removes what rules say.
     pub fn remove_rule(&mut self, bits: u32, key: RuleKey) -> Result<(), KernelError> {
+        if bits == RuleKey::ALL_BITS {
+            return absent_is_fine(self.exact.remove(&Plain(key))).doing(|| "write EXACT".to_owned());
+        }
         absent_is_fine(self.rules.remove(&Key::new(bits, Plain(key)))).doing(|| "write RULES".to_owned())
     }
 
@@ -203,7 +219,8 @@ impl Writer {
     pub fn leftovers(&self) -> (Vec<Prefixed<DestKey>>, Vec<Prefixed<RuleKey>>) {
         let dest = self.dest.keys().filter_map(|key| key.ok().map(|key| (key.prefix_len(), key.data().0)));
         let rules = self.rules.keys().filter_map(|key| key.ok().map(|key| (key.prefix_len(), key.data().0)));
-        (dest.collect(), rules.collect())
+        let exact = self.exact.keys().filter_map(|key| key.ok().map(|key| (RuleKey::ALL_BITS, key.0)));
+        (dest.collect(), rules.chain(exact).collect())
     }
 
     /// Gives a workload its flow and query maps, where it has none yet.

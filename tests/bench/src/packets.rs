@@ -108,7 +108,9 @@ pub fn measure(rounds: usize) -> Result<Vec<Row>> {
     stop.call();
     let _ = reader.join();
     if std::env::var_os("RAW").is_some() {
-        for m in &measured { eprintln!("{:<18}{:>8.1}", m.name, median(&m.nanoseconds)); }
+        for m in &measured {
+            eprintln!("{:<18}{:>8.1}", m.name, median(&m.nanoseconds));
+        }
     }
     Ok(rows(&measured))
 }
@@ -131,7 +133,14 @@ fn rows(measured: &[Measured]) -> Vec<Row> {
     let (one, sprayed) = ("empty", "empty sprayed");
     vec![
         row("established packet", "established", "a minimal flow cache", "flow cache", one, 1.4),
-        row("first packet, by range", "by range", "longest match and insert", "match and insert", sprayed, 1.25),
+        row(
+            "first packet, by range",
+            "by range",
+            "longest match and insert",
+            "match and insert",
+            sprayed,
+            1.25,
+        ),
         row("first packet, by name", "by name", "longest match and insert", "match and insert", sprayed, 0.6),
         row("first packet told", "by range told", "the same not told", "by range", sprayed, 1.25),
         row("denied packet told", "denied told", "the same not told", "denied", sprayed, 1.5),

@@ -34,7 +34,9 @@ pub(super) fn look_up<T: Tables, K: FlowKey>(
     if pending.class.is_name() {
         found.add(pending.class, says(pending.class));
     }
-    by_names(tables, pending, now, found, says);
+    if ruleset.nameless == 0 {
+        by_names(tables, pending, now, found, says);
+    }
     let allowed = found.said.applied.allows() && found.said.observed.allows();
     if allowed && ruleset.denies_ranges == 0 {
         return;

@@ -21,7 +21,7 @@ pub fn glance<T: Tables, P: Packet>(
     match ethertype {
         parse::IPV4 => {
             if let Some(key) = parse::established4(packet) {
-                match hit(tables, workload, &key, generation, tables.now(), packet.length()) {
+                match hit(tables, workload, &key, generation, packet.length()) {
                     Hit::Pass => return Glance::Pass,
                     Hit::Miss if key.is_inbound(tables, workload) => return Glance::Pass,
                     Hit::Miss | Hit::Stale(_) => {}
@@ -77,7 +77,7 @@ fn look<T: Tables, P: Packet, K: InboundKey + Default>(
     // not be learned.
     let query = headers.is_query() && tables.trusts(&OwnKey { workload, address: headers.key.remote() });
     if !(headers.begins_connection() || query) {
-        match hit(tables, workload, &headers.key, generation, tables.now(), packet.length()) {
+        match hit(tables, workload, &headers.key, generation, packet.length()) {
             Hit::Pass => return None,
             Hit::Stale(class) => (pending.known, pending.class) = (1, class),
             Hit::Miss if inbound::answers(tables, packet, workload, &headers) => return None,
@@ -103,19 +103,26 @@ fn hit<T: Tables, K: FlowKey>(
     workload: WorkloadIndex,
     key: &K,
     generation: Generation,
-    now: Tick,
     bytes: u32,
 ) -> Hit {
     let hit = key.with_flow(tables, workload, |flow| {
-        if now >= flow.until || flow.epoch != generation.epoch() {
-            // A flow that ran out is a new one; one of an older epoch is asked again whether its rule still stands.
-            return if now >= flow.until { Hit::Miss } else { Hit::Stale(flow.class) };
+        // A flow without an end, as TCP's are, asks for no clock.
+        if flow.until != Tick::NEVER {
+            let now = tables.now();
+            // A flow that ran out is a new one.
+            if now >= flow.until {
+                return Hit::Miss;
+            }
+            if key.protocol() != TCP && flow.epoch == generation.epoch() {
+                flow.until = now.plus(tables.config().idle);
+            }
+        }
+        // One of an older epoch is asked again whether its rule still stands.
+        if flow.epoch != generation.epoch() {
+            return Hit::Stale(flow.class);
         }
         flow.packets += 1;
         flow.bytes += bytes as u64;
-        if key.protocol() != TCP {
-            flow.until = now.plus(tables.config().idle);
-        }
         Hit::Pass
     });
     hit.unwrap_or(Hit::Miss)
