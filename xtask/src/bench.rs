@@ -9,7 +9,7 @@ use crate::{cargo, require_root, setup, test};
 /// What to measure.
 #[derive(clap::Args)]
 pub struct Options {
-    /// Which benchmark, and its options: `fastpath --rounds 15 --json FILE`.
+    /// Which benchmark, and its options: `fastpath --only packets --output json --plots DIR`.
     #[arg(trailing_var_arg = true, allow_hyphen_values = true, default_value = "fastpath")]
     bench: Vec<OsString>,
 }
@@ -17,11 +17,15 @@ pub struct Options {
 /// Does not come back where the benchmark starts: the exit code is its own.
 pub fn task(options: &Options) -> Result<ExitCode> {
     require_root("bench")?;
-    setup::prepare(setup::Need::Demo)?;
-    let built = cargo().args(["build", "--quiet", "--release", "--package", "egret-bench"]).status()?;
+    setup::prepare(setup::Need::Test)?;
+    let packages = ["egret", "egret-tests", "egret-bench"].map(|package| ["--package", package]);
+    let built =
+        cargo().args(["build", "--quiet", "--release", "--bins"]).args(packages.as_flattened()).status()?;
     ensure!(built.success(), "the benchmarks did not build");
     let beside = test::built("xtask")?;
     let target = beside.parent().and_then(|profile| profile.parent()).context("no target directory")?;
-    Err(Command::new(target.join("release/egret-bench")).args(&options.bench).exec())
-        .context("egret-bench did not start")
+    let release = target.join("release");
+    let mut bench = Command::new(release.join("egret-bench"));
+    bench.args(&options.bench).env("EGRET_BIN", release.join("egret"));
+    Err(bench.exec()).context("egret-bench did not start")
 }

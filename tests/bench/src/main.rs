@@ -1,17 +1,27 @@
-//! `egret-bench fastpath`: what a packet, a new flow and an event cost, against the least that could do the same.
+//! `egret-bench fastpath`: what Egret costs, against nothing at all, the least that could do the same, and nftables.
 //!
-//! Every figure is a ratio of two medians from one run: rounds of all programs, one after the other, so that whatever
-//! else the machine does falls on each alike. `cargo xtask bench` builds it optimised and runs it.
+//! Every ratio is of two medians from one run: rounds of all that is compared, one after the other, so that whatever
+//! else the machine does falls on each alike. In: [`Effort`]. Each case gives its rows; [`report`] makes a table or JSON
+//! of them, [`plot`] pictures. `cargo xtask bench` builds this optimised and runs it.
 
+mod dns;
+mod machine;
+mod memory;
 mod node;
 mod packets;
+mod plot;
+mod pods;
 mod report;
+mod updates;
 mod yardsticks;
 
+use std::fs;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use anyhow::{Context, Result};
+use clap::{Parser, Subcommand, ValueEnum};
+use report::{Group, Report, Row};
 
 #[derive(Parser)]
 #[command(name = "egret-bench")]
@@ -22,23 +32,105 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Bench {
-    /// The fast path: nanoseconds per packet, in the kernel
+    /// The fast path: packets, connections, look-ups, changes of policy, memory
     Fastpath {
+        /// Only this; may be given more than once
+        #[arg(long, value_name = "NAME")]
+        only: Vec<Case>,
+        /// How to print
+        #[arg(short, long, value_name = "FORMAT", default_value = "table")]
+        output: Format,
+        /// Write a picture of each case into this folder too
+        #[arg(long, value_name = "DIR")]
+        plots: Option<PathBuf>,
         /// Rounds; each figure is a median of as many
         #[arg(long, default_value_t = 15)]
         rounds: usize,
-        /// Write the figures to this file too, as JSON
-        #[arg(long, value_name = "FILE")]
-        json: Option<PathBuf>,
+        /// See that everything can be measured, and measure nothing well
+        #[arg(long)]
+        brief: bool,
     },
 }
 
-fn main() -> anyhow::Result<ExitCode> {
-    let Bench::Fastpath { rounds, json } = Arguments::parse().bench;
-    let rows = packets::measure(rounds)?;
-    print!("{}", report::table(&rows));
-    if let Some(file) = json {
-        std::fs::write(file, serde_json::to_vec_pretty(&rows)?)?;
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Format {
+    Table,
+    Json,
+}
+
+/// How much to do.
+#[derive(Clone, Copy)]
+pub struct Effort {
+    rounds: usize,
+    brief: bool,
+}
+
+impl Effort {
+    /// Rounds of all that is compared.
+    pub fn rounds(self) -> usize {
+        if self.brief { 1 } else { self.rounds }
+    }
+
+    /// `full`, or `brief` where nothing is to be measured well.
+    pub fn pick<T>(self, full: T, brief: T) -> T {
+        if self.brief { brief } else { full }
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Case {
+    /// Nanoseconds per packet, in the kernel
+    Packets,
+    /// Connections between two pods
+    Pods,
+    /// Look-ups
+    Dns,
+    /// Changes of policy
+    Updates,
+    /// Memory, and what an idle agent does
+    Memory,
+}
+
+impl Case {
+    fn measure(self, effort: Effort) -> Result<Group> {
+        let (case, title, rows) = match self {
+            Self::Packets => ("packets", "Packets, in the kernel", packets::measure(effort)),
+            Self::Pods => ("pods", "Connections from pod to pod, one processor", pods::measure(effort)),
+            Self::Dns => {
+                ("dns", "Look-ups, held until they are learned, one processor", dns::measure(effort))
+            }
+            Self::Updates => {
+                ("updates", "Changes of policy, until a packet sees them", updates::measure(effort))
+            }
+            Self::Memory => ("memory", "An agent with many workloads and names", memory::measure(effort)),
+        };
+        let rows: Vec<Row> = rows.with_context(|| format!("the case {case}"))?;
+        Ok(Group { case, title, rows })
+    }
+}
+
+fn main() -> Result<ExitCode> {
+    let Bench::Fastpath { only, output, plots, rounds, brief } = Arguments::parse().bench;
+    let cases = if only.is_empty() { Case::value_variants() } else { &only };
+    let mut groups = Vec::new();
+    for case in cases {
+        let group = || case.measure(Effort { rounds, brief });
+        anstream::eprintln!(
+            "· {}",
+            case.to_possible_value().map_or_else(String::new, |name| name.get_name().to_owned())
+        );
+        groups.push(group()?);
+    }
+    let report = Report { machine: machine::Machine::here(), groups };
+    match output {
+        Format::Table => anstream::print!("{}", report::table(&report)),
+        Format::Json => println!("{}", serde_json::to_string_pretty(&report)?),
+    }
+    if let Some(folder) = plots {
+        fs::create_dir_all(&folder).with_context(|| format!("make {}", folder.display()))?;
+        for group in &report.groups {
+            fs::write(folder.join(format!("{}.svg", group.case)), plot::bars(group))?;
+        }
     }
     Ok(ExitCode::SUCCESS)
 }

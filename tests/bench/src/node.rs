@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use anyhow::Result;
@@ -12,7 +13,8 @@ use egret::dns::Answer;
 use egret::enforce::{Binder, Enforcer, Numbers, Placement};
 use egret::kernel::maps::Room;
 use egret::kernel::{Object, Pins, clock, preflight};
-use egret::policy::{Ranges, compile, parse};
+use egret::model::Name;
+use egret::policy::{Ranges, Ruleset, compile, parse};
 use egret_abi::{Config, Tick, WorkloadIndex};
 
 /// The loopback device's index.
@@ -42,14 +44,18 @@ pub struct Node {
     pub object: Object,
     /// The pins, for a reader of events.
     pub pins: Pins,
+    enforcer: Enforcer,
+    index: WorkloadIndex,
     folder: PathBuf,
 }
 
 impl Node {
-    /// One workload that may reach the addresses of names under `example.com` and each range on TCP 443; `events` first packets are told
-    /// per second.
+    /// One workload that may reach the addresses of names under `example.com` and each range on TCP 443; `events` first
+    /// packets are told per second.
     pub fn load(events: u32) -> Result<Self> {
-        let folder = PathBuf::from(format!("/sys/fs/bpf/egret-bench-{}-{events}", std::process::id()));
+        static NUMBER: AtomicU32 = AtomicU32::new(0);
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let folder = PathBuf::from(format!("/sys/fs/bpf/egret-bench-{}-{number}", std::process::id()));
         preflight::check(&folder)?;
         let pins = Pins::open(&folder)?;
         let object = Object::load(&pins)?;
@@ -69,9 +75,24 @@ impl Node {
         enforcer.make_room(index, known)?;
         let addresses = BTreeSet::from([IpAddr::V4(LOCAL)]);
         enforcer.place(index, Placement { ifindex: LOOPBACK, addresses, resolvers: BTreeSet::new() })?;
-        bind(&pins, &mut enforcer, index)?;
-        enforcer.open_interface(index)?;
-        Ok(Self { object, pins, folder })
+        let ruleset = ruleset(|_| RANGED)?;
+        look_up(&pins, &mut enforcer, index, &ruleset)?;
+        let mut node = Self { object, pins, enforcer, index, folder };
+        node.put_in_force(&ruleset)?;
+        node.enforcer.open_interface(index)?;
+        Ok(node)
+    }
+
+    /// Puts another ruleset in force for the workload.
+    pub fn put_in_force(&mut self, ruleset: &Arc<Ruleset>) -> Result<()> {
+        self.enforcer.put_in_force(self.index, ruleset)?;
+        Ok(())
+    }
+
+    /// Takes away what is in force no more; no program may be running.
+    pub fn sweep(&mut self) -> Result<()> {
+        self.enforcer.sweep()?;
+        Ok(())
     }
 }
 
@@ -82,33 +103,34 @@ impl Drop for Node {
     }
 }
 
-fn bind(pins: &Pins, enforcer: &mut Enforcer, index: WorkloadIndex) -> Result<()> {
-    let policies = parse("bench", &policy()).map_err(|problems| anyhow::anyhow!("{problems:?}"))?;
-    let ruleset = Arc::new(compile(&policies.iter().collect::<Vec<_>>(), &Ranges::default())?);
+fn look_up(pins: &Pins, enforcer: &mut Enforcer, index: WorkloadIndex, ruleset: &Ruleset) -> Result<()> {
     let mut binder = Binder::open(pins, Duration::from_hours(1))?;
-    binder.set_patterns(index, &enforcer.numbers().words_of(&ruleset), clock::now())?;
+    binder.set_patterns(index, &enforcer.numbers().words_of(ruleset), clock::now())?;
     for first in (0..DESTINATIONS).step_by(OF_ONE_NAME.into()) {
         let addresses = first..first + OF_ONE_NAME;
         let answer = Answer {
             id: 1,
-            question: egret::model::Name::parse(&format!("n{first}.example.com"))?,
+            question: Name::parse(&format!("n{first}.example.com"))?,
             addresses: addresses.map(|number| (destination(NAMED, number).into(), 3600)).collect(),
             rcode: 0,
             truncated: false,
         };
         binder.learn(index, &answer, clock::now())?;
     }
-    enforcer.put_in_force(index, &ruleset)?;
     Ok(())
 }
 
-fn policy() -> String {
-    let ranges = (0..DESTINATIONS).map(|number| destination(RANGED, number).octets());
+/// Names, and 10,000 ranges, `FIRST.x.y.0/24` each, where `first` tells the first byte of a number's.
+pub fn ruleset(first: impl Fn(u16) -> u8) -> Result<Arc<Ruleset>> {
+    let ranges = (0..DESTINATIONS).map(|number| destination(first(number), number).octets());
     let to: Vec<_> = ranges.map(|[a, b, c, _]| format!("{{cidr: {a}.{b}.{c}.0/24}}")).collect();
-    format!(
+    let text = format!(
         "apiVersion: egret.dev/v1alpha1\nkind: EgressPolicy\nmetadata: {{name: bench, namespace: bench}}\nspec:\n  \
-         podSelector: {{}}\n  mode: Enforce\n  scope: all\n  onDeny: Drop\n  allow:\n  - name: names\n    to: [{{fqdn: '*.example.com'}}]\n    \
-         ports: [{{protocol: TCP, port: 443}}]\n  - name: ranges\n    to: [{}]\n    ports: [{{protocol: TCP, port: 443}}]\n",
+         podSelector: {{}}\n  mode: Enforce\n  scope: all\n  onDeny: Drop\n  allow:\n  - name: names\n    \
+         to: [{{fqdn: '*.example.com'}}]\n    ports: [{{protocol: TCP, port: 443}}]\n  - name: ranges\n    to: [{}]\n    \
+         ports: [{{protocol: TCP, port: 443}}]\n",
         to.join(", ")
-    )
+    );
+    let policies = parse("bench", &text).map_err(|problems| anyhow::anyhow!("{problems:?}"))?;
+    Ok(Arc::new(compile(&policies.iter().collect::<Vec<_>>(), &Ranges::default())?))
 }

@@ -306,6 +306,12 @@ impl Agent {
         self.setup.take().context("ended once")
     }
 
+    /// Its process.
+    #[must_use]
+    pub fn process(&self) -> u32 {
+        self.child.id()
+    }
+
     /// The last of what the agent wrote.
     #[must_use]
     pub fn log(&self) -> String {

@@ -105,8 +105,8 @@ impl World {
     }
 
     fn make(&mut self, pods: &[&str]) -> Result<()> {
-        ensure!(pods.len() < 200, "a world has fewer than 200 pods");
-        for (index, pod) in (0u8..).zip(pods) {
+        ensure!(pods.len() < 1000, "a world has fewer than 1000 pods");
+        for (index, pod) in (0u16..).zip(pods) {
             let (namespace, name) = pod.split_once('/').context("write a pod as namespace/name")?;
             self.pods.push(Pod::new(namespace, name, plan::link(&self.prefix, index, name)));
         }

@@ -13,6 +13,8 @@ pub const UPLINK: &str = "internet";
 /// Where pods live.
 pub const POD_RANGES: [&str; 2] = ["10.244.0.0/16", "fd00:244::/64"];
 
+const FIRST_POD: Ipv4Addr = Ipv4Addr::new(10, 244, 0, 10);
+
 /// How pods are tied to their node.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Topology {
@@ -39,16 +41,16 @@ pub struct Link {
     pub ipv6: Ipv6Addr,
 }
 
-/// The link of the `index`th pod (from 0, under 200), called `name`, of the world `prefix`.
+/// The link of the `index`th pod (from 0, under 1000), called `name`, of the world `prefix`.
 #[must_use]
-pub fn link(prefix: &str, index: u8, name: &str) -> Link {
+pub fn link(prefix: &str, index: u16, name: &str) -> Link {
     let short: String = name.chars().filter(char::is_ascii_alphanumeric).take(9).collect();
     Link {
         netns: format!("{prefix}-pod{index}-{short}"),
         host_interface: format!("v{index}-{short}"),
         host_index: 100 + u32::from(index),
-        ipv4: Ipv4Addr::new(10, 244, 0, 10 + index),
-        ipv6: Ipv6Addr::new(0xfd00, 0x244, 0, 0, 0, 0, 0, 0x10 + u16::from(index)),
+        ipv4: Ipv4Addr::from_bits(FIRST_POD.to_bits() + u32::from(index)),
+        ipv6: Ipv6Addr::new(0xfd00, 0x244, 0, 0, 0, 0, 0, 0x10 + index),
     }
 }
 
@@ -204,7 +206,7 @@ mod tests {
 
     #[test]
     fn a_host_interface_name_fits_the_kernel_s_15_characters() {
-        for (index, name) in [(0, "a"), (199, "a-very-long-name-of-a-pod"), (7, "--")] {
+        for (index, name) in [(0, "a"), (999, "a-very-long-name-of-a-pod"), (7, "--")] {
             let link = link("eg4194304-12", index, name);
             assert!(link.host_interface.len() <= 15, "{}", link.host_interface);
         }

@@ -12,7 +12,7 @@ use egret_ebpf_build::{Found, probe};
 pub enum Need {
     /// Building, and the show.
     Demo,
-    /// Building, and every test.
+    /// Building, every test, and every benchmark.
     Test,
 }
 
@@ -29,7 +29,8 @@ const fn program(name: &'static str, package: &'static str) -> Program {
 
 const DEMO: [Program; 2] = [program("ip", "iproute2"), program("nsenter", "util-linux")];
 
-const TEST: [Program; 2] = [program("unbound", "unbound"), program("c++", "g++")];
+/// Whom the tests ask, what they are built with, and what the benchmarks hold Egret against.
+const TEST: [Program; 3] = [program("unbound", "unbound"), program("c++", "g++"), program("nft", "nftables")];
 
 /// Everything that the plan is made of.
 #[derive(Clone, Debug)]

@@ -18,7 +18,7 @@ pub const DEBIAN_TOOLCHAIN: [&str; 9] = [
 const LINKER_VERSION: &str = "0.13.0";
 
 /// Packages that would start a service of their name on this machine; the tests start their own.
-const SERVICES: [&str; 1] = ["unbound"];
+const SERVICES: [&str; 2] = ["unbound", "nftables"];
 
 /// One thing to install.
 #[derive(Clone, Debug, PartialEq, Eq)]
