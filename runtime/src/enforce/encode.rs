@@ -56,18 +56,25 @@ fn defaults(denies: Default3) -> [u8; 3] {
     [denies.internet.into(), denies.cluster.into(), denies.node.into()]
 }
 
-fn dest(id: RulesetId, range: &IpNet, entry: &DestEntry) -> (u32, DestKey, Dest) {
+/// The key of a range, and the bits of it that count.
+pub fn dest_key(id: RulesetId, range: &IpNet) -> (u32, DestKey) {
     let key = match range {
         IpNet::V4(range) => DestKey::v4(id, range.network().octets()),
         IpNet::V6(range) => DestKey::v6(id, range.network().octets()),
     };
+    (DestKey::FIXED_BITS + u32::from(range.prefix_len()), key)
+}
+
+/// The entry of a range.
+pub fn dest(id: RulesetId, range: &IpNet, entry: &DestEntry) -> (u32, DestKey, Dest) {
+    let (bits, key) = dest_key(id, range);
     let kind = match entry.kind {
         Kind::Internet => KindNumber::Internet,
         Kind::Cluster => KindNumber::Cluster,
         Kind::Node => KindNumber::Node,
     };
     let class = entry.class.map_or(ClassNumber::NONE, ClassNumber);
-    (DestKey::FIXED_BITS + u32::from(range.prefix_len()), key, Dest { class, kind: kind as u32 })
+    (bits, key, Dest { class, kind: kind as u32 })
 }
 
 fn rule(

@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use egret_abi::{Config, Epoch, Generation, Home, OwnKey, RulesetId, WorkloadIndex};
 
+use super::change::only_range;
 use super::{Numbers, encode};
 use crate::kernel::maps::{Reader, Room, Writer, address};
 use crate::kernel::{KernelError, Pins};
@@ -166,11 +167,15 @@ impl Enforcer {
         if self.is_in_force(index, ruleset) {
             return Ok(false);
         }
-        let id = self.load(ruleset)?;
+        let amended = self.amend(index, ruleset)?;
+        let id = amended.map_or_else(|| self.load(ruleset), Ok)?;
         let placed = self.placed.entry(index).or_default();
         placed.epoch = Epoch(placed.epoch.0.wrapping_add(1).max(1));
         self.writer.set_generation(index, Generation::new(placed.epoch, id))?;
         let before = placed.ruleset.replace(ruleset.clone());
+        if amended.is_some() {
+            return Ok(true);
+        }
         if let Some(loaded) = self.loaded.get_mut(ruleset) {
             loaded.users += 1;
         }
@@ -186,6 +191,32 @@ impl Enforcer {
     #[must_use]
     pub fn is_in_force(&self, index: WorkloadIndex, ruleset: &Arc<Ruleset>) -> bool {
         self.placed.get(&index).is_some_and(|placed| placed.ruleset.as_ref() == Some(ruleset))
+    }
+
+    /// Where a workload has its ruleset for itself, and the new one differs by one range: that one write, of which no
+    /// packet ever sees half.
+    fn amend(
+        &mut self,
+        index: WorkloadIndex,
+        after: &Arc<Ruleset>,
+    ) -> Result<Option<RulesetId>, KernelError> {
+        let before = self.placed.get(&index).and_then(|placed| placed.ruleset.clone());
+        let Some(before) = before.filter(|_| !self.loaded.contains_key(after)) else { return Ok(None) };
+        let Some(&Loaded { id, users: 1 }) = self.loaded.get(&before) else { return Ok(None) };
+        let Some(range) = only_range(&before, after) else { return Ok(None) };
+        match after.dest.get(&range) {
+            Some(entry) => {
+                let (bits, key, dest) = encode::dest(id, &range, entry);
+                self.writer.set_dest(bits, key, dest)?;
+            }
+            None => {
+                let (bits, key) = encode::dest_key(id, &range);
+                self.writer.remove_dest(bits, key)?;
+            }
+        }
+        self.loaded.remove(&before);
+        self.loaded.insert(after.clone(), Loaded { id, users: 1 });
+        Ok(Some(id))
     }
 
     /// Writes the ruleset whole, where it is not there; half a ruleset is taken away again.

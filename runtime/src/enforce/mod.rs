@@ -6,6 +6,7 @@
 //! thread that sends them. [`encode`]: the pure step between.
 
 mod binder;
+mod change;
 mod encode;
 mod enforcer;
 mod numbers;

@@ -17,6 +17,8 @@ use crate::Effort;
 use crate::dns::Client;
 use crate::report::{Row, Target};
 
+/// How long the agent may take to put programs on so many interface pairs.
+const START: Duration = Duration::from_mins(2);
 /// Names that each workload looks up.
 const NAMES: u16 = 40;
 
@@ -31,7 +33,7 @@ pub fn measure(effort: Effort) -> Result<Vec<Row>> {
             &[&Ipv4Addr::new(198, 51, 100, name as u8 + 1).to_string()],
         );
     }
-    let agent = Setup::new(&world)?.policy("all.yaml", POLICY)?.start()?;
+    let agent = Setup::new(&world)?.policy("all.yaml", POLICY)?.within(START).start()?;
     for pod in world.pods() {
         agent.wait_for_mode(pod, "Enforce")?;
         pod.netns().run(|| look_up_all(pod_resolver()))??;

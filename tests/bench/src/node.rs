@@ -9,6 +9,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use anyhow::Result;
+use aya::maps::lpm_trie::{Key, LpmTrie};
+use aya::maps::{Array, MapData};
 use egret::dns::Answer;
 use egret::enforce::{Binder, Enforcer, Numbers, Placement};
 use egret::kernel::maps::Room;
@@ -38,6 +40,9 @@ pub fn destination(first: u8, number: u16) -> Ipv4Addr {
     Ipv4Addr::new(first, x, y, 1)
 }
 
+/// DEST, as bytes.
+type DestBytes = LpmTrie<MapData, [u8; 20], [u8; 8]>;
+
 /// The programs, and the maps of one workload.
 pub struct Node {
     /// The programs.
@@ -47,6 +52,7 @@ pub struct Node {
     enforcer: Enforcer,
     index: WorkloadIndex,
     folder: PathBuf,
+    written: Option<(DestBytes, Array<MapData, u64>)>,
 }
 
 impl Node {
@@ -75,9 +81,9 @@ impl Node {
         enforcer.make_room(index, known)?;
         let addresses = BTreeSet::from([IpAddr::V4(LOCAL)]);
         enforcer.place(index, Placement { ifindex: LOOPBACK, addresses, resolvers: BTreeSet::new() })?;
-        let ruleset = ruleset(|_| RANGED)?;
+        let ruleset = ruleset(|_| Some(RANGED))?;
         look_up(&pins, &mut enforcer, index, &ruleset)?;
-        let mut node = Self { object, pins, enforcer, index, folder };
+        let mut node = Self { object, pins, enforcer, index, folder, written: None };
         node.put_in_force(&ruleset)?;
         node.enforcer.open_interface(index)?;
         Ok(node)
@@ -86,6 +92,20 @@ impl Node {
     /// Puts another ruleset in force for the workload.
     pub fn put_in_force(&mut self, ruleset: &Arc<Ruleset>) -> Result<()> {
         self.enforcer.put_in_force(self.index, ruleset)?;
+        Ok(())
+    }
+
+    /// Writes one range, and the workload's word once more: what the kernel's part in the smallest change is.
+    pub fn write_one_range(&mut self) -> Result<()> {
+        let map = |name| anyhow::Ok(aya::maps::Map::from_map_data(MapData::from_pin(self.pins.map(name))?)?);
+        if self.written.is_none() {
+            self.written = Some((map("DEST")?.try_into()?, map("WORKLOADS")?.try_into()?));
+        }
+        let Some((dest, workloads)) = &mut self.written else { return Ok(()) };
+        // A range of a ruleset that is not there.
+        dest.insert(&Key::new(56, [0xff; 20]), [0; 8], 0)?;
+        let word: u64 = workloads.get(&self.index.0, 0)?;
+        workloads.set(self.index.0, word, 0)?;
         Ok(())
     }
 
@@ -120,9 +140,9 @@ fn look_up(pins: &Pins, enforcer: &mut Enforcer, index: WorkloadIndex, ruleset: 
     Ok(())
 }
 
-/// Names, and 10,000 ranges, `FIRST.x.y.0/24` each, where `first` tells the first byte of a number's.
-pub fn ruleset(first: impl Fn(u16) -> u8) -> Result<Arc<Ruleset>> {
-    let ranges = (0..DESTINATIONS).map(|number| destination(first(number), number).octets());
+/// Names, and 10,000 ranges, `FIRST.x.y.0/24` each, where `first` tells the first byte of a number's; `None`: not that one.
+pub fn ruleset(first: impl Fn(u16) -> Option<u8>) -> Result<Arc<Ruleset>> {
+    let ranges = (0..DESTINATIONS).filter_map(|number| Some(destination(first(number)?, number).octets()));
     let to: Vec<_> = ranges.map(|[a, b, c, _]| format!("{{cidr: {a}.{b}.{c}.0/24}}")).collect();
     let text = format!(
         "apiVersion: egret.dev/v1alpha1\nkind: EgressPolicy\nmetadata: {{name: bench, namespace: bench}}\nspec:\n  \

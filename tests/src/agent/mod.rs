@@ -46,7 +46,7 @@ impl Agent {
 
     /// Waits until the agent says that every covered workload has its rules in force.
     fn wait_until_ready(&mut self) -> Result<()> {
-        let deadline = std::time::Instant::now() + PATIENCE;
+        let deadline = std::time::Instant::now() + self.setup().patience();
         while !self.get("/readyz").is_ok_and(|answer| answer.status == 200) {
             if let Some(status) = self.child.try_wait()? {
                 bail!("the agent ended ({status}):\n{}", self.log());

@@ -5,6 +5,7 @@ use std::fs::{self, OpenOptions};
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
@@ -27,6 +28,7 @@ pub struct Setup {
     described: Vec<Value>,
     namespaces: Vec<Value>,
     more: Vec<String>,
+    patience: Duration,
 }
 
 /// What the workloads file says of `pod`: its namespace, name, label `app` and network namespace.
@@ -52,6 +54,7 @@ impl Setup {
             described: world.pods().iter().map(described).collect(),
             namespaces: Vec::new(),
             more: Vec::new(),
+            patience: PATIENCE,
         };
         fs::create_dir_all(setup.policies()).context("cannot make the directory of policies")?;
         Ok(setup)
@@ -106,6 +109,16 @@ impl Setup {
     #[must_use]
     pub fn with_socket(self, name: &str) -> Self {
         Self { socket: name.to_owned(), ..self }
+    }
+
+    /// Which may take this long to be ready.
+    #[must_use]
+    pub fn within(self, patience: Duration) -> Self {
+        Self { patience, ..self }
+    }
+
+    pub(super) fn patience(&self) -> Duration {
+        self.patience
     }
 
     /// With this argument more.
