@@ -115,6 +115,8 @@ impl Rival {
 fn serve(world: &World, address: IpAddr) -> Result<SocketAddr> {
     let server = SocketAddr::new(address, PORT);
     let listener = world.pod(SERVER).netns().run(move || TcpListener::bind(server))??;
+    // Room for all of a round: where it is full a SYN is dropped, and comes again after a second.
+    rustix::net::listen(&listener, 4096)?;
     thread::Builder::new().name("server".to_owned()).spawn(move || {
         for stream in listener.incoming() {
             drop(stream);
