@@ -104,9 +104,21 @@ fn has_room(ctx: &TcContext, workload: WorkloadIndex) -> bool {
     if waiting < BUSY {
         return true;
     }
-    let (now, rate, bytes) = (Kernel.now(), Kernel.config().answers, ctx.len());
+    let (now, rate, bytes) = (Kernel.now(), Kernel.config().answers, record_of(ctx.len()));
     let take = |b: &mut Budget| budget::take_many(&mut b.answers_at, &mut b.answers, now, rate, bytes);
     Kernel.with_budget(workload, take).unwrap_or(false)
+}
+
+/// Bytes that a frame takes in ANSWERS.
+#[inline(always)]
+fn record_of(length: u32) -> u32 {
+    match length {
+        0..=496 => 496,
+        497..=1520 => 1520,
+        1521..=4608 => 4608,
+        4609..=16_384 => 16_384,
+        _ => ANSWER_MAX as u32,
+    }
 }
 
 enum Copied {

@@ -164,7 +164,11 @@ impl Node {
             .iter()
             .map(|counter| (counter.word().to_owned(), self.reader.counter(*counter)))
             .collect();
-        let own = [self.binder().crowded(), self.log.evicted()].into_iter().chain(self.lessons.counts());
+        let (crowded, over_quota) = {
+            let binder = self.binder();
+            (binder.crowded(), binder.over_quota())
+        };
+        let own = [crowded, over_quota, self.log.evicted()].into_iter().chain(self.lessons.counts());
         let own = own.chain([self.probes_unseen.load(Ordering::Relaxed)]);
         counters.extend(AGENT_COUNTERS.iter().zip(own).map(|((word, _), count)| ((*word).to_owned(), count)));
         counters

@@ -24,10 +24,14 @@ use super::{Source, Status, WorkloadRow};
 /// The media type of [`text`].
 pub(super) const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 /// The counters that the agent keeps beside the kernel's: their names in status, and what they count.
-pub const AGENT_COUNTERS: [(&str, &str); 7] = [
+pub const AGENT_COUNTERS: [(&str, &str); 8] = [
     (
         "bindings_crowded",
         "Bindings of a name to an address that found no room; what only they allow stays denied.",
+    ),
+    (
+        "bindings_over_quota",
+        "Addresses no longer bound because their workload, or one wildcard, has too many; they are denied.",
     ),
     ("flow_records_evicted", "Flow records that went because the log was full."),
     (

@@ -5,9 +5,8 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use egret_abi::{Binding, Class, OwnKey, Slot, Tick, WorkloadIndex};
-use lru::LruCache;
 
-use crate::dns::{self, Answer, Limits, Matched, Matcher, Merge, Names, merge};
+use crate::dns::{self, Answer, Limits, Matched, Matcher, Merge, Names, Quota, merge};
 use crate::kernel::clock::{tick, tick_after};
 use crate::kernel::maps::{Writer, address, ip};
 use crate::kernel::{KernelError, Pins};
@@ -16,26 +15,19 @@ use crate::model::{Name, NameClass};
 /// How long after its end a binding stays: longer than `flow_grace`, so that a connection under way may use it.
 const KEEP: Duration = Duration::from_hours(2);
 
-/// Addresses bound for one workload at one time; over it, the one that was looked up least recently is forgotten. Who
-/// controls a name that a rule allows would else fill the map that all share.
-const QUOTA: usize = 16_384;
 /// Bindings that one sweep looks at: an application may be waiting for the lock.
 const SWEEP: usize = 2048;
 
 struct Bound {
     names: Names,
     matcher: Matcher,
-    /// What is in BINDINGS, the address bound least recently last.
-    addresses: LruCache<IpAddr, ()>,
+    /// What is in BINDINGS.
+    quota: Quota,
 }
 
 impl Default for Bound {
     fn default() -> Self {
-        Self {
-            names: Names::new(Limits::default()),
-            matcher: Matcher::default(),
-            addresses: LruCache::unbounded(),
-        }
+        Self { names: Names::new(Limits::default()), matcher: Matcher::default(), quota: Quota::default() }
     }
 }
 
@@ -46,6 +38,8 @@ pub struct Binder {
     workloads: HashMap<WorkloadIndex, Bound>,
     /// Bindings that found no free slot.
     crowded: u64,
+    /// Addresses that were unbound because a share was used up.
+    over_quota: u64,
 }
 
 impl Binder {
@@ -56,10 +50,16 @@ impl Binder {
     pub fn open(pins: &Pins, min_ttl: Duration) -> Result<Self, KernelError> {
         let writer = Writer::open(pins)?;
         let mut workloads: HashMap<WorkloadIndex, Bound> = HashMap::new();
-        for (key, _) in writer.bindings() {
-            workloads.entry(key.workload).or_default().addresses.put(ip(key.address), ());
+        let mut over = Vec::new();
+        for (key, binding) in writer.bindings() {
+            // Whether its names are exact is known once they are looked up again.
+            let quota = &mut workloads.entry(key.workload).or_default().quota;
+            let gone = quota.count(ip(key.address), Some(binding.slots[0].class.0));
+            over.extend(gone.map(|gone| self::key(key.workload, gone)));
         }
-        Ok(Self { writer, min_ttl, workloads, crowded: 0 })
+        let mut binder = Self { writer, min_ttl, workloads, crowded: 0, over_quota: 0 };
+        over.into_iter().try_for_each(|key| binder.writer.remove_binding(key))?;
+        Ok(binder)
     }
 
     /// Learns `answer` for a workload at `now`. When this returns, its bindings are in the map. Of a workload whose
@@ -73,7 +73,9 @@ impl Binder {
         }
         for learned in learned {
             let (address, until) = (learned.address, learned.until);
-            self.crowded += bind(&mut self.writer, bound, index, &classes, address, until, now)?;
+            let bind = bind(&mut self.writer, bound, index, &classes, address, until, now)?;
+            self.crowded += bind.crowded;
+            self.over_quota += bind.over_quota;
         }
         Ok(())
     }
@@ -98,7 +100,10 @@ impl Binder {
         let mut result = Ok(());
         for (classes, address, until) in live {
             match bind(&mut self.writer, bound, index, &classes, address, until, now) {
-                Ok(crowded) => self.crowded += crowded,
+                Ok(bind) => {
+                    self.crowded += bind.crowded;
+                    self.over_quota += bind.over_quota;
+                }
                 Err(error) => result = Err(error),
             }
         }
@@ -153,10 +158,16 @@ impl Binder {
         self.crowded
     }
 
+    /// Addresses that were unbound because their workload, or one wildcard of its policies, had too many.
+    #[must_use]
+    pub fn over_quota(&self) -> u64 {
+        self.over_quota
+    }
+
     /// Forgets a workload, and all that is bound for it.
     pub fn forget(&mut self, index: WorkloadIndex) -> Result<(), KernelError> {
-        let addresses = self.workloads.remove(&index).unwrap_or_default().addresses;
-        addresses.iter().try_for_each(|(ip, ())| self.writer.remove_binding(key(index, *ip)))
+        let quota = self.workloads.remove(&index).unwrap_or_default().quota;
+        quota.addresses().try_for_each(|ip| self.writer.remove_binding(key(index, ip)))
     }
 
     /// Takes away the bindings that ended long ago, or some of them.
@@ -164,16 +175,11 @@ impl Binder {
         let limit = tick(now.saturating_sub(KEEP));
         let mut left = SWEEP;
         for (index, bound) in &mut self.workloads {
-            while let Some((ip, ())) = bound.addresses.peek_lru() {
-                let key = key(*index, *ip);
-                let binding = self.writer.binding(key).unwrap_or_default();
-                if left == 0 || binding.slots.iter().any(|slot| slot.until >= limit) {
-                    break;
-                }
-                left -= 1;
-                self.writer.remove_binding(key)?;
-                bound.addresses.pop_lru();
-            }
+            let old = bound.quota.take_old(&mut left, |ip| {
+                let binding = self.writer.binding(key(*index, ip)).unwrap_or_default();
+                binding.slots.iter().all(|slot| slot.until < limit)
+            });
+            old.into_iter().try_for_each(|ip| self.writer.remove_binding(key(*index, ip)))?;
         }
         Ok(())
     }
@@ -183,7 +189,14 @@ fn key(workload: WorkloadIndex, ip: IpAddr) -> OwnKey {
     OwnKey { workload, address: address(ip) }
 }
 
-/// Binds one address to those of some classes that count for it; how many found no slot.
+/// What did not fit.
+#[derive(Default)]
+struct Bind {
+    crowded: u64,
+    over_quota: u64,
+}
+
+/// Binds one address to those of some classes that count for it; what found no slot, and what had to go for it.
 fn bind(
     writer: &mut Writer,
     bound: &mut Bound,
@@ -192,11 +205,11 @@ fn bind(
     ip: IpAddr,
     until: Duration,
     now: Duration,
-) -> Result<u64, KernelError> {
-    let mut classes = classes.iter().filter(|matched| matched.holds(ip)).peekable();
-    if classes.peek().is_none() {
-        return Ok(0);
-    }
+) -> Result<Bind, KernelError> {
+    let classes: Vec<_> = classes.iter().filter(|matched| matched.holds(ip)).collect();
+    let Some(first) = classes.first() else { return Ok(Bind::default()) };
+    let is_exact = classes.iter().any(|matched| bound.matcher.is_exact(matched.class));
+    let wildcard = (!is_exact).then_some(first.class);
     let key = key(workload, ip);
     let binding = writer.binding(key).unwrap_or_default();
     let mut slots = binding.slots.map(|slot| dns::Slot { class: slot.class.0, until: slot.until.0 });
@@ -213,11 +226,9 @@ fn bind(
         let slots = slots.map(|slot| Slot { class: Class(slot.class), until: Tick(slot.until) });
         writer.set_binding(key, Binding { slots })?;
     }
-    bound.addresses.put(ip, ());
-    if bound.addresses.len() > QUOTA
-        && let Some((oldest, ())) = bound.addresses.pop_lru()
-    {
-        writer.remove_binding(self::key(workload, oldest))?;
+    let gone = bound.quota.count(ip, wildcard);
+    if let Some(gone) = gone {
+        writer.remove_binding(self::key(workload, gone))?;
     }
-    Ok(crowded)
+    Ok(Bind { crowded, over_quota: gone.is_some().into() })
 }
