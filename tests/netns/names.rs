@@ -81,6 +81,52 @@ fn a_workload_never_profits_from_the_look_ups_of_another() -> Result<()> {
 }
 
 #[test]
+fn two_workloads_with_different_answers_for_one_name_reach_their_own_and_not_the_other_s() -> Result<()> {
+    let world = World::with_pods(&["shop/web", "shop/other"])?;
+    let own = [["192.0.2.10", "2001:db8::10"], ["192.0.2.20", "2001:db8::20"]];
+    let rules = "allow:\n- to: [{fqdn: github.com}]";
+    let _agent = Setup::new(&world)?
+        .policy("web.yaml", &enforced("shop/web", rules))?
+        .policy("other.yaml", &enforced("shop/other", rules))?
+        .start()?;
+    let pods = [world.pod("shop/web"), world.pod("shop/other")];
+    for (pod, addresses) in pods.iter().zip(own) {
+        world.dns().set("github.com", &addresses);
+        for attempt in [Attempt::tcp("github.com", 443).ipv4(), Attempt::tcp("github.com", 443).ipv6()] {
+            assert_eq!(pod.dial_once(&attempt.via(RESOLVER.0))?.seen, Seen::Connected, "{}", pod.id());
+        }
+    }
+    for (at, pod) in pods.iter().enumerate() {
+        for (whose, addresses) in own.iter().enumerate() {
+            for address in addresses {
+                let expected = if at == whose { Seen::Connected } else { Seen::Refused };
+                assert_eq!(pod.connect(address, 443)?.seen, expected, "{} {address}", pod.id());
+            }
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn a_name_under_a_search_domain_is_another_name() -> Result<()> {
+    let world = World::with_pods(&["shop/web"])?;
+    world.dns().set("github.com.shop.svc.cluster.local", &["192.0.2.66"]);
+    world.dns().alias("www.github.com.shop.svc.cluster.local", "github.com");
+    world.dns().set("github.com", &["192.0.2.10"]);
+    let rules = "allow:\n- to: [{fqdn: github.com}, {fqdn: www.github.com}]";
+    let _agent = Setup::new(&world)?.policy("web.yaml", &enforced("shop/web", rules))?.start()?;
+    for (name, expected) in [
+        ("github.com.shop.svc.cluster.local", Seen::Refused),
+        ("www.github.com.shop.svc.cluster.local", Seen::Refused),
+        ("github.com", Seen::Connected),
+    ] {
+        let attempt = Attempt::tcp(name, 443).ipv4().via(RESOLVER.0);
+        assert_eq!(world.pod("shop/web").dial_once(&attempt)?.seen, expected, "{name}");
+    }
+    Ok(())
+}
+
+#[test]
 fn a_resolver_that_nobody_trusts_teaches_nothing() -> Result<()> {
     let world = World::with_pods(&["shop/web"])?;
     let addresses = ["192.0.2.66", "2001:db8::66"];

@@ -50,9 +50,28 @@ impl Raw {
     /// # Panics
     /// As [`send_udp_as`].
     pub fn send_tcp(&self, from: SocketAddr, to: SocketAddr, flags: u8, numbers: [u32; 2]) -> Result<()> {
+        self.send_segment(from, to, flags, numbers, &[])
+    }
+
+    /// The same with data.
+    ///
+    /// # Errors
+    /// As [`send_udp_as`].
+    ///
+    /// # Panics
+    /// As [`send_udp_as`].
+    pub fn send_segment(
+        &self,
+        from: SocketAddr,
+        to: SocketAddr,
+        flags: u8,
+        numbers: [u32; 2],
+        data: &[u8],
+    ) -> Result<()> {
         let mut tcp = [from.port().to_be_bytes(), to.port().to_be_bytes()].concat();
         tcp.extend(numbers.map(u32::to_be_bytes).concat());
         tcp.extend([5 << 4, flags, 0xff, 0xff, 0, 0, 0, 0]);
+        tcp.extend(data);
         self.send(to.ip(), &packet(from, to, IPPROTO_TCP, tcp, 16))
     }
 

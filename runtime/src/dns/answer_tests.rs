@@ -34,6 +34,13 @@ fn learned(answer: &Answer) -> Vec<String> {
 }
 
 #[test]
+fn an_address_behind_nat64_is_bound_as_it_is_seen() {
+    let message = message("a.example.", &["a.example. AAAA 64:ff9b::c000:201 60"]);
+    let answer = parse(&message.to_vec().unwrap()).unwrap();
+    assert_eq!(learned(&answer), ["64:ff9b::c000:201 60"]);
+}
+
+#[test]
 fn addresses_are_learned_for_the_question_when_the_chain_of_owners_leads_to_them() {
     for (what, question, answers, expected) in [
         ("plain", "github.com.", &["github.com. A 192.0.2.1 60"][..], &["192.0.2.1 60"][..]),

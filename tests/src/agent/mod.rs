@@ -272,6 +272,22 @@ impl Agent {
         self.setup.insert(setup).write_own_workloads()
     }
 
+    /// Lets the agent do nothing until [`Agent::resume`]: as slow as one can be, and not gone.
+    ///
+    /// # Errors
+    /// The agent is no more.
+    pub fn pause(&self) -> Result<()> {
+        self.signal(Signal::STOP)
+    }
+
+    /// Lets it go on.
+    ///
+    /// # Errors
+    /// The agent is no more.
+    pub fn resume(&self) -> Result<()> {
+        self.signal(Signal::CONT)
+    }
+
     fn signal(&self, signal: Signal) -> Result<()> {
         let pid = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw).context("a process id")?;
         kill_process(pid, signal).context("cannot signal the agent")
