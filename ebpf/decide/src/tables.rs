@@ -90,11 +90,10 @@ pub trait Tables {
     }
     /// Counts one up.
     fn count(&self, counter: Counter);
-    /// Runs `f` on memory for what rules say. In the kernel it is in a map, so that the verifier does not follow every
-    /// way in which up to nine classes can speak.
-    fn with_findings<R>(&self, f: impl FnOnce(&mut Findings) -> R) -> R {
-        f(&mut Findings::default())
-    }
+    /// Runs `f` on what rules say of the packet in hand. In the kernel it is in a map, so that the verifier follows
+    /// neither every way in which up to nine classes can speak nor what each leads to; `None` where that is not there,
+    /// which no kernel does.
+    fn with_findings<R>(&self, f: impl FnOnce(&mut Findings) -> R) -> Option<R>;
     /// Sends an event; `make` writes it where it will lie.
     fn report(&self, make: impl FnOnce() -> Event);
 }

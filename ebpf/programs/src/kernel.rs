@@ -154,12 +154,10 @@ impl Tables for Kernel {
     }
 
     #[inline(always)]
-    fn with_findings<R>(&self, f: impl FnOnce(&mut Findings) -> R) -> R {
-        match maps::FINDINGS.get_ptr_mut(0) {
-            // SAFETY: this CPU's own memory; nothing else writes it while the program runs.
-            Some(findings) => f(unsafe { &mut *findings }),
-            None => f(&mut Findings::default()),
-        }
+    fn with_findings<R>(&self, f: impl FnOnce(&mut Findings) -> R) -> Option<R> {
+        let findings = maps::FINDINGS.get_ptr_mut(0)?;
+        // SAFETY: this CPU's own memory; nothing else writes it while the program runs.
+        Some(f(unsafe { &mut *findings }))
     }
 
     #[inline(always)]

@@ -2,7 +2,7 @@
 //!
 //! `from_pod`: tcx ingress on the host side of a workload's interface pair; `stand_in`: its double. `to_pod`: the shared
 //! half of the doors, which are tcx ingress on the workload's own device. `judge4`, `judge6`, `query`, `reset`,
-//! `unreachable`, `answer`, `cut4`, `cut6`, `segment`, `piece`: steps behind them, called through STEPS. `hold_answer`,
+//! `unreachable`, `answer`, `cut4`, `cut6`, `segment`, `piece`, `settle4`, `settle6`: steps behind them, called through STEPS. `hold_answer`,
 //! `copy_asking`: called through HOLD while the agent lives. `gate_in`, `gate_out`: ingress and egress of the agent's
 //! TAP device.
 #![no_std]
@@ -69,13 +69,8 @@ pub fn judge6(ctx: TcContext) -> i32 {
 fn judge<K: InboundKey + 'static>(ctx: &TcContext) -> i32 {
     let Some(pending) = steps::handed::<Pending<K>>() else { return DROP };
     match egress::judge(&Kernel, &Frame(ctx), pending) {
-        Verdict::Act(Egress::Pass) => return NEXT,
-        Verdict::Act(Egress::Drop) => {}
-        Verdict::Act(Egress::Reset { transport }) => steps::go(ctx, Step::Reset, transport),
-        Verdict::Act(Egress::Cut { transport }) => {
-            steps::go(ctx, if K::V6 { Step::Cut6 } else { Step::Cut4 }, transport);
-        }
-        Verdict::Act(Egress::Unreachable { transport }) => steps::go(ctx, Step::Unreachable, transport),
+        Verdict::Act(egress) => return act::<K>(ctx, egress),
+        Verdict::Settle => steps::go_on(ctx, if K::V6 { Step::Settle6 } else { Step::Settle4 }),
         Verdict::Query(exchange) => steps::go(ctx, Step::Query, exchange),
         Verdict::Asking(segment) => {
             if segment.speaks(&Frame(ctx)) {
@@ -84,6 +79,34 @@ fn judge<K: InboundKey + 'static>(ctx: &TcContext) -> i32 {
             }
             return NEXT;
         }
+    }
+    DROP
+}
+
+#[classifier]
+pub fn settle4(ctx: TcContext) -> i32 {
+    settle::<Flow4Key>(&ctx)
+}
+
+#[classifier]
+pub fn settle6(ctx: TcContext) -> i32 {
+    settle::<Flow6Key>(&ctx)
+}
+
+#[inline(always)]
+fn settle<K: InboundKey + 'static>(ctx: &TcContext) -> i32 {
+    let Some(pending) = steps::handed::<Pending<K>>() else { return DROP };
+    act::<K>(ctx, egress::settle(&Kernel, &Frame(ctx), pending))
+}
+
+#[inline(always)]
+fn act<K: InboundKey>(ctx: &TcContext, egress: Egress) -> i32 {
+    match egress {
+        Egress::Pass => return NEXT,
+        Egress::Drop => {}
+        Egress::Reset { transport } => steps::go(ctx, Step::Reset, transport),
+        Egress::Cut { transport } => steps::go(ctx, if K::V6 { Step::Cut6 } else { Step::Cut4 }, transport),
+        Egress::Unreachable { transport } => steps::go(ctx, Step::Unreachable, transport),
     }
     DROP
 }

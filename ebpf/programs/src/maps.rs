@@ -1,5 +1,5 @@
 //! Every map: key, value, capacity, who writes it, and what happens when it is full. All are pinned but HOLD
-//! and what one program uses while it runs: SCRATCH_WORD, FINDINGS, WINDOWS.
+//! and what one program uses while it runs: SCRATCH_WORD, WINDOWS.
 
 use aya_ebpf::{
     btf_maps::{Array, ArrayOfMaps, HashMap, LpmTrie, LruHashMap, PerCpuArray, ProgramArray, RingBuf},
@@ -104,7 +104,8 @@ pub static SCRATCH: PerCpuArray<[u64; SCRATCH_SIZE / 8], 1> = PerCpuArray::new()
 /// See [`crate::steps::through`].
 #[btf_map]
 pub static SCRATCH_WORD: PerCpuArray<u64, 1> = PerCpuArray::new();
-/// What rules say of the packet in hand; see [`egret_decide::Tables::with_findings`].
+/// What rules say of the packet in hand, from the judgement to the step that acts on it; pinned as SCRATCH is. See
+/// [`egret_decide::Tables::with_findings`].
 #[btf_map]
 pub static FINDINGS: PerCpuArray<egret_decide::egress::Findings, 1> = PerCpuArray::new();
 /// Bytes of a message, for what is read byte by byte; see [`egret_decide::Packet::window`].
@@ -121,7 +122,7 @@ pub static ANSWERS: RingBuf<u8, ANSWERS_RING> = RingBuf::new();
 pub static TO_POD: ProgramArray<1> = ProgramArray::new();
 /// The steps of a judgement, by [`crate::steps::Step`].
 #[btf_map]
-pub static STEPS: ProgramArray<10> = ProgramArray::new();
+pub static STEPS: ProgramArray<12> = ProgramArray::new();
 /// The hold: not pinned, so that the agent's death empties it and packets go the kernel's way. First what holds an
 /// answer, then what copies a question.
 #[btf_map]

@@ -54,12 +54,10 @@ impl Packet for Frame<'_> {
         if at > FAR {
             return None;
         }
-        // Opaque to the compiler, which would otherwise drop the mask or the test, and each is the verifier's proof.
-        let there = (self.0.len() as usize).checked_sub(at)?.min(WINDOW - 1);
-        let length = core::hint::black_box(there) & (WINDOW - 1);
-        if length == 0 {
-            return None;
-        }
+        let last = (self.0.len() as usize).checked_sub(at + 1)?.min(WINDOW - 1);
+        // Opaque to the compiler, which would otherwise drop the mask, and it is the verifier's proof that there are
+        // from one to WINDOW bytes.
+        let length = (core::hint::black_box(last) & (WINDOW - 1)) + 1;
         // SAFETY: this CPU's own memory; the helper writes at most `length` bytes, which fit, or fails.
         unsafe {
             let failed = bpf_skb_load_bytes(self.0.as_ptr(), at as u32, window.cast(), length as u32);

@@ -31,12 +31,22 @@ pub enum Step {
     Segment = 8,
     /// Finds out what a packet without ports of a resolver is.
     Piece = 9,
+    /// Acts on what the judgement of an IPv4 packet found.
+    Settle4 = 10,
+    /// Acts on what the judgement of an IPv6 packet found.
+    Settle6 = 11,
 }
 
 /// Hands `value` to `step`. Comes back only where the step is not there.
 #[inline(always)]
 pub fn go<V: Copy>(ctx: &TcContext, step: Step, value: V) {
     hand(value);
+    go_on(ctx, step);
+}
+
+/// Hands on what this step was handed.
+#[inline(always)]
+pub fn go_on(ctx: &TcContext, step: Step) {
     // SAFETY: STEPS holds classifiers only.
     let _ = unsafe { maps::STEPS.tail_call(ctx, step as u32) };
 }

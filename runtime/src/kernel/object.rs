@@ -14,8 +14,8 @@ use super::{Doing, KernelError, Pins};
 pub(super) static OBJECT: &[u8] = include_bytes_aligned!(concat!(env!("OUT_DIR"), "/egret.bpf.o"));
 pub(super) static DOOR: &[u8] = include_bytes_aligned!(concat!(env!("OUT_DIR"), "/door.bpf.o"));
 
-/// Every map but HOLD, which must die with the agent, and what one program uses and no other. SCRATCH is what one
-/// step hands to the next: while an agent takes over, a hook of the last one calls a step of this one.
+/// Every map but HOLD, which must die with the agent, and what one program uses and no other. SCRATCH and FINDINGS
+/// are what one step hands to the next: while an agent takes over, a hook of the last one calls a step of this one.
 const PINNED: &[&str] = &[
     "IFACES",
     "IFACES_FAR",
@@ -45,10 +45,23 @@ const PINNED: &[&str] = &[
     "TO_POD",
     "STEPS",
     "SCRATCH",
+    "FINDINGS",
 ];
 /// The steps behind the hooks, in the order of STEPS.
-pub(super) const STEPS: &[&str] =
-    &["judge4", "judge6", "query", "reset", "unreachable", "answer", "cut4", "cut6", "segment", "piece"];
+pub(super) const STEPS: &[&str] = &[
+    "judge4",
+    "judge6",
+    "query",
+    "reset",
+    "unreachable",
+    "answer",
+    "cut4",
+    "cut6",
+    "segment",
+    "piece",
+    "settle4",
+    "settle6",
+];
 /// What needs the agent, in the order of HOLD.
 const HELD_BY: &[&str] = &["hold_answer", "copy_asking"];
 pub(super) const HOOKS: &[&str] =

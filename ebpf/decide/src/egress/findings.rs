@@ -6,7 +6,8 @@ use super::Pending;
 use crate::Tables;
 use crate::parse::{self, FlowKey, TCP};
 
-/// What rules say of a destination.
+/// What rules say of a destination, on its way from [`super::judge()`] to [`super::settle`]: part of the ABI, as what
+/// steps hand over is, though it is no type of `egret_abi`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
 pub struct Findings {
@@ -15,6 +16,8 @@ pub struct Findings {
     pub(super) expired: RuleValue,
     pub(super) class: Class,
     pub(super) kind: u32,
+    /// The defaults, which count where no rule speaks.
+    pub(super) ruleset: Ruleset,
 }
 
 /// Names first: where they allow in both verdicts, and no rule could deny the address, its range need not be looked up.
@@ -22,11 +25,11 @@ pub struct Findings {
 pub(super) fn look_up<T: Tables, K: FlowKey>(
     tables: &T,
     pending: &Pending<K>,
-    ruleset: &Ruleset,
+    ruleset: Ruleset,
     now: Tick,
     found: &mut Findings,
 ) {
-    *found = Findings::default();
+    *found = Findings { ruleset, ..Findings::default() };
     let says = |class: Class| {
         let (key, ruleset) = (&pending.key, pending.generation.ruleset());
         tables.rule(&RuleKey::new(ruleset, class, key.rule_protocol(), key.remote_port())).unwrap_or_default()

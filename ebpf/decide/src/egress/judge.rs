@@ -23,7 +23,6 @@ pub fn judge<T: Tables, P: Packet, K: InboundKey>(tables: &T, packet: &P, pendin
     if !tables.owns(&OwnKey { workload: pending.workload, address: key.local() }) {
         return Verdict::Act(spoofed(tables, packet, pending));
     }
-    let now = tables.now();
     if key.remote_port() == DNS
         && (key.protocol() == UDP || key.protocol() == TCP)
         && tables.trusts(&OwnKey { workload: pending.workload, address: key.remote() })
@@ -33,7 +32,7 @@ pub fn judge<T: Tables, P: Packet, K: InboundKey>(tables: &T, packet: &P, pendin
         }
         if parse::begins_connection(pending.flags) {
             tables.count(Counter::Allowed);
-            report(tables, packet, pending, &Verdicts::resolver(), now);
+            report(tables, packet, pending, &Verdicts::resolver(), tables.now());
         }
         // No flow is made of it: the flow cache would let the questions by.
         return Verdict::Asking(Segment { workload: pending.workload, transport: pending.transport });
@@ -43,22 +42,29 @@ pub fn judge<T: Tables, P: Packet, K: InboundKey>(tables: &T, packet: &P, pendin
     if pending.known != 0 && arming {
         return Verdict::Act(Egress::Pass);
     }
-    let mut verdicts = tables.with_findings(|found| {
-        look_up(tables, pending, &ruleset, now, found);
-        Verdicts::of(&ruleset, found)
-    });
-    if arming {
+    let now = tables.now();
+    tables.with_findings(|found| look_up(tables, pending, ruleset, now, found));
+    Verdict::Settle
+}
+
+/// Acts on what [`judge`] found.
+#[inline(always)]
+pub fn settle<T: Tables, P: Packet, K: InboundKey>(tables: &T, packet: &P, pending: &Pending<K>) -> Egress {
+    let found = tables.with_findings(|found| (Verdicts::of(found), found.ruleset.silent));
+    let Some((mut verdicts, silent)) = found else { return Egress::Drop };
+    if pending.generation.is_arming() {
         verdicts.spare(why::NOT_ENFORCED, verdicts.class);
     } else if pending.known != 0 && tables.config().keep != 0 {
         verdicts.spare(why::ESTABLISHED, pending.class);
     }
+    let now = tables.now();
     if verdicts.allows() {
         admit(tables, packet, pending, &verdicts, now);
-        return Verdict::Act(Egress::Pass);
+        return Egress::Pass;
     }
     tables.count(Counter::Denied);
     report(tables, packet, pending, &verdicts, now);
-    Verdict::Act(refuse(tables, pending, &ruleset, now))
+    refuse(tables, pending, silent, now)
 }
 
 /// Remembers a question, so that its answer will be learned.
@@ -75,12 +81,7 @@ pub fn remember_query<T: Tables, P: Packet>(tables: &T, packet: &P, exchange: &E
 
 /// How a denied packet ends.
 #[inline(always)]
-fn refuse<T: Tables, K: InboundKey>(
-    tables: &T,
-    pending: &Pending<K>,
-    ruleset: &Ruleset,
-    now: Tick,
-) -> Egress {
+fn refuse<T: Tables, K: InboundKey>(tables: &T, pending: &Pending<K>, silent: u8, now: Tick) -> Egress {
     let transport = pending.transport as usize;
     match pending.key.protocol() {
         // Silence is for what is tried. A connection that a change of policy ends is ended for both sides, and its
@@ -92,7 +93,7 @@ fn refuse<T: Tables, K: InboundKey>(
             }
             Egress::Cut { transport }
         }
-        _ if ruleset.silent != 0 => Egress::Drop,
+        _ if silent != 0 => Egress::Drop,
         TCP if !parse::is_reset(pending.flags) => Egress::Reset { transport },
         UDP if pending.is_plain() && may_refuse(tables, pending.workload, now) => {
             Egress::Unreachable { transport }

@@ -1,7 +1,7 @@
 //! What a workload sends.
 //!
 //! [`glance()`] is the hot path: one parse, one look-up of the flow. What it cannot settle goes to [`judge()`], which asks
-//! what the rules say ([`findings`]) and acts on it. [`from_pod`] is both, for callers with one stack.
+//! what the rules say ([`findings`]); [`settle`] acts on it. [`from_pod`] is all of them, for callers with one stack.
 
 mod findings;
 mod glance;
@@ -12,8 +12,9 @@ use egret_abi::{Class, Flow4Key, Flow6Key, Generation, WorkloadIndex};
 
 pub use findings::Findings;
 pub use glance::glance;
-pub use judge::{judge, remember_query};
+pub use judge::{judge, remember_query, settle};
 
+use crate::inbound::InboundKey;
 use crate::ingress::Segment;
 use crate::parse::{self, FlowKey, Packet};
 use crate::{Exchange, Tables};
@@ -57,8 +58,8 @@ pub enum Glance {
     Judge6(Pending<Flow6Key>),
 }
 
-/// A packet on its way from [`glance`] to [`judge`]: two programs, so that the verifier follows the second once and
-/// not once for every branch of the first.
+/// A packet on its way from [`glance`] to [`judge`] and [`settle`]: programs of their own, so that the verifier follows each once
+/// and not once for every branch of the one before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(C)]
 pub struct Pending<K> {
@@ -96,6 +97,8 @@ impl<K: FlowKey> Pending<K> {
 pub enum Verdict {
     /// Do this.
     Act(Egress),
+    /// What the rules say is in [`Findings`]: [`settle`].
+    Settle,
     /// It is a question to a trusted resolver: [`remember_query`], then let it pass.
     Query(Exchange),
     /// It is part of questions to a trusted resolver over TCP: the agent gets a copy where it [speaks](Segment::speaks),
@@ -103,21 +106,29 @@ pub enum Verdict {
     Asking(Segment),
 }
 
-/// Judges a packet of `ethertype` (host order) from `workload`: both steps, one after the other.
+/// Judges a packet of `ethertype` (host order) from `workload`: all steps, one after the other.
 pub fn from_pod<T: Tables, P: Packet>(
     tables: &T,
     packet: &P,
     workload: WorkloadIndex,
     ethertype: u16,
 ) -> Egress {
-    let verdict = match glance(tables, packet, workload, ethertype) {
-        Glance::Pass => return Egress::Pass,
-        Glance::Drop => return Egress::Drop,
-        Glance::Judge4(pending) => judge(tables, packet, &pending),
-        Glance::Judge6(pending) => judge(tables, packet, &pending),
-    };
-    match verdict {
+    match glance(tables, packet, workload, ethertype) {
+        Glance::Pass => Egress::Pass,
+        Glance::Drop => Egress::Drop,
+        Glance::Judge4(pending) => judge_and_settle(tables, packet, &pending),
+        Glance::Judge6(pending) => judge_and_settle(tables, packet, &pending),
+    }
+}
+
+fn judge_and_settle<T: Tables, P: Packet, K: InboundKey>(
+    tables: &T,
+    packet: &P,
+    pending: &Pending<K>,
+) -> Egress {
+    match judge(tables, packet, pending) {
         Verdict::Act(egress) => egress,
+        Verdict::Settle => settle(tables, packet, pending),
         Verdict::Query(exchange) => {
             remember_query(tables, packet, &exchange);
             Egress::Pass

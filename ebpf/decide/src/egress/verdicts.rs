@@ -1,6 +1,6 @@
 //! From what the rules say to both verdicts.
 
-use egret_abi::{Class, RuleId, Ruleset, Said, action_reason as why};
+use egret_abi::{Class, RuleId, Said, action_reason as why};
 
 use super::Findings;
 
@@ -16,7 +16,8 @@ pub(super) struct Verdicts {
 
 impl Verdicts {
     #[inline(always)]
-    pub fn of(ruleset: &Ruleset, found: &Findings) -> Self {
+    pub fn of(found: &Findings) -> Self {
+        let ruleset = &found.ruleset;
         // Shift instead of index: the kind comes from a map, and an index would cost a bounds check.
         let denies = |defaults: &[u8; 3]| match found.kind {
             0 => defaults[0] != 0,

@@ -12,6 +12,7 @@ use egret_abi::{
 use zerocopy::IntoBytes;
 
 use super::frame::{Ends, Frame};
+use crate::egress::Findings;
 use crate::ingress::{Piece, is_asked_for, piece};
 use crate::{Egress, Ingress, Tables};
 
@@ -88,6 +89,7 @@ pub struct World {
     pub queries: RefCell<HashMap<(WorkloadIndex, QueryKey), Query>>,
     budgets: RefCell<HashMap<WorkloadIndex, Budget>>,
     pub probes: RefCell<HashMap<WorkloadIndex, Probe>>,
+    findings: RefCell<Findings>,
     counted: RefCell<Vec<Counter>>,
     events: RefCell<Vec<Event>>,
     asked: RefCell<Vec<&'static str>>,
@@ -404,6 +406,10 @@ impl Tables for World {
 
     fn count(&self, counter: Counter) {
         self.counted.borrow_mut().push(counter);
+    }
+
+    fn with_findings<R>(&self, f: impl FnOnce(&mut Findings) -> R) -> Option<R> {
+        Some(f(&mut self.findings.borrow_mut()))
     }
 
     fn report(&self, make: impl FnOnce() -> Event) {
