@@ -3,6 +3,7 @@
 use std::process::Command;
 
 use anyhow::{Context, Result};
+use egret_tests::hooks::Tier;
 use egret_tests::{Setup, World};
 use serde_json::Value;
 
@@ -22,9 +23,11 @@ fn where_an_agent_runs_nothing_that_it_needs_is_missing() -> Result<()> {
     let told = String::from_utf8_lossy(&output.stdout);
     assert_eq!(output.status.code(), Some(0), "{told}");
     let fine = checks(&output.stdout, "ok")?;
-    for check in ["root", "kernel", "BTF", "TUN", "ring buffer", "maps", "programs", "tcx", "agent"] {
+    for check in ["root", "kernel", "BTF", "TUN", "ring buffer", "maps", "programs", "agent"] {
         assert!(fine.iter().any(|fine| fine == check), "{check}: {told}");
     }
+    let hooks = checks(&output.stdout, if Tier::of_this_test() == Tier::Tcx { "ok" } else { "note" })?;
+    assert!(hooks.iter().any(|hooks| hooks == "hooks"), "{told}");
     Ok(())
 }
 
@@ -35,7 +38,7 @@ type Lack = (&'static [&'static str], &'static [&'static str], &'static str, &'s
 fn what_is_missing_is_told_and_nothing_is_tried_without_the_privilege() -> Result<()> {
     let world = World::with_pods(&[])?;
     let setup = Setup::new(&world)?;
-    let untried = &["ring buffer", "maps", "programs", "tcx"];
+    let untried = &["ring buffer", "maps", "programs", "hooks"];
     let cases: [Lack; 5] = [
         // Root of a user namespace holds every capability, and none that counts.
         (&["unshare", "--user", "--map-root-user"], &[], "user namespace", untried),

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 use egret_tests::agent::{PATIENCE, described};
+use egret_tests::hooks::take_away;
 use egret_tests::netns::ip_batch;
 use egret_tests::raw::send_udp_as;
 use egret_tests::{Agent, Pod, Seen, Setup, World, enforced, eventually};
@@ -180,9 +181,7 @@ fn a_hook_that_was_taken_away_is_put_back() -> Result<()> {
     let world = World::with_pods(&["shop/web"])?;
     let web = world.pod("shop/web");
     let agent = Setup::new(&world)?.policy("web.yaml", &enforced("shop/web", NOTHING))?.start()?;
-    for link in std::fs::read_dir(world.bpffs().join("v1/links"))? {
-        std::fs::remove_file(link?.path())?;
-    }
+    take_away(&world, web)?;
     eventually("the agent notices", PATIENCE, || Ok(agent.log().contains("its hook is gone").then_some(())))?;
     eventually("the hook is back", PATIENCE, || {
         Ok((web.connect("192.0.2.10", 443)?.seen == Seen::Refused).then_some(()))

@@ -1,9 +1,11 @@
 //! Programs of others on a workload's interface: they see what Egret lets pass, as if it were not there.
 
+use std::collections::BTreeSet;
 use std::net::{SocketAddr, UdpSocket};
 
 use anyhow::Result;
-use egret_tests::neighbour::{self, NAME, Neighbour, Seat};
+use egret_tests::hooks::{Tier, programs};
+use egret_tests::neighbour::{NAME, Neighbour, Seat};
 use egret_tests::{Agent, Pod, Setup, World, enforced};
 
 /// How many datagrams are sent at once. What the link itself needs (ARP, neighbour discovery) is far below.
@@ -42,14 +44,15 @@ fn start(world: &World) -> Result<Agent> {
 
 #[test]
 fn a_program_that_comes_later_sees_what_is_allowed_and_nothing_that_is_denied() -> Result<()> {
-    for seat in [Seat::Tcx, Seat::Clsact] {
+    let tier = Tier::of_this_test();
+    // tcx runs before clsact, so in tier 2 who sits there is no neighbour from behind.
+    for seat in BTreeSet::from([tier.seat_behind(), Seat::Clsact]) {
         let world = World::with_pods(&["shop/web"])?;
         let web = world.pod("shop/web");
         let _agent = start(&world)?;
         let neighbour = Neighbour::attach(world.node(), web.host_interface(), seat)?;
-        let order = neighbour::order(world.node(), web.host_interface())?;
-        let expected: &[&str] = if seat == Seat::Tcx { &["from_pod", NAME] } else { &["from_pod"] };
-        assert_eq!(order, expected, "{seat:?}");
+        let expected: &[&str] = if seat == tier.seat_behind() { &["from_pod", NAME] } else { &["from_pod"] };
+        assert_eq!(programs(&world, web)?[0], expected, "{seat:?}");
         sees_what_is_allowed(&neighbour, web, &format!("{seat:?}"))?;
     }
     Ok(())
@@ -59,13 +62,15 @@ fn a_program_that_comes_later_sees_what_is_allowed_and_nothing_that_is_denied() 
 fn a_program_that_was_there_first_runs_behind_ours() -> Result<()> {
     let world = World::with_pods(&["shop/web"])?;
     let web = world.pod("shop/web");
-    let neighbour = Neighbour::attach(world.node(), web.host_interface(), Seat::Tcx)?;
-    let order = || neighbour::order(world.node(), web.host_interface());
-    assert_eq!(order()?, [NAME]);
+    let neighbour =
+        Neighbour::attach(world.node(), web.host_interface(), Tier::of_this_test().seat_behind())?;
+    let order = || anyhow::Ok(programs(&world, web)?.into_iter().next());
+    let expected = |names: &[&str]| Some(names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>());
+    assert_eq!(order()?, expected(&[NAME]));
     let agent = start(&world)?;
-    assert_eq!(order()?, ["from_pod", NAME]);
+    assert_eq!(order()?, expected(&["from_pod", NAME]));
     sees_what_is_allowed(&neighbour, web, "with the first agent")?;
     let _agent = agent.kill()?.start()?;
-    assert_eq!(order()?, ["from_pod", NAME], "after the agent was replaced");
+    assert_eq!(order()?, expected(&["from_pod", NAME]), "after the agent was replaced");
     sees_what_is_allowed(&neighbour, web, "with the second agent")
 }

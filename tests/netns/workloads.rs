@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use egret_tests::agent::described;
-use egret_tests::neighbour::order;
+use egret_tests::hooks::{Tier, programs};
 use egret_tests::netns::ip_batch;
 use egret_tests::raw::send_udp_as;
 use egret_tests::{Attempt, Pod, Seen, Setup, World, enforced, eventually};
@@ -63,7 +63,7 @@ fn an_interface_leads_to_the_workload_behind_it_and_not_to_one_with_the_same_num
         let setup = Setup::new(world)?.policy("web.yaml", &enforced("shop/web", RULES))?;
         let agent = setup.describing(vec![by_interface(web)]).start()?;
         rules_hold(web)?;
-        assert_eq!(order(web.netns(), "eth0")?, ["door"]);
+        assert_eq!(programs(world, web)?, Tier::of_this_test().hooks().map(|name| [name]));
         assert!(!arrives(world, web, "10.244.0.99".parse()?)?, "as another");
         agent.kill()?;
     }
@@ -151,9 +151,7 @@ fn a_workload_added_to_the_file_is_covered_and_one_taken_out_is_left_alone() -> 
         .policy("other.yaml", &enforced("shop/other", RULES))?
         .describing(vec![described(web)])
         .start()?;
-    let programs = |pod: &Pod| -> Result<[Vec<String>; 2]> {
-        Ok([order(world.node(), pod.host_interface())?, order(pod.netns(), "eth0")?])
-    };
+    let programs = |pod: &Pod| programs(&world, pod);
     rules_hold(web)?;
     assert_eq!(programs(other)?, [vec![], vec![]] as [Vec<String>; 2]);
     assert_eq!(other.connect("198.51.100.1", 443)?.seen, Seen::Connected, "nobody named it");
@@ -161,7 +159,7 @@ fn a_workload_added_to_the_file_is_covered_and_one_taken_out_is_left_alone() -> 
     agent.describe(&[described(web), described(other)])?;
     agent.wait_for_mode(other, "Enforce")?;
     rules_hold(other)?;
-    assert_eq!(programs(other)?, [vec!["from_pod".to_owned()], vec!["door".to_owned()]]);
+    assert_eq!(programs(other)?, Tier::of_this_test().hooks().map(|name| [name]));
 
     agent.describe(&[described(other)])?;
     eventually("no program is left", Duration::from_secs(2), || {

@@ -13,7 +13,7 @@ use crate::others::{classifier, load, open};
 pub const NAME: &str = "neighbour";
 
 /// Where it sits on the ingress of an interface.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Seat {
     /// Before all tcx programs of the moment.
     First,
@@ -21,6 +21,8 @@ pub enum Seat {
     Tcx,
     /// A filter of a clsact qdisc, as programs older than tcx do; the kernel runs it after all of tcx.
     Clsact,
+    /// Before all filters of the moment.
+    FirstFilter,
 }
 
 /// What it does with a packet.
@@ -126,13 +128,15 @@ fn sit(program: &mut SchedClassifier, interface: &str, seat: Seat) -> Result<()>
     let options = match seat {
         Seat::First => TcAttachOptions::TcxOrder(LinkOrder::first()),
         Seat::Tcx => TcAttachOptions::TcxOrder(LinkOrder::default()),
-        Seat::Clsact => {
-            qdisc_add_clsact(interface)?;
-            TcAttachOptions::Netlink(NlOptions::default())
+        Seat::Clsact | Seat::FirstFilter => {
+            // It may be there.
+            let _ = qdisc_add_clsact(interface);
+            let priority = u16::from(seat == Seat::FirstFilter);
+            TcAttachOptions::Netlink(NlOptions { priority, ..NlOptions::default() })
         }
     };
     let link = program.attach_with_options(interface, TcAttachType::Ingress, options)?;
-    if seat == Seat::Clsact {
+    if matches!(seat, Seat::Clsact | Seat::FirstFilter) {
         // A filter goes with its interface. To take it away from here would mean to be in this namespace again.
         std::mem::forget(program.take_link(link)?);
     }

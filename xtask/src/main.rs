@@ -6,6 +6,7 @@ mod demo;
 mod fuzz;
 mod setup;
 mod test;
+mod vm;
 
 use std::process::ExitCode;
 

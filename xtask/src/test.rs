@@ -13,7 +13,7 @@ use anyhow::{Context as _, Result, bail};
 use crate::{
     cargo,
     counts::{Counts, Runner},
-    require_root, setup,
+    require_root, setup, vm,
 };
 
 /// Which tests.
@@ -21,12 +21,22 @@ use crate::{
 pub struct Options {
     /// Only tests whose name contains this.
     filter: Option<String>,
+    /// The end-to-end tests, on Debian's 6.1 kernel in a virtual machine.
+    #[arg(long)]
+    vm: bool,
+    /// With --vm: those that matter most.
+    #[arg(long, requires = "vm")]
+    short: bool,
 }
 
 /// Exit 0 only where tests ran and none failed; the last line counts them.
 pub fn task(options: &Options) -> Result<ExitCode> {
     require_root("test")?;
     setup::prepare(setup::Need::Test)?;
+    if options.vm {
+        let (counts, broken) = vm::run(options.filter.as_deref(), options.short)?;
+        return Ok(sum_up(counts, broken));
+    }
     let mut total = Counts::default();
     let mut broken = Vec::new();
     for (mut suite, runner) in suites(options.filter.as_deref())? {
@@ -38,6 +48,10 @@ pub fn task(options: &Options) -> Result<ExitCode> {
                 .push(format!("`cargo {}` failed before or after its tests: see above", arguments.join(" ")));
         }
     }
+    Ok(sum_up(total, broken))
+}
+
+fn sum_up(total: Counts, mut broken: Vec<String>) -> ExitCode {
     if total == Counts::default() && broken.is_empty() {
         broken.push("no test ran".to_owned());
     }
@@ -45,7 +59,7 @@ pub fn task(options: &Options) -> Result<ExitCode> {
         eprintln!("error: {line}");
     }
     println!("{total}");
-    Ok(if total.failed == 0 && broken.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    if total.failed == 0 && broken.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 /// A binary of this workspace, beside ours: where cargo's target directory is, cargo alone knows.
@@ -80,6 +94,11 @@ fn suites(filter: Option<&str>) -> Result<Vec<(Command, Runner)>> {
 }
 
 fn run(suite: &mut Command, runner: Runner) -> Result<(Counts, bool)> {
+    run_each(suite, runner, |_| ())
+}
+
+/// Runs it, shows what it prints, and has `each` look at every line of its standard output.
+pub fn run_each(suite: &mut Command, runner: Runner, mut each: impl FnMut(&str)) -> Result<(Counts, bool)> {
     let mut child = suite
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
@@ -90,7 +109,10 @@ fn run(suite: &mut Command, runner: Runner) -> Result<(Counts, bool)> {
     let stdout = child.stdout.take().context("stdout was piped")?;
     let counts = thread::scope(|scope| {
         let other = scope.spawn(|| relay(stderr, runner, |line| eprintln!("{line}")));
-        let counts = relay(stdout, runner, |line| println!("{line}"));
+        let counts = relay(stdout, runner, |line| {
+            println!("{line}");
+            each(line);
+        });
         other.join().map(|other| counts + other)
     });
     let counts = counts.map_err(|_| anyhow::anyhow!("reading what the tests print failed"))?;
@@ -98,14 +120,14 @@ fn run(suite: &mut Command, runner: Runner) -> Result<(Counts, bool)> {
 }
 
 /// Shows every line and adds up those that count.
-fn relay(from: impl Read, runner: Runner, show: impl Fn(&str)) -> Counts {
+fn relay(from: impl Read, runner: Runner, mut show: impl FnMut(&str)) -> Counts {
     let mut counts = Counts::default();
     let mut reader = BufReader::new(from);
     let mut line = Vec::new();
     // Bytes, not text: what a test prints may be no UTF-8, and must not end the reading.
     while reader.read_until(b'\n', &mut line).is_ok_and(|read| read > 0) {
         let text = String::from_utf8_lossy(&line);
-        show(text.trim_end_matches('\n'));
+        show(text.trim_end_matches(['\r', '\n']));
         counts += Counts::in_line(&text, runner).unwrap_or_default();
         line.clear();
     }

@@ -4,8 +4,8 @@ use aya_ebpf::{
     EbpfContext,
     bindings::__sk_buff,
     helpers::{
-        bpf_get_prandom_u32, bpf_redirect_peer, bpf_ringbuf_query, bpf_skb_change_type, bpf_skb_load_bytes,
-        bpf_skb_store_bytes,
+        bpf_get_prandom_u32, bpf_redirect, bpf_redirect_peer, bpf_ringbuf_query, bpf_skb_change_type,
+        bpf_skb_load_bytes, bpf_skb_store_bytes,
     },
     programs::TcContext,
 };
@@ -177,9 +177,18 @@ fn issue_ticket(ctx: &TcContext, workload: WorkloadIndex) -> Option<u32> {
     Some(ticket)
 }
 
+/// Where packets toward a workload are held, and so where they go on.
+#[derive(Clone, Copy, PartialEq)]
+pub enum To {
+    /// The ingress of its own device.
+    Pod,
+    /// The egress of the host side.
+    Host,
+}
+
 /// A frame that the agent wrote to its gate: the ticket is taken, and the packet goes to the hook it was held at.
 #[inline(always)]
-pub fn release(ctx: &TcContext) -> i32 {
+pub fn release(ctx: &TcContext, to: To) -> i32 {
     let Some(held) = take_ticket(ctx) else {
         Kernel.count(Counter::BadTickets);
         return DROP;
@@ -196,7 +205,10 @@ pub fn release(ctx: &TcContext) -> i32 {
         }
         core::ptr::write_volatile(&raw mut (*skb).mark, Kernel.config().mark);
         Kernel.count(Counter::AnswersReleased);
-        bpf_redirect_peer(held.ifindex, 0) as i32
+        match to {
+            To::Pod => bpf_redirect_peer(held.ifindex, 0) as i32,
+            To::Host => bpf_redirect(held.ifindex, 0) as i32,
+        }
     }
 }
 

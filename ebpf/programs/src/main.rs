@@ -1,10 +1,11 @@
 //! The hooks and the steps behind them. Each finds its workload and does what `egret-decide` says.
 //!
-//! `from_pod`: tcx ingress on the host side of a workload's interface pair; `stand_in`: its double. `to_pod`: the shared
-//! half of the doors, which are tcx ingress on the workload's own device. `judge4`, `judge6`, `query`, `reset`,
-//! `unreachable`, `answer`, `cut4`, `cut6`, `segment`, `piece`, `settle4`, `settle6`: steps behind them, called through STEPS. `hold_answer`,
-//! `copy_asking`: called through HOLD while the agent lives. `gate_in`, `gate_out`: ingress and egress of the agent's
-//! TAP device.
+//! `from_pod`: ingress on the host side of a workload's interface pair; `stand_in`: its double. `to_pod`: the shared half
+//! of the doors, which are ingress on the workload's own device; where there is no tcx, `host_door` is the door of all,
+//! egress on the host side.
+//! `judge4`, `judge6`, `query`, `reset`, `unreachable`, `answer`, `cut4`, `cut6`, `segment`, `piece`, `settle4`, `settle6`:
+//! steps behind them, called through STEPS. `hold_answer`, `copy_asking`: called through HOLD while the agent lives.
+//! `gate_in` (or `host_gate_in`), `gate_out`: ingress and egress of the agent's TAP device.
 #![no_std]
 #![no_main]
 
@@ -158,6 +159,17 @@ pub fn to_pod(ctx: TcContext) -> i32 {
     NEXT
 }
 
+/// The one door of all workloads in tier 2, on the host side: the workload is that of the interface.
+#[classifier]
+pub fn host_door(ctx: TcContext) -> i32 {
+    let Some(workload) = workload_of(&ctx) else { return NEXT };
+    // SAFETY: the context; cb is writable by classifiers and kept across a tail call.
+    unsafe { (*ctx.skb.skb).cb[0] = workload.0 };
+    // SAFETY: TO_POD holds classifiers only; where it is empty the call falls through.
+    let _ = unsafe { maps::TO_POD.tail_call(&ctx, 0) };
+    NEXT
+}
+
 #[classifier]
 pub fn answer(ctx: TcContext) -> i32 {
     let Some(exchange) = steps::handed::<Exchange>() else { return NEXT };
@@ -206,7 +218,13 @@ pub fn copy_asking(ctx: TcContext) -> i32 {
 
 #[classifier]
 pub fn gate_in(ctx: TcContext) -> i32 {
-    hold::release(&ctx)
+    hold::release(&ctx, hold::To::Pod)
+}
+
+/// `gate_in` of tier 2: what was held at the host side goes on there.
+#[classifier]
+pub fn host_gate_in(ctx: TcContext) -> i32 {
+    hold::release(&ctx, hold::To::Host)
 }
 
 /// Nothing is ever sent to the agent this way: what a process with a raw socket puts here ends here.

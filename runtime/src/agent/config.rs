@@ -12,6 +12,7 @@ use serde_json::Value;
 use serde_saphyr::Spanned;
 
 use crate::api::LoopbackAddr;
+use crate::kernel::Hooks;
 
 /// Where the agent listens and its command line asks, unless told otherwise.
 pub const DEFAULT_SOCKET: &str = "/run/egret/egret.sock";
@@ -51,6 +52,8 @@ pub struct Config {
     pub on_tighten: OnTighten,
     /// Whether enforcement ends with the agent.
     pub detach_on_exit: bool,
+    /// How programs are put on interfaces.
+    pub hooks: Hooks,
 }
 
 /// What becomes of flows under way that a change of policy denies.
@@ -103,6 +106,9 @@ pub struct Settings {
     /// Take the programs away when told to end; without it they go on enforcing
     #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL")]
     pub detach_on_exit: Option<bool>,
+    /// How to put programs on interfaces [default: auto]
+    #[arg(long, value_name = "KIND")]
+    pub hooks: Option<Hooks>,
 }
 
 /// Something wrong in a configuration.
@@ -172,6 +178,7 @@ impl Config {
             min_ttl: Duration::from_secs(min_ttl.into()),
             on_tighten: settings.on_tighten.unwrap_or_default(),
             detach_on_exit: settings.detach_on_exit.unwrap_or(false),
+            hooks: settings.hooks.unwrap_or_default(),
         })
     }
 }
@@ -196,6 +203,7 @@ impl Settings {
             min_ttl: keys.take("minTTL"),
             on_tighten: keys.take("onTighten"),
             detach_on_exit: keys.take("detachOnExit"),
+            hooks: keys.take("hooks"),
         };
         (settings, keys.finish())
     }
@@ -215,6 +223,7 @@ impl Settings {
             min_ttl: self.min_ttl.or(below.min_ttl),
             on_tighten: self.on_tighten.or(below.on_tighten),
             detach_on_exit: self.detach_on_exit.or(below.detach_on_exit),
+            hooks: self.hooks.or(below.hooks),
         }
     }
 }
@@ -313,6 +322,7 @@ nodeRanges: [192.0.2.0/24]
 minTTL: 5
 onTighten: keep
 detachOnExit: true
+hooks: clsact
 ";
         let flags = Settings {
             workloads: Some("from-flag.yaml".into()),
@@ -333,6 +343,7 @@ detachOnExit: true
             min_ttl: Duration::from_secs(5),
             on_tighten: OnTighten::Keep,
             detach_on_exit: false,
+            hooks: Hooks::Clsact,
         };
         assert_eq!(config, expected);
     }

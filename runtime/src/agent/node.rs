@@ -19,7 +19,7 @@ use crate::api::{
 use crate::enforce::Binder;
 use crate::flows::{DEFAULT_NAMESPACES, FirstPackets, FlowLog, Totals};
 use crate::kernel::maps::Reader;
-use crate::kernel::{clock, preflight};
+use crate::kernel::{Tier, clock, preflight};
 use crate::model::{
     Coverage, FlowRecord, Kind, Name, Namespace, Protocol, Workload, WorkloadId, WorkloadRef,
 };
@@ -84,6 +84,7 @@ pub struct Node {
     probes_unseen: AtomicU64,
     resolvers: Vec<IpAddr>,
     places: ApiPlaces,
+    tier: Tier,
     since: Timestamp,
 }
 
@@ -96,6 +97,7 @@ impl Node {
         reader: Reader,
         resolvers: Vec<IpAddr>,
         places: ApiPlaces,
+        tier: Tier,
     ) -> Self {
         Self {
             log,
@@ -108,6 +110,7 @@ impl Node {
             probes_unseen: AtomicU64::new(0),
             resolvers,
             places,
+            tier,
             since: Timestamp::now(),
         }
     }
@@ -187,7 +190,7 @@ impl Source for Node {
                 kernel: preflight::release(),
                 ready: view.ready,
                 since: self.since,
-                tier: 1,
+                tier: self.tier.number(),
                 policies: PolicyStatus {
                     accepted: view.accepted.policies().count() as u64,
                     problems: view.problems.clone(),

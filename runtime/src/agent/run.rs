@@ -25,7 +25,7 @@ use crate::flows::{DEFAULT_CAPACITY, FlowLog};
 use crate::kernel::maps::{Reader, Room};
 use crate::kernel::netns::{NetNs, Watch};
 use crate::kernel::rings::{Ring, Stop};
-use crate::kernel::{Gate, KernelError, Object, Pins, preflight};
+use crate::kernel::{Gate, KernelError, Object, Pins, Tier, preflight};
 use crate::state::{self, Snapshot};
 
 /// How long a connection under way may use a name after it expired, when its flow was forgotten.
@@ -47,13 +47,13 @@ const LAST_ANSWERS: Duration = Duration::from_millis(50);
 /// # Errors
 /// Why it could not start, or what broke.
 pub fn run(config: Config) -> Result<(), AgentError> {
-    preflight::check(&config.bpffs).map_err(|error| agent_error(error.into()))?;
+    let tier = preflight::check(&config.bpffs, config.hooks).map_err(|error| agent_error(error.into()))?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
         .build()
         .map_err(|error| AgentError::Failed(error.into()))?;
-    runtime.block_on(serve(config)).map_err(agent_error)
+    runtime.block_on(serve(config, tier)).map_err(agent_error)
 }
 
 fn agent_error(error: anyhow::Error) -> AgentError {
@@ -67,7 +67,7 @@ fn agent_error(error: anyhow::Error) -> AgentError {
     }
 }
 
-async fn serve(config: Config) -> anyhow::Result<()> {
+async fn serve(config: Config, tier: Tier) -> anyhow::Result<()> {
     let _state_lock = lock_state(&config.state_dir)?;
     let gate = Arc::new(Gate::claim()?);
     let boot_id = boot_id()?;
@@ -79,7 +79,7 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     let numbers = adopt_or_clear(&pins, &last, &boot_id)?;
     let rules = numbers.rule_names();
 
-    let mut object = Object::load(&pins)?;
+    let mut object = Object::load(&pins, tier)?;
     let room = Room {
         flows: FLOWS_PER_WORKLOAD,
         inbound: INBOUND_PER_WORKLOAD,
@@ -101,6 +101,7 @@ async fn serve(config: Config) -> anyhow::Result<()> {
         Reader::open(&pins)?,
         config.resolvers.clone(),
         places,
+        tier,
     ));
 
     let (changes, mut changed) = mpsc::channel(QUEUE);

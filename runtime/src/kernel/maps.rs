@@ -10,12 +10,11 @@ use egret_abi::{
 };
 
 use super::plain::Plain;
+use super::rooms::{self, Shape};
 use super::tuple::{tuple4, tuple6};
 use super::{Doing, KernelError, Pins};
 
 pub use super::tuple::{FlowTuple, address, ip};
-
-const BPF_MAP_TYPE_LRU_HASH: u32 = 9;
 
 type Own = HashMap<MapData, Plain<OwnKey>, u32>;
 type Inner = ArrayOfMaps<MapData, MapData>;
@@ -292,16 +291,7 @@ fn replace<K, V>(
     workload: WorkloadIndex,
     entries: u32,
 ) -> Result<(), KernelError> {
-    let doing = || format!("make a map of {entries} entries for {name}");
-    let size = |bytes: usize| u32::try_from(bytes).doing(doing);
-    let definition = aya_obj::Map::new_from_params(
-        BPF_MAP_TYPE_LRU_HASH,
-        size(size_of::<K>())?,
-        size(size_of::<V>())?,
-        entries,
-        0,
-    );
-    let inner = MapData::create(definition, name, None).doing(doing)?;
+    let inner = rooms::inner(name, Shape::of::<K, V>(), entries)?;
     outer.set(workload.0, &inner, 0).doing(|| format!("write {name}"))
 }
 

@@ -4,6 +4,7 @@
 //! knows aya and netlink. Who may write maps is settled by who holds a [`maps::Writer`]: `enforce` alone.
 
 pub mod clock;
+mod clsact;
 pub mod doctor;
 pub mod gate;
 pub mod maps;
@@ -14,13 +15,17 @@ pub mod pins;
 pub mod preflight;
 pub mod probe;
 pub mod rings;
+pub mod tier;
 
 mod plain;
+mod rooms;
+mod tcx;
 mod tuple;
 
 pub use gate::Gate;
 pub use object::{Hook, Object};
 pub use pins::Pins;
+pub use tier::{Hooks, Tier};
 
 /// What the kernel refused, worded for the operator.
 #[derive(Debug, thiserror::Error)]

@@ -1,14 +1,21 @@
 //! The eBPF objects: loaded, their maps adopted where they are pinned already, their programs put on links.
 
+use std::os::fd::AsFd;
+
 use aya::maps::{MapData, ProgramArray};
-use aya::programs::links::{FdLink, PinnedLink};
-use aya::programs::tc::{SchedClassifierLink, TcAttachOptions};
+use aya::programs::tc::TcAttachOptions;
 use aya::programs::{LinkOrder, ProgramFd, SchedClassifier, TcAttachType, TestRun, TestRunOptions};
 use aya::{Ebpf, EbpfLoader, include_bytes_aligned};
 use egret_abi::WorkloadIndex;
+use rustix::net::{AddressFamily, SocketType};
 
+use super::clsact::{self, Program, Side};
 use super::maps::absent_is_fine;
-use super::netns::{self, NetNs};
+use super::netns::{self, Device, NetNs};
+use super::order::{self, Seat, Standing};
+use super::rooms;
+use super::tcx;
+use super::tier::Tier;
 use super::{Doing, KernelError, Pins};
 
 pub(super) static OBJECT: &[u8] = include_bytes_aligned!(concat!(env!("OUT_DIR"), "/egret.bpf.o"));
@@ -64,10 +71,19 @@ pub(super) const STEPS: &[&str] = &[
 ];
 /// What needs the agent, in the order of HOLD.
 const HELD_BY: &[&str] = &["hold_answer", "copy_asking"];
-pub(super) const HOOKS: &[&str] =
-    &["from_pod", "stand_in", "to_pod", "hold_answer", "copy_asking", "gate_in", "gate_out"];
+pub(super) const HOOKS: &[&str] = &[
+    "from_pod",
+    "stand_in",
+    "to_pod",
+    "host_door",
+    "hold_answer",
+    "copy_asking",
+    "gate_in",
+    "host_gate_in",
+    "gate_out",
+];
 
-/// Where a program of a workload sits.
+/// Where a program of a workload sits, in tier 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Hook {
     /// tcx ingress on the host side of the interface pair.
@@ -92,6 +108,9 @@ impl Hook {
 
 /// The programs that all workloads share.
 pub struct Object {
+    tier: Tier,
+    /// The numbers of `from_pod` and `host_door` in the kernel.
+    numbers: [u32; 2],
     ebpf: Ebpf,
     pins: Pins,
     /// The one user-space handle of the hold: dropped with the agent, and then answers go the kernel's way.
@@ -103,7 +122,8 @@ impl Object {
     ///
     /// # Errors
     /// What the verifier or the loader said.
-    pub fn load(pins: &Pins) -> Result<Self, KernelError> {
+    pub fn load(pins: &Pins, tier: Tier) -> Result<Self, KernelError> {
+        rooms::make_outer(pins)?;
         let mut loader = EbpfLoader::new();
         for name in PINNED {
             loader.map_pin_path(name, pins.map(name));
@@ -112,8 +132,12 @@ impl Object {
         for name in STEPS.iter().chain(HOOKS) {
             classifier(&mut ebpf, name)?.load().doing(|| format!("load the eBPF program {name}"))?;
         }
+        let mut numbers = [0; 2];
+        for (number, name) in numbers.iter_mut().zip(["from_pod", "host_door"]) {
+            *number = self::number(classifier(&mut ebpf, name)?)?;
+        }
         let hold = take_programs(&mut ebpf, "HOLD")?;
-        let mut object = Self { ebpf, pins: pins.clone(), hold };
+        let mut object = Self { tier, numbers, ebpf, pins: pins.clone(), hold };
         object.fill("STEPS", STEPS)?;
         Ok(object)
     }
@@ -155,25 +179,48 @@ impl Object {
     ///
     /// # Errors
     /// What the kernel said.
-    pub fn attach_from_pod(&mut self, workload: WorkloadIndex, interface: &str) -> Result<(), KernelError> {
+    pub fn attach_from_pod(&mut self, workload: WorkloadIndex, host: &Device) -> Result<(), KernelError> {
+        if self.tier == Tier::Clsact {
+            self.put_filter(host.index, Side::Ingress, "from_pod")?;
+            // What an agent of tier 1 left, now that it is not needed.
+            self.pins.unlink(workload);
+            return Ok(());
+        }
         let pin = self.pins.link(workload, Hook::FromPod);
-        attach(classifier(&mut self.ebpf, "from_pod")?, interface, &pin)
+        tcx::attach(classifier(&mut self.ebpf, "from_pod")?, &host.name, &pin)?;
+        // What an agent of tier 2 left, now that it is not needed.
+        clsact::sweep(host.index).doing(|| format!("take the filters of {} away", host.name))
     }
 
-    /// Puts the workload's door first on its own device, inside its namespace.
+    /// How programs are put on interfaces.
+    #[must_use]
+    pub fn tier(&self) -> Tier {
+        self.tier
+    }
+
+    fn put_filter(&mut self, device: u32, side: Side, name: &str) -> Result<(), KernelError> {
+        let fd = classifier(&mut self.ebpf, name)?.fd().doing(|| format!("open the program {name}"))?;
+        clsact::put_first(device, side, Program { name, fd: fd.as_fd() })
+    }
+
+    /// Puts the workload's door first on its own `device`, inside its namespace; in tier 2 that of all on `host`.
     ///
     /// # Errors
     /// What the kernel said.
     pub fn attach_to_pod(
-        &self,
+        &mut self,
         workload: WorkloadIndex,
         netns: &NetNs,
-        interface: &str,
+        device: &Device,
+        host: &Device,
     ) -> Result<(), KernelError> {
+        if self.tier == Tier::Clsact {
+            return self.put_filter(host.index, Side::Egress, "host_door");
+        }
         let pin = self.pins.link(workload, Hook::ToPod);
         let mut door = self.door(workload)?;
         let program = classifier(&mut door, "door")?;
-        netns::inside(netns, || attach(program, interface, &pin))?
+        netns::inside(netns, || tcx::attach(program, &device.name, &pin))?
     }
 
     fn door(&self, workload: WorkloadIndex) -> Result<Ebpf, KernelError> {
@@ -186,19 +233,18 @@ impl Object {
         Ok(door)
     }
 
-    /// Puts a double of `from_pod` before all programs that came before it, and takes the old link away: no packet goes
+    /// Puts `from_pod` before all programs that came before it: by way of a double, which takes the old link's place: no packet goes
     /// unjudged meanwhile, and some are judged twice. [`Self::settle_from_pod`] puts the program itself there, later: the
     /// old link is gone some milliseconds after its pin, and one hook takes no program twice.
     ///
     /// # Errors
     /// What the kernel said.
-    pub fn put_from_pod_first(
-        &mut self,
-        workload: WorkloadIndex,
-        interface: &str,
-    ) -> Result<(), KernelError> {
+    pub fn put_from_pod_first(&mut self, workload: WorkloadIndex, host: &Device) -> Result<(), KernelError> {
+        if self.tier == Tier::Clsact {
+            return self.put_filter(host.index, Side::Ingress, "from_pod");
+        }
         let pin = self.pins.link(workload, Hook::FromPod);
-        put_first(classifier(&mut self.ebpf, "stand_in")?, interface, &pin)
+        tcx::put_first(classifier(&mut self.ebpf, "stand_in")?, &host.name, &pin)
     }
 
     /// Puts `from_pod` in the place of its double.
@@ -206,8 +252,11 @@ impl Object {
     /// # Errors
     /// What the kernel said.
     pub fn settle_from_pod(&mut self, workload: WorkloadIndex) -> Result<(), KernelError> {
+        if self.tier == Tier::Clsact {
+            return Ok(());
+        }
         let pin = self.pins.link(workload, Hook::FromPod);
-        take_over(classifier(&mut self.ebpf, "from_pod")?, &pin)
+        tcx::take_over(classifier(&mut self.ebpf, "from_pod")?, &pin)
             .doing(|| "put from_pod in the place of its double".to_owned())
     }
 
@@ -216,15 +265,51 @@ impl Object {
     /// # Errors
     /// What the kernel said.
     pub fn put_to_pod_first(
-        &self,
+        &mut self,
         workload: WorkloadIndex,
         netns: &NetNs,
-        interface: &str,
+        device: &Device,
+        host: &Device,
     ) -> Result<(), KernelError> {
+        if self.tier == Tier::Clsact {
+            return self.put_filter(host.index, Side::Egress, "host_door");
+        }
         let pin = self.pins.link(workload, Hook::ToPod);
         let mut door = self.door(workload)?;
         let program = classifier(&mut door, "door")?;
-        netns::inside(netns, || put_first(program, interface, &pin))?
+        netns::inside(netns, || tcx::put_first(program, &device.name, &pin))?
+    }
+
+    /// How the hooks of workloads stand, [`Hook::OF_WORKLOAD`] in order for each.
+    ///
+    /// # Errors
+    /// Where one cannot be looked at, there only.
+    pub fn standings(&self, seats: &[Seat<'_>]) -> Vec<[Result<Standing, KernelError>; 2]> {
+        if self.tier == Tier::Tcx {
+            return order::standings(&self.pins, seats);
+        }
+        let [ingress, egress] = self.numbers;
+        let stand = |host: u32| {
+            [(Side::Ingress, ingress), (Side::Egress, egress)]
+                .map(|(side, ours)| clsact::standing(host, side, ours))
+        };
+        seats.iter().map(|seat| stand(seat.host_index)).collect()
+    }
+
+    /// Takes a workload's programs away from wherever they are: its packets pass unjudged from then on.
+    pub fn detach(&self, workload: WorkloadIndex, host: Option<u32>) {
+        self.pins.unlink(workload);
+        // Where the device is gone, its filters are too.
+        let _ = host.map(clsact::sweep);
+    }
+
+    /// Takes away the filters that agents of tier 2 left on devices.
+    pub fn sweep_filters<'a>(&self, devices: impl IntoIterator<Item = &'a Device>) {
+        for device in devices {
+            if let Err(error) = clsact::sweep(device.index) {
+                tracing::warn!("filters of an earlier agent may stay on {}: {error}", device.name);
+            }
+        }
     }
 
     /// Puts the gate's programs on the TAP device `interface`; they go with it.
@@ -232,6 +317,11 @@ impl Object {
     /// # Errors
     /// What the kernel said.
     pub fn attach_gate(&mut self, interface: &str) -> Result<(), KernelError> {
+        if self.tier == Tier::Clsact {
+            let device = index_of(interface).doing(|| format!("find the device {interface}"))?;
+            self.put_filter(device, Side::Egress, "gate_out")?;
+            return self.put_filter(device, Side::Ingress, "host_gate_in");
+        }
         for (name, direction) in [("gate_out", TcAttachType::Egress), ("gate_in", TcAttachType::Ingress)] {
             let first = TcAttachOptions::TcxOrder(LinkOrder::first());
             classifier(&mut self.ebpf, name)?
@@ -273,6 +363,15 @@ pub(super) fn classifier<'a>(ebpf: &'a mut Ebpf, name: &str) -> Result<&'a mut S
         .doing(|| format!("the program {name}"))
 }
 
+fn index_of(interface: &str) -> std::io::Result<u32> {
+    let socket = rustix::net::socket(AddressFamily::INET, SocketType::DGRAM, None)?;
+    Ok(rustix::net::netdevice::name_to_index(&socket, interface)?)
+}
+
+pub(super) fn number(program: &SchedClassifier) -> Result<u32, KernelError> {
+    program.info().map(|info| info.id()).doing(|| "ask which number a program has".to_owned())
+}
+
 fn take_programs(ebpf: &mut Ebpf, name: &str) -> Result<ProgramArray<MapData>, KernelError> {
     ebpf.take_map(name)
         .ok_or_else(|| KernelError::failed(name.to_owned(), anyhow::anyhow!("the object has no such map")))?
@@ -282,70 +381,4 @@ fn take_programs(ebpf: &mut Ebpf, name: &str) -> Result<ProgramArray<MapData>, K
 
 fn program_array(name: &str, data: MapData) -> Result<ProgramArray<MapData>, KernelError> {
     aya::maps::Map::ProgramArray(data).try_into().doing(|| format!("the map {name}"))
-}
-
-/// Takes over the pinned link where it is alive and on `interface`, else makes a new one in the first place and pins
-/// it. A link that is alive elsewhere is of where the workload was before.
-fn attach(program: &mut SchedClassifier, interface: &str, pin: &std::path::Path) -> Result<(), KernelError> {
-    // What an agent left that ended while it put a hook first.
-    let _ = std::fs::remove_file(Pins::next(pin));
-    if pin.exists() && take_over(program, pin).is_ok() && runs_on(program, interface).unwrap_or(false) {
-        return Ok(());
-    }
-    let _ = std::fs::remove_file(pin);
-    attach_first(program, interface, pin)
-}
-
-/// Makes a new link in the first place and pins it where the old one is, which goes with that: in one step, so that
-/// there is always one of them.
-fn put_first(
-    program: &mut SchedClassifier,
-    interface: &str,
-    pin: &std::path::Path,
-) -> Result<(), KernelError> {
-    let next = Pins::next(pin);
-    let _ = std::fs::remove_file(&next);
-    attach_first(program, interface, &next)?;
-    std::fs::rename(&next, pin).doing(|| format!("pin the link on {interface}"))
-}
-
-fn attach_first(
-    program: &mut SchedClassifier,
-    interface: &str,
-    pin: &std::path::Path,
-) -> Result<(), KernelError> {
-    let first = TcAttachOptions::TcxOrder(LinkOrder::first());
-    let link = program
-        .attach_with_options(interface, TcAttachType::Ingress, first)
-        .doing(|| format!("attach to {interface}"))?;
-    let link = program.take_link(link).doing(|| format!("the link on {interface}"))?;
-    let link: FdLink = link.try_into().doing(|| format!("the link on {interface}"))?;
-    link.pin(pin).doing(|| format!("pin the link on {interface}"))?;
-    Ok(())
-}
-
-/// Fails where the interface of the link is gone.
-fn take_over(program: &mut SchedClassifier, pin: &std::path::Path) -> anyhow::Result<()> {
-    let link: SchedClassifierLink = FdLink::from(PinnedLink::from_pin(pin)?).try_into()?;
-    let id = program.attach_to_link(link)?;
-    // The program must not keep it: the pin does.
-    drop(program.take_link(id)?);
-    Ok(())
-}
-
-/// Whether `program` is among the tcx programs on `interface`, of this network namespace.
-fn runs_on(program: &SchedClassifier, interface: &str) -> anyhow::Result<bool> {
-    let id = program.info()?.id();
-    let (_, programs) = SchedClassifier::query_tcx(interface, TcAttachType::Ingress)?;
-    Ok(programs.iter().any(|program| program.id() == id))
-}
-
-/// The order of tcx programs on `interface`, by name, of this network namespace.
-///
-/// # Errors
-/// What the kernel said.
-pub fn order(interface: &str) -> Result<Vec<String>, KernelError> {
-    let (_, programs) = SchedClassifier::query_tcx(interface, TcAttachType::Ingress)
-        .doing(|| format!("read the programs on {interface}"))?;
-    Ok(programs.iter().map(|program| program.name_as_str().unwrap_or_default().to_owned()).collect())
 }

@@ -29,9 +29,12 @@ pub struct Other {
 
 impl Other {
     fn of(program: &ProgramInfo) -> Self {
-        // Whoever loads a program chooses its name: it must not write into a terminal what it likes.
-        let name = String::from_utf8_lossy(program.name());
-        Self { id: program.id(), name: name.chars().filter(|c| c.is_ascii_graphic()).collect() }
+        Self::named(program.id(), &String::from_utf8_lossy(program.name()))
+    }
+
+    /// Whoever loads a program chooses its name: it must not write into a terminal what it likes.
+    pub(super) fn named(id: u32, name: &str) -> Self {
+        Self { id, name: name.chars().filter(|c| c.is_ascii_graphic()).collect() }
     }
 }
 
@@ -46,6 +49,8 @@ pub struct Seat<'a> {
     pub device: &'a str,
     /// The host side of its pair.
     pub host: &'a str,
+    /// Its number.
+    pub host_index: u32,
 }
 
 /// How the hooks of workloads stand, [`Hook::OF_WORKLOAD`] in order for each. All namespaces are visited by one thread,

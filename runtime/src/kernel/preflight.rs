@@ -9,18 +9,18 @@ use rustix::process::geteuid;
 use rustix::thread::{CapabilitySet, capabilities};
 
 use super::KernelError;
+use super::tier::{Hooks, Tier};
 
 const BPF_FS_MAGIC: i64 = 0xcafe_4a11;
 /// Where a BPF file system is mounted on most machines.
 pub(super) const USUAL_BPFFS: &str = "/sys/fs/bpf";
-/// tcx came with this kernel.
-pub(super) const OLDEST: (u32, u32) = (6, 6);
 
-/// Checks privilege, kernel and BTF, and mounts the BPF file system where `bpffs` needs it.
+/// Checks privilege, kernel and BTF, and mounts the BPF file system where `bpffs` needs it. To the kind of hooks that the
+/// kernel has.
 ///
 /// # Errors
 /// [`KernelError::Missing`] with what to do.
-pub fn check(bpffs: &Path) -> Result<(), KernelError> {
+pub fn check(bpffs: &Path, hooks: Hooks) -> Result<Tier, KernelError> {
     if !geteuid().is_root() {
         return Err(missing(
             "egret agent needs root: it loads eBPF programs and enters network namespaces",
@@ -28,18 +28,15 @@ pub fn check(bpffs: &Path) -> Result<(), KernelError> {
         ));
     }
     check_privileges()?;
-    let release = release();
-    if version(&release).is_none_or(|version| version < OLDEST) {
-        let what = format!("this kernel is {release}; Egret needs {}.{} or later (tcx)", OLDEST.0, OLDEST.1);
-        return Err(missing(&what, "run a newer kernel"));
-    }
+    let tier = Tier::choose(&release(), hooks)?;
     if !Path::new("/sys/kernel/btf/vmlinux").exists() {
         return Err(missing(
             "the kernel has no BTF (/sys/kernel/btf/vmlinux)",
             "run a kernel built with CONFIG_DEBUG_INFO_BTF=y",
         ));
     }
-    mount_bpffs(bpffs)
+    mount_bpffs(bpffs)?;
+    Ok(tier)
 }
 
 /// Root can be root of a container alone. CAP_SYS_ADMIN implies CAP_BPF and CAP_PERFMON.
@@ -98,11 +95,6 @@ pub fn release() -> String {
     rustix::system::uname().release().to_string_lossy().into_owned()
 }
 
-pub(super) fn version(release: &str) -> Option<(u32, u32)> {
-    let mut parts = release.split(|c: char| !c.is_ascii_digit());
-    Some((parts.next()?.parse().ok()?, parts.next()?.parse().ok()?))
-}
-
 /// Whether `folder`, or else the folder that it would be made in, is on a BPF file system.
 pub(super) fn is_on_bpffs(folder: &Path) -> bool {
     let there = folder.ancestors().find(|folder| folder.exists());
@@ -157,18 +149,6 @@ mod tests {
         ] {
             let fix = not_permitted_by(lockdown);
             assert!(fix.contains(words), "{lockdown}: {fix}");
-        }
-    }
-
-    #[test]
-    fn a_release_gives_its_version() {
-        for (release, expected) in [
-            ("6.18.44-cloud", Some((6, 18))),
-            ("6.6", Some((6, 6))),
-            ("6.1.0-31-amd64", Some((6, 1))),
-            ("linux", None),
-        ] {
-            assert_eq!(version(release), expected, "{release}");
         }
     }
 }

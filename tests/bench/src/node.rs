@@ -14,7 +14,7 @@ use aya::maps::{Array, MapData};
 use egret::dns::Answer;
 use egret::enforce::{Binder, Enforcer, Numbers, Placement};
 use egret::kernel::maps::Room;
-use egret::kernel::{Object, Pins, clock, preflight};
+use egret::kernel::{Hooks, Object, Pins, clock, preflight};
 use egret::model::Name;
 use egret::policy::{Ranges, Ruleset, compile, parse};
 use egret_abi::{Config, Tick, WorkloadIndex};
@@ -62,9 +62,9 @@ impl Node {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let folder = PathBuf::from(format!("/sys/fs/bpf/egret-bench-{}-{number}", std::process::id()));
-        preflight::check(&folder)?;
+        let tier = preflight::check(&folder, Hooks::Auto)?;
         let pins = Pins::open(&folder)?;
-        let object = Object::load(&pins)?;
+        let object = Object::load(&pins, tier)?;
         let config = Config {
             mark: 1,
             flow_grace: Tick::lasting_seconds(60),

@@ -3,4 +3,5 @@
 #![allow(clippy::duplicate_mod, reason = "the same tests in each of the surroundings is what this is")]
 
 mod crowded;
+mod filtered;
 mod redirected;

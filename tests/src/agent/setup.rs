@@ -14,7 +14,7 @@ use super::{Agent, PATIENCE};
 use crate::dial::program_beside_us;
 use crate::eventually;
 use crate::netns::Netns;
-use crate::world::{POD_RANGES, Pod, RESOLVER, World};
+use crate::world::{POD_RANGES, Pod, RESOLVER, Surroundings, World};
 
 /// An agent, configured for a world.
 #[derive(Clone, Debug)]
@@ -53,7 +53,11 @@ impl Setup {
             socket: "egret.sock".to_owned(),
             described: world.pods().iter().map(described).collect(),
             namespaces: Vec::new(),
-            more: Vec::new(),
+            more: if world.surroundings() == Surroundings::Filtered {
+                vec!["--hooks=clsact".to_owned()]
+            } else {
+                Vec::new()
+            },
             patience: PATIENCE,
         };
         fs::create_dir_all(setup.policies()).context("cannot make the directory of policies")?;
@@ -125,6 +129,13 @@ impl Setup {
     #[must_use]
     pub fn arg(mut self, argument: &str) -> Self {
         self.more.push(argument.to_owned());
+        self
+    }
+
+    /// Without the arguments that begin with this.
+    #[must_use]
+    pub fn without(mut self, argument: &str) -> Self {
+        self.more.retain(|more| !more.starts_with(argument));
         self
     }
 

@@ -21,6 +21,8 @@ pub enum Surroundings {
     /// On each host side and in each pod, put there before the program under test: a program that came first, one that
     /// came last, and on the host side a clsact filter as well.
     Crowded,
+    /// Nothing, and the program under test is told to use filters of clsact, as it does where there is no tcx.
+    Filtered,
 }
 
 impl Surroundings {
@@ -31,6 +33,7 @@ impl Surroundings {
         match thread::current().name().and_then(|name| name.split_once("::")) {
             Some(("redirected", _)) => Self::Redirected,
             Some(("crowded", _)) => Self::Crowded,
+            Some(("filtered", _)) => Self::Filtered,
             _ => Self::Quiet,
         }
     }

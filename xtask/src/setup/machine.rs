@@ -14,6 +14,8 @@ pub enum Need {
     Demo,
     /// Building, every test, and every benchmark.
     Test,
+    /// The tests on another kernel, in a virtual machine.
+    Vm,
 }
 
 /// A program that is run, and the Debian package it comes in.
@@ -31,6 +33,13 @@ const DEMO: [Program; 2] = [program("ip", "iproute2"), program("nsenter", "util-
 
 /// Whom the tests ask, what they are built with, and what the benchmarks hold Egret against.
 const TEST: [Program; 3] = [program("unbound", "unbound"), program("c++", "g++"), program("nft", "nftables")];
+
+const VM: [Program; 4] = [
+    program("qemu-system-x86_64", "qemu-system-x86"),
+    program("busybox", "busybox-static"),
+    program("depmod", "kmod"),
+    program("dpkg-deb", "dpkg"),
+];
 
 /// Everything that the plan is made of.
 #[derive(Clone, Debug)]
@@ -55,7 +64,8 @@ pub struct Machine {
 
 /// Looks, without a network; some 100 ms.
 pub fn look(need: Need) -> Machine {
-    let wanted = DEMO.iter().chain(if need == Need::Test { &TEST[..] } else { &[] });
+    let tests = if need == Need::Demo { &[][..] } else { &TEST };
+    let wanted = DEMO.iter().chain(tests).chain(if need == Need::Vm { &VM[..] } else { &[] });
     Machine {
         found: probe(),
         debian12: is_debian12(&fs::read_to_string("/etc/os-release").unwrap_or_default()),

@@ -5,8 +5,8 @@ use tracing::{info, warn};
 use super::{Placed, Reconciler, Worker};
 use crate::agent::coverage::Remedy;
 use crate::agent::probes::{Errand, Probed};
-use crate::kernel::order::{Other, Seat, Standing, standings};
-use crate::kernel::{Hook, KernelError, clock};
+use crate::kernel::order::{Other, Seat, Standing};
+use crate::kernel::{Hook, KernelError, Tier, clock};
 use crate::model::WorkloadId;
 
 impl Reconciler {
@@ -15,7 +15,7 @@ impl Reconciler {
     pub(super) fn look_at_hooks(&mut self) -> Vec<WorkloadId> {
         let placed: Vec<_> = self.placed().map(|(id, placed)| (id.clone(), seat(placed))).collect();
         let seats: Vec<_> = placed.iter().map(|(_, seat)| *seat).collect();
-        let found = standings(&self.parts.pins, &seats);
+        let found = self.parts.object.standings(&seats);
         let found: Vec<_> = placed.into_iter().map(|(id, _)| id).zip(found).collect();
         self.is_contested = false;
         let mut unhooked = Vec::new();
@@ -51,8 +51,8 @@ impl Reconciler {
     fn is_behind(&mut self, id: &WorkloadId, hook: Hook, other: &Other) {
         let Some(Worker { state: Ok(placed), .. }) = self.workers.get(id) else { return };
         let place = match hook {
-            Hook::FromPod => &placed.host.name,
-            Hook::ToPod => &placed.device.name,
+            Hook::ToPod if self.parts.object.tier() == Tier::Tcx => &placed.device.name,
+            _ => &placed.host.name,
         };
         self.is_contested = true;
         let evidence = self.evidence.entry(id.clone()).or_default();
@@ -77,11 +77,11 @@ impl Reconciler {
         let object = &mut self.parts.object;
         match hook {
             Hook::FromPod => {
-                object.put_from_pod_first(placed.index, &placed.host.name)?;
+                object.put_from_pod_first(placed.index, &placed.host)?;
                 self.doubled.insert(id.clone());
                 Ok(())
             }
-            Hook::ToPod => object.put_to_pod_first(placed.index, &placed.netns, &placed.device.name),
+            Hook::ToPod => object.put_to_pod_first(placed.index, &placed.netns, &placed.device, &placed.host),
         }
     }
 
@@ -143,6 +143,7 @@ fn seat(placed: &Placed) -> Seat<'_> {
         netns: &placed.netns,
         device: &placed.device.name,
         host: &placed.host.name,
+        host_index: placed.host.index,
     }
 }
 

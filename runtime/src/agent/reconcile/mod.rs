@@ -174,6 +174,7 @@ impl Reconciler {
         self.enforce_all();
         self.parts.object.take_over_answers()?;
         self.cover_all().await;
+        self.sweep_filters();
         self.look_at_hooks();
         self.probe_due();
         self.sweep();
@@ -224,6 +225,7 @@ impl Reconciler {
     /// What the kernel said.
     pub fn detach(&mut self) -> anyhow::Result<()> {
         self.parts.pins.remove_all()?;
+        self.parts.object.sweep_filters(&self.node_survey.devices);
         if self.parts.snapshot.exists() {
             std::fs::remove_file(&self.parts.snapshot)?;
         }

@@ -14,6 +14,7 @@ use crate::agent::addresses::{Own, choose, found_on};
 use crate::agent::locate::{Located, locate, other_ways_out};
 use crate::enforce::Placement;
 use crate::kernel::KernelError;
+use crate::kernel::gate::DEVICE;
 use crate::kernel::netns::{Survey, Watch};
 use crate::model::{Labels, Namespace, Workload, WorkloadId};
 use crate::workloads::{self, WorkloadsFile};
@@ -181,9 +182,10 @@ impl Reconciler {
     }
 
     pub(super) fn attach(&mut self, index: WorkloadIndex, located: &Located) -> Result<(), KernelError> {
-        self.parts.object.attach_to_pod(index, &located.netns, &located.device.name)?;
+        let Located { netns, device, host, .. } = located;
+        self.parts.object.attach_to_pod(index, netns, device, host)?;
         self.parts.enforcer.open_interface(index)?;
-        self.parts.object.attach_from_pod(index, &located.host.name)
+        self.parts.object.attach_from_pod(index, host)
     }
 
     pub(super) fn watch(&self, id: WorkloadId, mut watch: Watch) -> AbortHandle {
@@ -246,10 +248,15 @@ impl Reconciler {
     }
 
     pub(super) fn retire(&mut self, id: &WorkloadId) {
+        let host = self.parts.enforcer.placed(id).map(|(_, ifindex)| ifindex);
+        let is_used = |(other, worker): (&WorkloadId, &Worker)| {
+            other != id && worker.state.as_ref().is_ok_and(|placed| Some(placed.host.index) == host)
+        };
+        let host = host.filter(|_| !self.workers.iter().any(is_used));
         let retired = self.parts.enforcer.retire(id);
         match retired {
             Ok(Some(index)) => {
-                self.parts.pins.unlink(index);
+                self.parts.object.detach(index, host);
                 if let Err(error) = self.parts.node.binder().forget(index) {
                     warn!("bindings of {id} stay: {error}");
                 }
@@ -293,5 +300,14 @@ impl Reconciler {
                 self.evidence.entry(id.clone()).or_default().disturb();
             }
         }
+    }
+
+    /// Takes away what an agent of tier 2 left on devices that are no workload's now.
+    pub(super) fn sweep_filters(&mut self) {
+        let numbers = self.parts.enforcer.numbers();
+        let used: BTreeSet<_> = numbers.workloads().map(|(.., ifindex)| ifindex).collect();
+        let left = self.node_survey.devices.iter().filter(|device| !used.contains(&device.index));
+        // Its own programs are on the gate.
+        self.parts.object.sweep_filters(left.filter(|device| device.name != DEVICE));
     }
 }

@@ -2,13 +2,14 @@
 
 use rustix::thread::CapabilitySet;
 
-use super::super::preflight::{OLDEST, version};
+use super::super::tier::{OLDEST, version};
 use super::probe::{Bpffs, Facts};
 use super::trial::{Trial, Tried};
 use super::{Finding, State};
 
-/// The oldest kernel of tier 2, whose hooks are clsact's.
-const TIER_2: (u32, u32) = (6, 1);
+/// What a kernel without tcx lacks for.
+const NEWER: &str = "run Linux 6.6 or later: without tcx, answers that a CNI delivers past the host side of a pair, as \
+                     with bpf_redirect_peer, are not seen, and teach nothing";
 
 /// What each capability is for.
 const CAPABILITIES: [(CapabilitySet, &str, &str); 4] = [
@@ -65,16 +66,18 @@ fn held(facts: &Facts, (capability, name, purpose): (CapabilitySet, &'static str
 
 fn kernel(facts: &Facts) -> Finding {
     let (check, release) = ("kernel", &facts.release);
-    let newer = format!("run Linux {}.{} or later", OLDEST.0, OLDEST.1);
     match version(release) {
-        Some(version) if version >= OLDEST => Finding::ok(check, format!("{release}, tier 1: hooks by tcx")),
-        Some(version) if version >= TIER_2 => {
-            let found =
-                format!("{release} is of tier 2, hooks by clsact, which this version does not support yet");
-            Finding::missing(check, found, newer)
-        }
-        _ => Finding::missing(check, format!("{release} is too old"), newer),
+        Some(version) if version >= OLDEST => Finding::ok(check, release),
+        _ => Finding::missing(
+            check,
+            format!("{release} is too old"),
+            format!("run Linux {} or later", oldest()),
+        ),
     }
+}
+
+fn oldest() -> String {
+    format!("{}.{}", OLDEST.0, OLDEST.1)
 }
 
 fn btf(facts: &Facts) -> Finding {
@@ -112,20 +115,40 @@ fn tun(facts: &Facts) -> Finding {
 }
 
 fn trial(facts: &Facts) -> [Finding; 4] {
-    let untried = Trial { ring: Tried::Not, maps: Tried::Not, programs: Tried::Not, tcx: Tried::Not };
-    let Trial { ring, maps, programs, tcx } = facts.trial.as_ref().unwrap_or(&untried);
-    let newer = format!(
-        "run Linux {}.{} or later, built with CONFIG_BPF_SYSCALL=y and CONFIG_NET_CLS_ACT=y",
-        OLDEST.0, OLDEST.1
-    );
+    let untried = Trial {
+        ring: Tried::Not,
+        maps: Tried::Not,
+        programs: Tried::Not,
+        tcx: Tried::Not,
+        clsact: Tried::Not,
+    };
+    let Trial { ring, maps, programs, tcx, clsact } = facts.trial.as_ref().unwrap_or(&untried);
+    let newer = format!("run Linux {} or later, built with CONFIG_BPF_SYSCALL=y", oldest());
     let report = "this kernel should do it; report it with the text above and the kernel's release";
     let fix = if version(&facts.release).is_some_and(|version| version >= OLDEST) { report } else { &newer };
     [
         tried("ring buffer", ring, "a ring buffer can be made", fix),
         tried("maps", maps, "every map can be made, maps of maps among them", fix),
         tried("programs", programs, "the verifier takes every program", fix),
-        tried("tcx", tcx, "a program sits on a device of a network namespace made for it", &newer),
+        hooks(tcx, clsact),
     ]
+}
+
+fn hooks(tcx: &Tried, clsact: &Tried) -> Finding {
+    let check = "hooks";
+    let fix =
+        "build the kernel with CONFIG_NET_CLS_ACT=y, or with CONFIG_NET_SCH_INGRESS and CONFIG_NET_CLS_BPF";
+    match (tcx, clsact) {
+        (Tried::Fails(error), Tried::Works) => Finding::note(
+            check,
+            format!("tier 2: by clsact, for tcx fails ({error})"),
+            Some(NEWER.to_owned()),
+        ),
+        (Tried::Fails(tcx), Tried::Fails(clsact)) => {
+            Finding::missing(check, format!("neither tcx ({tcx}) nor clsact ({clsact}) works"), fix)
+        }
+        _ => tried(check, tcx, "tier 1: by tcx, tried on a device of a network namespace made for it", fix),
+    }
 }
 
 fn tried(check: &'static str, tried: &Tried, works: &str, fix: &str) -> Finding {

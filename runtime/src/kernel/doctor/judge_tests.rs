@@ -1,6 +1,6 @@
 use rustix::thread::CapabilitySet;
 
-use super::super::super::preflight::OLDEST;
+use super::super::super::tier::OLDEST;
 use super::*;
 
 /// A machine on which all is well.
@@ -17,7 +17,7 @@ fn well() -> Facts {
         cgroup2: Some("/sys/fs/cgroup".into()),
         unprivileged_bpf_disabled: Some(2),
         jit: Some(1),
-        trial: Some(Trial { ring: works(), maps: works(), programs: works(), tcx: works() }),
+        trial: Some(Trial { ring: works(), maps: works(), programs: works(), tcx: works(), clsact: works() }),
     }
 }
 
@@ -72,21 +72,14 @@ fn each_thing_that_is_not_as_it_must_be_is_told_with_what_to_do() {
             "enters",
             "in a pod",
         ),
-        ("kernel", Missing, |facts| facts.release = "6.1.0-31-amd64".into(), "tier 2", "Linux 6.6 or later"),
         (
             "kernel",
             Missing,
-            |facts| facts.release = "6.5.13".into(),
-            "does not support yet",
-            "Linux 6.6 or later",
+            |facts| facts.release = "6.0.19".into(),
+            "6.0.19 is too old",
+            "Linux 6.1 or later",
         ),
-        (
-            "kernel",
-            Missing,
-            |facts| facts.release = "5.15.0".into(),
-            "5.15.0 is too old",
-            "Linux 6.6 or later",
-        ),
+        ("kernel", Missing, |facts| facts.release = "linux".into(), "linux is too old", "Linux 6.1 or later"),
         ("BTF", Missing, |facts| facts.btf = false, "/sys/kernel/btf/vmlinux", "CONFIG_DEBUG_INFO_BTF"),
         (
             "bpffs",
@@ -99,7 +92,14 @@ fn each_thing_that_is_not_as_it_must_be_is_told_with_what_to_do() {
         ("ring buffer", Missing, |facts| trial_of(facts).ring = fails(), "EINVAL", "report it"),
         ("maps", Missing, |facts| trial_of(facts).maps = fails(), "EINVAL", "report it"),
         ("programs", Missing, |facts| trial_of(facts).programs = fails(), "EINVAL", "report it"),
-        ("tcx", Missing, |facts| trial_of(facts).tcx = fails(), "EINVAL", "CONFIG_NET_CLS_ACT"),
+        ("hooks", Note, |facts| trial_of(facts).tcx = fails(), "tier 2: by clsact", "Linux 6.6 or later"),
+        (
+            "hooks",
+            Missing,
+            |facts| (trial_of(facts).tcx, trial_of(facts).clsact) = (fails(), fails()),
+            "neither tcx (EINVAL) nor clsact (EINVAL)",
+            "CONFIG_NET_CLS_ACT",
+        ),
         ("cgroup v2", Note, |facts| facts.cgroup2 = None, "nothing needs it yet", "mount -t cgroup2"),
         (
             "unprivileged eBPF",
@@ -122,12 +122,13 @@ fn each_thing_that_is_not_as_it_must_be_is_told_with_what_to_do() {
 
 #[test]
 fn what_is_harmless_is_ok() {
-    let cases: [fn(&mut Facts); 5] = [
+    let cases: [fn(&mut Facts); 6] = [
         |facts| facts.bpffs.1 = Bpffs::MountedByAgent,
         |facts| facts.unprivileged_bpf_disabled = None,
         |facts| facts.jit = None,
         |facts| facts.capabilities.remove(CapabilitySet::SYS_RESOURCE),
         |facts| facts.release = "6.18.44-cloud".into(),
+        |facts| trial_of(facts).clsact = fails(),
     ];
     for (case, change) in cases.iter().enumerate() {
         let mut facts = well();
@@ -139,16 +140,16 @@ fn what_is_harmless_is_ok() {
 #[test]
 fn what_was_not_tried_is_neither_well_nor_missing() {
     let facts = Facts { root: false, trial: None, ..well() };
-    let unknown = ["ring buffer", "maps", "programs", "tcx"].map(|check| (check, State::Unknown));
+    let unknown = ["ring buffer", "maps", "programs", "hooks"].map(|check| (check, State::Unknown));
     assert_eq!(wrong(&facts), [&[("root", State::Missing)][..], &unknown].concat());
 }
 
 #[test]
 fn on_an_old_kernel_the_fix_is_a_newer_one() {
-    let mut facts = Facts { release: "6.1.0".into(), ..well() };
+    let mut facts = Facts { release: "5.15.0".into(), ..well() };
     trial_of(&mut facts).maps = fails();
     let maps = judge(&facts).into_iter().find(|finding| finding.check == "maps").expect("told");
-    assert!(maps.fix.is_some_and(|fix| fix.starts_with("run Linux 6.6 or later")));
+    assert!(maps.fix.is_some_and(|fix| fix.starts_with("run Linux 6.1 or later")));
 }
 
 fn trial_of(facts: &mut Facts) -> &mut Trial {

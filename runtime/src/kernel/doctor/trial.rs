@@ -1,13 +1,18 @@
 //! What only trying tells: whether this kernel takes the maps, the programs and the hook that Egret is made of.
 #![allow(unsafe_code, reason = "unshare is unsafe for the sake of a flag that is not used here")]
 
+use std::os::fd::AsFd;
+
 use aya::maps::MapData;
 use aya::programs::tc::TcAttachOptions;
-use aya::programs::{LinkOrder, TcAttachType};
+use aya::programs::{LinkOrder, SchedClassifier, TcAttachType};
 use aya::{Ebpf, EbpfLoader};
 use rustix::thread::{UnshareFlags, unshare_unsafe};
 
+use super::super::clsact::{self, Program, Side};
 use super::super::object::{self, DOOR, HOOKS, OBJECT, STEPS};
+use super::super::order::Standing;
+use super::super::tcx;
 use super::super::{Doing, KernelError};
 
 const BPF_MAP_TYPE_RINGBUF: u32 = 27;
@@ -27,6 +32,8 @@ pub struct Trial {
     pub programs: Tried,
     /// A program was put on a device by tcx.
     pub tcx: Tried,
+    /// The same by clsact.
+    pub clsact: Tried,
 }
 
 /// What came of one thing tried.
@@ -53,7 +60,13 @@ pub(super) fn run() -> Trial {
         Ok(object) => verify(object).into(),
         Err(_) => Tried::Not,
     };
-    Trial { ring: make_ring().into(), maps: loaded.map(drop).into(), programs, tcx: hook().into() }
+    Trial {
+        ring: make_ring().into(),
+        maps: loaded.map(drop).into(),
+        programs,
+        tcx: elsewhere(hook_by_tcx).into(),
+        clsact: elsewhere(hook_by_clsact).into(),
+    }
 }
 
 fn make_ring() -> Result<(), KernelError> {
@@ -73,25 +86,42 @@ fn verify(object: &mut Ebpf) -> Result<(), KernelError> {
 }
 
 /// Puts a door on the loopback device of a network namespace that nobody else has, and sees whether it is there.
-fn hook() -> Result<(), KernelError> {
-    std::thread::scope(|scope| scope.spawn(hook_elsewhere).join())
+fn elsewhere(hook: fn(&mut SchedClassifier) -> Result<(), KernelError>) -> Result<(), KernelError> {
+    let try_out = || {
+        // SAFETY: only the network namespace is left; descriptors stay shared with the other threads.
+        unsafe { unshare_unsafe(UnshareFlags::NEWNET) }.doing(|| "make a network namespace".to_owned())?;
+        let mut door =
+            EbpfLoader::new().load(DOOR).doing(|| "load the eBPF object of the door".to_owned())?;
+        let program = object::classifier(&mut door, "door")?;
+        program.load().doing(|| "load the eBPF program door".to_owned())?;
+        hook(program)
+    };
+    std::thread::scope(|scope| scope.spawn(try_out).join())
         .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
 }
 
-fn hook_elsewhere() -> Result<(), KernelError> {
-    // SAFETY: only the network namespace is left; descriptors stay shared with the other threads.
-    unsafe { unshare_unsafe(UnshareFlags::NEWNET) }.doing(|| "make a network namespace".to_owned())?;
-    let mut door = EbpfLoader::new().load(DOOR).doing(|| "load the eBPF object of the door".to_owned())?;
-    let program = object::classifier(&mut door, "door")?;
-    program.load().doing(|| "load the eBPF program door".to_owned())?;
+fn hook_by_tcx(program: &mut SchedClassifier) -> Result<(), KernelError> {
     let first = TcAttachOptions::TcxOrder(LinkOrder::first());
     program
         .attach_with_options(LOOPBACK, TcAttachType::Ingress, first)
         .doing(|| "attach a program by tcx".to_owned())?;
-    if object::order(LOOPBACK)? == ["door"] {
+    if tcx::order(LOOPBACK)? == ["door"] {
         Ok(())
     } else {
         let error = anyhow::anyhow!("the kernel does not list it");
         Err(KernelError::failed("attach a program by tcx", error))
+    }
+}
+
+fn hook_by_clsact(program: &mut SchedClassifier) -> Result<(), KernelError> {
+    let doing = "attach a program by clsact";
+    let id = program.info().doing(|| doing.to_owned())?.id();
+    let fd = program.fd().doing(|| doing.to_owned())?.as_fd();
+    // The first device of a namespace has the first number.
+    clsact::put_first(1, Side::Egress, Program { name: "door", fd })?;
+    if clsact::standing(1, Side::Egress, id)? == Standing::First {
+        Ok(())
+    } else {
+        Err(KernelError::failed(doing, anyhow::anyhow!("the kernel does not list it")))
     }
 }
