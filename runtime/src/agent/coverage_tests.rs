@@ -75,7 +75,7 @@ fn a_hook_is_put_first_again_a_few_times_and_then_it_is_told() {
     let other = Other { id: 7, name: "silencer".to_owned() };
     let mut evidence = Evidence::default();
     probe(&mut evidence, 0, Ok(()));
-    let mut behind =
+    let behind =
         |evidence: &mut Evidence, now| evidence.is_behind(Hook::FromPod, &other, "veth7", seconds(now));
     for now in [0, 5, 10] {
         assert_eq!(behind(&mut evidence, now), Remedy::PutFirst);

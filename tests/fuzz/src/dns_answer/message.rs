@@ -24,8 +24,11 @@ pub struct Records {
     aliases: Vec<(Vec<u8>, Vec<u8>, u32)>,
     addresses: Vec<(Vec<u8>, IpAddr, u32)>,
     /// By owner and kind; a set of which one is malformed is none.
-    services: BTreeMap<(Vec<u8>, u16), Option<Vec<(Service, u32)>>>,
+    services: BTreeMap<(Vec<u8>, u16), Services>,
 }
+
+/// The services of one owner and kind, each with its TTL; none where one was malformed.
+type Services = Option<Vec<(Service, u32)>>;
 
 /// Where a service leads, and the addresses that it hints at.
 type Service = (Option<Vec<u8>>, Vec<IpAddr>);
