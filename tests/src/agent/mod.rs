@@ -63,7 +63,7 @@ impl Agent {
             let missing = self.status()?["workloads"]["notCovered"].take();
             Ok(missing.as_array().is_some_and(Vec::is_empty).then_some(()))
         };
-        eventually("every workload is covered", PATIENCE, covered).with_context(|| {
+        eventually("every workload is covered", self.setup().patience(), covered).with_context(|| {
             format!("{:?}\n{}", self.status().map(|status| status["workloads"].clone()), self.log())
         })
     }
