@@ -197,3 +197,16 @@ pub fn with_options(frame: &Frame, words: u8) -> Frame {
     let total = (bytes.len() - LINK) as u16;
     Frame::new(bytes).with(LINK + 2, &total.to_be_bytes())
 }
+
+/// The pod and a server at `port`, in both families.
+pub fn both(port: u16) -> [Ends; 2] {
+    [
+        Ends::new("10.0.0.7:40000", &format!("192.0.2.1:{port}")),
+        Ends::new("[fd00::7]:40000", &format!("[2001:db8::1]:{port}")),
+    ]
+}
+
+/// The pod and a resolver that it trusts, in both families.
+pub fn to_resolver() -> [Ends; 2] {
+    [Ends::new("10.0.0.7:40000", "10.96.0.10:53"), Ends::new("[fd00::7]:40000", "[fd00:96::10]:53")]
+}

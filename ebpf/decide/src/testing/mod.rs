@@ -6,4 +6,5 @@
 #![allow(clippy::unwrap_used, reason = "in a test, a panic that names the line is the failure report")]
 
 pub mod frame;
+mod longest;
 pub mod world;

@@ -9,9 +9,10 @@ use egret_abi::{
     Flow6Key, Generation, Inbound, OwnKey, Ports, Probe, Query, QueryKey, RuleId, RuleKey, RuleValue,
     Ruleset, RulesetId, Said, Slot, Tick, WorkloadIndex,
 };
-use zerocopy::IntoBytes;
 
 use super::frame::{Ends, Frame};
+pub use super::frame::{both, to_resolver};
+use super::longest::longest;
 use crate::egress::Findings;
 use crate::ingress::{Piece, is_asked_for, piece};
 use crate::{Egress, Ingress, Tables};
@@ -27,19 +28,6 @@ pub const RULE: RuleId = RuleId(20);
 pub const START: Tick = Tick(1000);
 pub const GRACE: Tick = Tick(100);
 pub const IDLE: Tick = Tick(50);
-
-/// The pod and a server at `port`, in both families.
-pub fn both(port: u16) -> [Ends; 2] {
-    [
-        Ends::new("10.0.0.7:40000", &format!("192.0.2.1:{port}")),
-        Ends::new("[fd00::7]:40000", &format!("[2001:db8::1]:{port}")),
-    ]
-}
-
-/// The pod and a resolver that it trusts, in both families.
-pub fn to_resolver() -> [Ends; 2] {
-    [Ends::new("10.0.0.7:40000", "10.96.0.10:53"), Ends::new("[fd00::7]:40000", "[fd00:96::10]:53")]
-}
 
 pub fn address(of: IpAddr) -> Address {
     match of {
@@ -289,15 +277,6 @@ fn keys(ends: Ends, protocol: u8) -> Keys {
 
 pub fn own(of: SocketAddr) -> OwnKey {
     OwnKey { workload: POD, address: address(of.ip()) }
-}
-
-/// The value whose key has the longest prefix in common with `wanted`.
-fn longest<K: IntoBytes + zerocopy::Immutable, V: Copy>(entries: &[(u32, K, V)], wanted: &K) -> Option<V> {
-    let begins = |(bits, key, _): &&(u32, K, V)| {
-        let bit = |bytes: &[u8], i: u32| bytes[i as usize / 8] >> (7 - i % 8) & 1;
-        (0..*bits).all(|i| bit(key.as_bytes(), i) == bit(wanted.as_bytes(), i))
-    };
-    entries.iter().filter(begins).max_by_key(|(bits, ..)| *bits).map(|(.., value)| *value)
 }
 
 macro_rules! flows {
