@@ -50,6 +50,20 @@ impl Span {
     }
 }
 
+/// The most characters of a sentence, the words of the file in it included.
+const LONGEST: usize = 1000;
+
+/// A sentence may quote the file: its control characters must not reach a terminal or a log, nor a megabyte of it a
+/// status.
+fn in_one_line(text: &str) -> String {
+    let escaped = |c: char| if c.is_control() { c.escape_default().to_string() } else { c.to_string() };
+    let mut line: String = text.chars().take(LONGEST).map(escaped).collect();
+    if text.chars().nth(LONGEST).is_some() {
+        line.push('…');
+    }
+    line
+}
+
 /// One mistake in a policy file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, thiserror::Error)]
 #[error("{reason}")]
@@ -90,8 +104,8 @@ impl Problem {
             file: file.into(),
             line: 0,
             column: 0,
-            reason: reason.into(),
-            fix: fix.into(),
+            reason: in_one_line(&reason.into()),
+            fix: in_one_line(&fix.into()),
             excerpt: None,
             warning: false,
         }

@@ -188,3 +188,18 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn what_a_file_says_is_quoted_in_one_line_without_control_characters_and_not_at_any_length() {
+    for (word, quoted) in [
+        ("a\\nb".to_owned(), "`a\\nb`"),
+        ("\\e[2Jgone".to_owned(), "`\\u{1b}[2Jgone`"),
+        ("x".repeat(100_000), "xxx…"),
+    ] {
+        let text = format!("apiVersion: egret.dev/v1alpha1\nkind: \"{word}\"\n");
+        let problems = parse("a.yaml", &text).expect_err("no such kind");
+        let reason = &problems[0].reason;
+        assert!(reason.contains(quoted), "{reason}");
+        assert!(!reason.contains(char::is_control) && reason.len() < 2000, "{reason}");
+    }
+}
