@@ -168,6 +168,6 @@ mod tests {
         let mut left = 10;
         assert_eq!(quota.take_old(&mut left, |address| address != ip(3)), [ip(9), ip(1)]);
         assert_eq!((left, quota.addresses().collect::<Vec<_>>()), (8, vec![ip(3)]));
-        assert_eq!(quota.take_old(&mut 0, |_| true), [ip(3); 0]);
+        assert!(quota.take_old(&mut 0, |_| true).is_empty());
     }
 }
