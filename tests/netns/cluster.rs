@@ -234,3 +234,50 @@ fn two_files_of_one_policy_of_the_cluster_are_told_apart_from_one_of_a_namespace
     assert!(told.contains("\nweb  ") && told.contains("\nshop/web  "), "{told}");
     Ok(())
 }
+
+#[test]
+fn policies_of_a_namespace_that_are_too_large_keep_none_of_the_cluster_out_of_force() -> Result<()> {
+    let world = World::with_pods(&["shop/web"])?;
+    let web = world.pod("shop/web");
+    let small = enforced("shop/web", "allow:\n- to: [{cidr: 192.0.2.0/24}]");
+    let ports: Vec<_> = (1..2_000).map(|n| format!("{{protocol: TCP, port: {}}}", n * 2)).collect();
+    let ranges: Vec<_> = (0..200)
+        .map(|n| format!("- to: [{{cidr: 10.0.0.{n}/32}}]\n  ports: [{{protocol: UDP}}]\n"))
+        .collect();
+    let rules =
+        format!("allow:\n- to: [{{cidr: 10.0.0.0/8}}]\n  ports: [{}]\n{}", ports.join(", "), ranges.concat());
+    let large = enforced("shop/web", &rules).replace("name: web,", "name: large,");
+    let agent = Setup::new(&world)?.policy("web.yaml", &small)?.start()?;
+    let told = |words: &str| {
+        eventually(words, PATIENCE, || Ok(agent.problems().to_string().contains(words).then_some(())))
+            .with_context(|| format!("{}\n{}", agent.problems(), agent.log()))
+    };
+    let sees = |address: &str, expected: Seen| -> Result<()> {
+        let outcome = web.connect(address, 443)?;
+        assert_eq!(outcome.seen, expected, "{address}: {outcome:?}");
+        Ok(())
+    };
+    agent.write_policy("large.yaml", &large)?;
+    told(
+        "shop/web: its policies stay as they were: the policies shop/large, shop/web together need more than",
+    )?;
+    sees("192.0.2.1", Seen::Connected)?;
+    sees("198.51.100.1", Seen::Refused)?;
+
+    let deny = "deny:\n- to: [{cidr: 192.0.2.1/32}]\nallow:\n- to: [{cidr: 203.0.113.0/24}]";
+    agent.write_policy("company.yaml", &of_cluster("company", "Enforce", "{}", deny))?;
+    told("shop/web: nothing that its namespace allows is in force")?;
+    let bounds_hold = || -> Result<()> {
+        sees("192.0.2.1", Seen::Refused)?;
+        sees("192.0.2.2", Seen::Refused)?;
+        sees("203.0.113.77", Seen::Connected)
+    };
+    bounds_hold()?;
+    // A new agent has nothing in force of its own, and none that it could not compile.
+    let agent = agent.kill()?.start()?;
+    bounds_hold()?;
+    std::fs::remove_file(agent.setup().policies().join("large.yaml"))?;
+    eventually("the namespace's allow is in force", PATIENCE, || {
+        Ok((web.connect("192.0.2.2", 443)?.seen == Seen::Connected).then_some(()))
+    })
+}

@@ -19,7 +19,7 @@ mod yaml;
 pub(crate) mod tests;
 
 pub use check::{CheckResult, Checked, Report, check};
-pub use compile::{Excess, MAX_COMBINED, MAX_RULES, Ranges, TooLarge, compile};
+pub use compile::{Excess, MAX_COMBINED, MAX_RULES, Ranges, TooLarge, compile, compile_bounds};
 pub use evaluate::evaluate;
 pub use explain::{Explanation, Finding, Stage, Step, explain, explain_question};
 pub use load::{Good, Outcome, load_dir};

@@ -10,7 +10,7 @@ use tracing::{info, warn};
 
 use super::Reconciler;
 use crate::kernel::clock;
-use crate::model::{Policy, PolicyId};
+use crate::model::{Policy, PolicyId, PolicyKind, WorkloadId};
 use crate::policy::{self, Problem, Ranges, Ruleset, TooLarge, compile};
 use crate::state::{self, PolicyText, Snapshot};
 /// fe80::/10, without its length.
@@ -18,14 +18,32 @@ const LINK_LOCAL: Ipv6Addr = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 0);
 
 /// Rulesets by the policies that they come from: each set is compiled once, until a policy or a range changes.
 #[derive(Default)]
-pub(super) struct Compiled(HashMap<Vec<PolicyId>, Result<Arc<Ruleset>, TooLarge>>);
+pub(super) struct Compiled(HashMap<Vec<PolicyId>, Result<Arc<Ruleset>, Excessive>>);
+
+/// Policies that are too large, and what of them is put in force all the same where nothing else is.
+#[derive(Clone)]
+pub(super) struct Excessive {
+    excess: TooLarge,
+    bounds: Arc<Ruleset>,
+}
 
 impl Compiled {
     /// What `policies` come to.
-    pub fn of(&mut self, policies: &[&Policy], ranges: &Ranges) -> Result<Arc<Ruleset>, TooLarge> {
+    fn of(&mut self, policies: &[&Policy], ranges: &Ranges) -> Result<Arc<Ruleset>, Excessive> {
         let ids = policies.iter().map(|policy| policy.id.clone()).collect();
-        self.0.entry(ids).or_insert_with(|| compile(policies, ranges).map(Arc::new)).clone()
+        let compiled = self.0.entry(ids).or_insert_with(|| {
+            let excessive =
+                |excess| Excessive { excess, bounds: Arc::new(policy::compile_bounds(policies, ranges)) };
+            compile(policies, ranges).map(Arc::new).map_err(excessive)
+        });
+        compiled.clone()
     }
+}
+
+/// The policies of the cluster among `policies`: what those of a namespace never keep out of force.
+fn of_cluster(policies: &[&Policy]) -> Vec<Policy> {
+    let of_cluster = policies.iter().filter(|policy| policy.id.kind() == PolicyKind::ClusterEgressPolicy);
+    of_cluster.map(|policy| Policy::clone(policy)).collect()
 }
 
 impl Reconciler {
@@ -58,30 +76,55 @@ impl Reconciler {
     /// Compiles the policies of every workload, each distinct set once, and puts what changed in force.
     pub(super) fn enforce_all(&mut self) {
         self.compiled = Compiled::default();
-        let mut work = Vec::new();
-        for (id, worker) in &self.workers {
-            // Also where the agent lost sight of it: what judges its packets is still there.
-            let Some((index, _)) = self.parts.enforcer.placed(id) else { continue };
-            let selecting = self.accepted.selecting(&worker.namespace, &worker.workload.labels);
-            work.push((id.clone(), index, self.compiled.of(&selecting, &self.ranges)));
-        }
-        for (id, index, ruleset) in work {
-            let done = ruleset.map_err(Into::into).and_then(|ruleset| self.put_in_force(index, &ruleset));
-            match done {
+        // Also where the agent lost sight of it: what judges its packets is still there.
+        let placed = |id: &WorkloadId| Some((id.clone(), self.parts.enforcer.placed(id)?.0));
+        let placed: Vec<_> = self.workers.keys().filter_map(placed).collect();
+        for (id, index) in placed {
+            match self.enforce(&id, index) {
                 Ok(true) => info!("the policies of {id} have changed and are in force"),
                 Ok(false) => {}
-                Err(error) => {
-                    warn!("the policies of {id} stay as they were: {error:#}");
-                    let fix = "see docs for the limits of one node";
-                    let problem = Problem::whole("", format!("{id}: {error:#}"), fix);
-                    if self.problems.iter().all(|known| known.reason != problem.reason) {
-                        self.problems.push(problem);
-                    }
-                }
+                Err(error) => self.tell_problem(&format!("{id}: its policies stay as they were: {error:#}")),
             }
         }
         if let Err(error) = self.save(true) {
             warn!("a restart would not find the latest policies: {error:#}");
+        }
+    }
+
+    /// Puts the policies of a workload in force, where they are not; whether they were not.
+    ///
+    /// Where they are too large, what was in force stays. But what a platform bounds is not for the tenants of a namespace
+    /// to keep out of force: where nothing is in force, or the policies of the cluster have changed, these are put in
+    /// force without what the namespace allows.
+    pub(super) fn enforce(&mut self, id: &WorkloadId, index: WorkloadIndex) -> anyhow::Result<bool> {
+        let worker = self.workers.get(id).ok_or_else(|| anyhow::anyhow!("it is gone"))?;
+        let selecting = self.accepted.selecting(&worker.namespace, &worker.workload.labels);
+        let bounds = of_cluster(&selecting);
+        let ruleset = match self.compiled.of(&selecting, &self.ranges) {
+            Ok(ruleset) => ruleset,
+            Err(Excessive { excess, bounds: strict }) => {
+                let may_stay = worker.bounds.as_ref() == Some(&bounds);
+                if may_stay && !self.parts.enforcer.is_in_force(index, &strict) {
+                    self.tell_problem(&format!("{id}: its policies stay as they were: {excess}"));
+                    return Ok(false);
+                }
+                self.tell_problem(&format!("{id}: nothing that its namespace allows is in force: {excess}"));
+                strict
+            }
+        };
+        let changed = self.put_in_force(index, &ruleset)?;
+        if let Some(worker) = self.workers.get_mut(id) {
+            worker.bounds = Some(bounds);
+        }
+        Ok(changed)
+    }
+
+    fn tell_problem(&mut self, reason: &str) {
+        warn!("{reason}");
+        let problem =
+            Problem::whole("", reason, "make the policies smaller, or select fewer workloads by each");
+        if self.problems.iter().all(|known| known.reason != problem.reason) {
+            self.problems.push(problem);
         }
     }
 

@@ -30,7 +30,7 @@ use super::probes::{Errand, Probed};
 use crate::enforce::Enforcer;
 use crate::kernel::netns::{self, Device, NetNs, Survey};
 use crate::kernel::{Object, Pins, clock};
-use crate::model::{Namespace, Place, Workload, WorkloadId};
+use crate::model::{Namespace, Place, Policy, Workload, WorkloadId};
 use crate::policy::{self, Accepted, Good, Problem, Ranges};
 use crate::state::PolicyText;
 use crate::workloads;
@@ -88,6 +88,8 @@ struct Worker {
     resolvers_problem: Option<String>,
     /// The namespace that it was last placed in.
     netns: Option<u64>,
+    /// The policies of the cluster that what this agent last put in force for it came from.
+    bounds: Option<Vec<Policy>>,
     state: Result<Placed, String>,
 }
 

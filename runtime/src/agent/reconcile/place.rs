@@ -38,14 +38,16 @@ impl Reconciler {
                 self.retire(&id);
             }
             let (resolvers, resolvers_problem) = self.resolvers_of(&workload);
-            let (netns, state) = match self.workers.remove(&id) {
-                Some(worker) => (worker.netns, worker.state),
-                None => (None, Err("it is not placed yet".to_owned())),
+            let (netns, bounds, state) = match self.workers.remove(&id) {
+                Some(worker) => (worker.netns, worker.bounds, worker.state),
+                None => (None, None, Err("it is not placed yet".to_owned())),
             };
             let namespace = namespaces.get(&id.namespace).cloned();
             let namespace = namespace.unwrap_or_else(|| Namespace::new(id.namespace.clone(), Labels::new()));
-            self.workers
-                .insert(id, Worker { workload, namespace, resolvers, resolvers_problem, netns, state });
+            self.workers.insert(
+                id,
+                Worker { workload, namespace, resolvers, resolvers_problem, netns, bounds, state },
+            );
         }
     }
 
@@ -174,10 +176,7 @@ impl Reconciler {
             self.parts.node.binder().forget(index)?;
         }
         self.parts.enforcer.place(index, placement)?;
-        let worker = self.workers.get(id).ok_or_else(|| anyhow::anyhow!("it is gone"))?;
-        let selecting = self.accepted.selecting(&worker.namespace, &worker.workload.labels);
-        let ruleset = self.compiled.of(&selecting, &self.ranges)?;
-        self.put_in_force(index, &ruleset)?;
+        self.enforce(id, index)?;
         Ok(index)
     }
 
@@ -253,6 +252,9 @@ impl Reconciler {
             other != id && worker.state.as_ref().is_ok_and(|placed| Some(placed.host.index) == host)
         };
         let host = host.filter(|_| !self.workers.iter().any(is_used));
+        if let Some(worker) = self.workers.get_mut(id) {
+            worker.bounds = None;
+        }
         let retired = self.parts.enforcer.retire(id);
         match retired {
             Ok(Some(index)) => {

@@ -15,7 +15,7 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-use crate::model::{Kind, Mode, OnDeny, Policy, Scope};
+use crate::model::{Kind, Mode, OnDeny, Policy, PolicyKind, Scope};
 
 use super::ruleset::{Class, Default3, Ruleset};
 use ranks::{Ranking, Rules};
@@ -95,6 +95,27 @@ pub fn compile(policies: &[&Policy], ranges: &Ranges) -> Result<Ruleset, TooLarg
     let dest = destinations::walk(&ranking, ranges, &mut rules)?;
     let names = names.into_keys().cloned().collect();
     Ok(Ruleset { names, dest, rules: rules.entries, ..of_no_rules(policies) })
+}
+
+/// What is to be put in force where `policies` are [`TooLarge`] and what was in force cannot stay: the policies of the
+/// cluster and the denies of namespaces. No policy of a namespace, however large, keeps one of the cluster out of force.
+/// Where that is too large as well, nothing is allowed.
+#[must_use]
+pub fn compile_bounds(policies: &[&Policy], ranges: &Ranges) -> Ruleset {
+    let without_allows = |policy: &&Policy| match policy.id.kind() {
+        PolicyKind::ClusterEgressPolicy => Policy::clone(policy),
+        PolicyKind::EgressPolicy => {
+            Policy { allow: Vec::new(), default_deny: policy.denies_by_default(), ..Policy::clone(policy) }
+        }
+    };
+    let bounds: Vec<_> = policies.iter().map(without_allows).collect();
+    if let Ok(ruleset) = compile(&bounds.iter().collect::<Vec<_>>(), ranges) {
+        return ruleset;
+    }
+    let everywhere = Default3 { internet: true, cluster: true, node: true };
+    let closed = of_no_rules(policies);
+    let applied_default = if closed.enforced { everywhere } else { Default3::default() };
+    Ruleset { applied_default, observed_default: everywhere, denies_ranges: false, ..closed }
 }
 
 fn of_no_rules(policies: &[&Policy]) -> Ruleset {

@@ -13,7 +13,7 @@ fn compiled(policies: &[Policy]) -> Ruleset {
     compile(&policies.iter().collect::<Vec<_>>(), &ranges()).expect("a small ruleset")
 }
 
-fn told(verdict: &Verdict) -> String {
+pub(super) fn told(verdict: &Verdict) -> String {
     let action = if verdict.action == Action::Allow { "allow" } else { "deny" };
     let rule = verdict.rule.as_deref().map(|rule| format!(" {rule}")).unwrap_or_default();
     format!("{action} {}{rule}", verdict.reason)

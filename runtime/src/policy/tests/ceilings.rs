@@ -1,8 +1,8 @@
 //! What policies of the cluster and their ceilings mean, case by case, and what they cost.
 
-use super::super::{Excess, Ranges, compile};
-use super::cases::{Case, holds};
-use super::policies;
+use super::super::{Excess, Ranges, Ruleset, compile, compile_bounds};
+use super::cases::{self, Case, holds};
+use super::{attempt, policies};
 
 const EXAMPLE: &str = "cluster: mode: Enforce, scope: internet, ceiling: [{to: [{fqdn: '**.example.com'}, {cidr: 192.0.2.0/24}]}]";
 
@@ -253,4 +253,42 @@ fn allows_and_ceilings_that_multiply_are_refused_before_they_cost_much() {
     let error = compiled(10_000, &wide(1_000)).expect_err("too large");
     assert_eq!((error.excess, error.policies.as_str()), (Excess::Ceilings, "n/p1, p0"));
     assert!(began.elapsed().as_secs() < 20, "{:?}", began.elapsed());
+}
+
+#[test]
+fn policies_of_a_namespace_that_are_too_large_leave_those_of_the_cluster_as_they_are() {
+    let ports: Vec<_> = (1..2_000).map(|n| format!("{{protocol: TCP, port: {}}}", n * 2)).collect();
+    let ranges: Vec<_> =
+        (0..200).map(|n| format!("{{to: [{{cidr: 10.0.0.{n}/32}}], ports: [{{protocol: UDP}}]}}")).collect();
+    let large =
+        format!("{{to: [{{cidr: 10.0.0.0/8}}], ports: [{}]}}, {}", ports.join(", "), ranges.join(", "));
+    let tenant = format!(
+        "mode: Enforce, scope: internet, allow: [{large}, {{to: [{{fqdn: a.test}}]}}], \
+         deny: [{{name: own, to: [{{cidr: 192.0.3.0/24}}]}}]"
+    );
+    let company = "cluster: mode: Enforce, scope: internet, deny: [{name: d, to: [{cidr: 192.0.2.0/24}]}], \
+                   allow: [{name: c, to: [{fqdn: '*.example'}]}]";
+    let told = |ruleset: &Ruleset, tried: &str| {
+        let attempt = attempt(tried);
+        let address = attempt.address.expect("an address");
+        cases::told(&ruleset.look_up(&attempt.names, address, attempt.protocol, attempt.port).applied)
+    };
+    let policies = policies(&[company, &tenant]);
+    let all: Vec<_> = policies.iter().collect();
+    assert!(compile(&all, &Ranges::default()).is_err());
+    let bounds = compile_bounds(&all, &Ranges::default());
+    for (tried, expected) in [
+        ("a.test@192.0.2.1|TCP|443", "deny rule d"),
+        ("a.test@192.0.3.1|TCP|443", "deny rule own"),
+        ("a.test@198.51.100.1|TCP|443", "deny default-deny"),
+        ("b.example@198.51.100.1|TCP|443", "allow rule c"),
+    ] {
+        assert_eq!(told(&bounds, tried), expected, "{tried}");
+    }
+    // Where those of the cluster are too large themselves, nothing is allowed.
+    let company =
+        format!("cluster: mode: Enforce, scope: internet, allow: [{large}, {{to: [{{fqdn: a.test}}]}}]");
+    let policies = super::policies(&[&company]);
+    let closed = compile_bounds(&policies.iter().collect::<Vec<_>>(), &Ranges::default());
+    assert_eq!(told(&closed, "a.test@198.51.100.1|TCP|443"), "deny default-deny");
 }
