@@ -1,9 +1,11 @@
 //! The agent comes and goes; what it enforces stays.
 
+use std::fs;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use anyhow::Result;
+use egret_tests::neighbour::order;
 use egret_tests::world::RESOLVER;
 use egret_tests::{Attempt, Pod, Seen, Setup, World, enforced};
 
@@ -85,6 +87,51 @@ fn nothing_slips_through_while_one_agent_is_replaced_by_the_next() -> Result<()>
         denied.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
         allowed.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
         replaced.map(drop)
+    })
+}
+
+/// What of an earlier agent the next one cannot read.
+#[test]
+fn nothing_slips_through_where_the_next_agent_cannot_read_what_the_last_one_left() -> Result<()> {
+    let world = small_world()?;
+    let web = world.pod("shop/web");
+    let agent = Setup::new(&world)?.policy("web.yaml", &enforced("shop/web", RULES))?.start()?;
+    rules_hold(web, "at first")?;
+    let damage = || fs::write(world.directory().join("state/snapshot"), "no snapshot");
+    let lose = || fs::remove_file(world.directory().join("state/snapshot"));
+    let age = || -> std::io::Result<()> {
+        let pins = fs::read_dir(world.bpffs())?.collect::<std::io::Result<Vec<_>>>()?;
+        pins.iter().try_for_each(|pins| fs::rename(pins.path(), world.bpffs().join("v0")))
+    };
+    let over = AtomicBool::new(false);
+    let try_until_over = || -> Result<()> {
+        while !over.load(Ordering::Relaxed) {
+            let outcomes = web.dial(&Attempt::tcp("203.0.113.77", 443).times(50))?;
+            let odd = outcomes.into_iter().find(|outcome| outcome.seen != Seen::Refused);
+            assert!(odd.is_none(), "{odd:?}");
+        }
+        Ok(())
+    };
+    thread::scope(|scope| -> Result<()> {
+        let denied = scope.spawn(try_until_over);
+        let ways: [(&str, &dyn Fn() -> std::io::Result<()>); 3] =
+            [("damaged", &damage), ("lost", &lose), ("of another version", &age)];
+        let replaced = (|| -> Result<()> {
+            let mut agent = agent;
+            for (what, spoil) in ways {
+                let killed = agent.kill()?;
+                spoil()?;
+                agent = killed.start()?;
+                rules_hold(web, what)?;
+                assert_eq!(order(world.node(), web.host_interface())?, ["from_pod"], "{what}");
+                assert_eq!(order(web.netns(), "eth0")?, ["door"], "{what}");
+                assert_eq!(fs::read_dir(world.bpffs())?.count(), 1, "{what}");
+            }
+            Ok(())
+        })();
+        over.store(true, Ordering::Relaxed);
+        denied.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
+        replaced
     })
 }
 

@@ -74,9 +74,9 @@ async fn serve(config: Config, tier: Tier) -> anyhow::Result<()> {
     let snapshot_file = config.state_dir.join("snapshot");
     let last = last_snapshot(&snapshot_file);
     let pins = Pins::open(&config.bpffs)?;
-    // Before anything is cleared: the maps there may be those of an agent with another state folder.
+    // Before anything is set aside: the maps there may be those of an agent with another state folder.
     let _pins_lock = lock(&config.bpffs, &config.bpffs)?;
-    let numbers = adopt_or_clear(&pins, &last, &boot_id)?;
+    let numbers = adopt_or_set_aside(&pins, &last, &boot_id)?;
     let rules = numbers.rule_names();
 
     let mut object = Object::load(&pins, tier)?;
@@ -233,8 +233,9 @@ fn last_snapshot(path: &Path) -> Option<Snapshot> {
     })
 }
 
-/// The numbers that the pinned maps use; maps whose numbers are unknown are cleared, for nobody can say what they mean.
-fn adopt_or_clear(pins: &Pins, last: &Option<Snapshot>, boot_id: &str) -> anyhow::Result<Numbers> {
+/// The numbers that the pinned maps use. Maps whose numbers are unknown are of no use, for nobody can say what they mean;
+/// but what judges by them goes on until this agent has placed its workloads.
+fn adopt_or_set_aside(pins: &Pins, last: &Option<Snapshot>, boot_id: &str) -> anyhow::Result<Numbers> {
     match last {
         Some(snapshot) if snapshot.boot_id == boot_id && pins.have_maps() => {
             info!("adopting the maps of an earlier agent: {} workloads", snapshot.workloads.len());
@@ -242,8 +243,10 @@ fn adopt_or_clear(pins: &Pins, last: &Option<Snapshot>, boot_id: &str) -> anyhow
         }
         _ => {
             if pins.have_maps() {
-                warn!("the pinned maps are of an unknown agent: they are cleared");
-                pins.clear()?;
+                warn!(
+                    "the pinned maps are of an unknown agent: its rules stay in force until this one's are"
+                );
+                pins.set_aside()?;
             }
             Ok(Numbers::default())
         }

@@ -80,12 +80,35 @@ impl Pins {
     /// # Errors
     /// Where a pin cannot be removed.
     pub fn clear(&self) -> Result<(), KernelError> {
-        for folder in [self.links(), self.maps()] {
-            let entries = fs::read_dir(&folder).doing(|| format!("read the folder {}", folder.display()))?;
-            for entry in entries.flatten() {
-                let path = entry.path();
-                fs::remove_file(&path).doing(|| format!("remove the pin {}", path.display()))?;
+        remove_all(&self.links())?;
+        remove_all(&self.maps())
+    }
+
+    /// Puts what is pinned aside and makes empty folders in its place: what judges goes on judging, by its own maps, until
+    /// [`Self::drop_strangers`]. The maps stay pinned, for the kernel empties an array of programs that nobody holds.
+    ///
+    /// # Errors
+    /// Where a folder cannot be moved or made.
+    pub fn set_aside(&self) -> Result<(), KernelError> {
+        // Some may be there already, of an agent that was killed before it had placed its workloads.
+        let free = (0..u32::MAX).map(|number| self.root.join(format!("aside-{number}")));
+        let aside = free.into_iter().find(|folder| !folder.exists()).unwrap_or_default();
+        fs::rename(self.version(), &aside).doing(|| format!("move the pins to {}", aside.display()))?;
+        Self::open(&self.root).map(drop)
+    }
+
+    /// Takes away what was set aside, and the pins of other versions: links first, as [`Self::clear`] does. To be called
+    /// once this agent judges what they judged, so that nothing passes unjudged in between.
+    ///
+    /// # Errors
+    /// Where a pin cannot be removed.
+    pub fn drop_strangers(&self) -> Result<(), KernelError> {
+        for folder in entries(&self.root)?.into_iter().filter(|folder| *folder != self.version()) {
+            let links = folder.join("links");
+            if links.exists() {
+                remove_all(&links)?;
             }
+            fs::remove_dir_all(&folder).doing(|| format!("remove the folder {}", folder.display()))?;
         }
         Ok(())
     }
@@ -98,4 +121,17 @@ impl Pins {
         self.clear()?;
         fs::remove_dir_all(&self.root).doing(|| format!("remove the folder {}", self.root.display()))
     }
+}
+
+fn entries(folder: &Path) -> Result<Vec<PathBuf>, KernelError> {
+    let entries = fs::read_dir(folder).doing(|| format!("read the folder {}", folder.display()))?;
+    Ok(entries.flatten().map(|entry| entry.path()).collect())
+}
+
+/// Takes away every pin of a folder, and leaves the folder.
+fn remove_all(folder: &Path) -> Result<(), KernelError> {
+    for path in entries(folder)? {
+        fs::remove_file(&path).doing(|| format!("remove the pin {}", path.display()))?;
+    }
+    Ok(())
 }

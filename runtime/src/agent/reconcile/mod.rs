@@ -177,6 +177,7 @@ impl Reconciler {
         self.parts.object.take_over_answers()?;
         self.cover_all().await;
         self.sweep_filters();
+        self.parts.pins.drop_strangers()?;
         self.look_at_hooks();
         self.probe_due();
         self.sweep();
