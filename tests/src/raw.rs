@@ -10,6 +10,9 @@ use crate::netns::Netns;
 
 const IPPROTO_TCP: u8 = 6;
 const IPPROTO_UDP: u8 = 17;
+const IPPROTO_ICMPV6: u8 = 58;
+/// The extension header of a fragment.
+const FRAGMENT6: u8 = 44;
 /// With this protocol the sender writes the IP header itself, in both families.
 const IPPROTO_RAW: u32 = 255;
 
@@ -22,6 +25,17 @@ const IPPROTO_RAW: u32 = 255;
 /// `from` and `to` are of different families.
 pub fn send_udp_as(netns: &Netns, from: SocketAddr, to: SocketAddr, payload: &[u8]) -> Result<()> {
     Raw::open(netns)?.send(to.ip(), &udp_packet(from, to, payload))
+}
+
+/// Which part of a packet a piece is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Piece {
+    /// What all pieces of the packet have in common.
+    pub id: u16,
+    /// Where it belongs, in bytes; a multiple of 8.
+    pub at: u16,
+    /// Whether more follow.
+    pub more: bool,
 }
 
 /// A place to send from as anybody, many times.
@@ -73,6 +87,62 @@ impl Raw {
         tcp.extend([5 << 4, flags, 0xff, 0xff, 0, 0, 0, 0]);
         tcp.extend(data);
         self.send(to.ip(), &packet(from, to, IPPROTO_TCP, tcp, 16))
+    }
+
+    /// Sends `payload` as `protocol`; ports are not looked at.
+    ///
+    /// # Errors
+    /// As [`send_udp_as`].
+    ///
+    /// # Panics
+    /// As [`send_udp_as`].
+    pub fn send_ip(&self, from: IpAddr, to: IpAddr, protocol: u8, payload: &[u8]) -> Result<()> {
+        if protocol == IPPROTO_ICMPV6 {
+            // Its receiver looks at the checksum.
+            let [from, to] = [from, to].map(|address| SocketAddr::new(address, 0));
+            return self.send(to.ip(), &packet(from, to, protocol, payload.to_vec(), 2));
+        }
+        self.send_piece(from, to, protocol, Piece::default(), payload)
+    }
+
+    /// Sends `payload` as a piece of a packet of `protocol`.
+    ///
+    /// # Errors
+    /// As [`send_udp_as`].
+    ///
+    /// # Panics
+    /// As [`send_udp_as`].
+    pub fn send_piece(
+        &self,
+        from: IpAddr,
+        to: IpAddr,
+        protocol: u8,
+        piece: Piece,
+        payload: &[u8],
+    ) -> Result<()> {
+        let length = u16::try_from(payload.len()).expect("a test's payload is short");
+        let Piece { id, at, more } = piece;
+        let mut bytes = match (from, to) {
+            (IpAddr::V4(from), IpAddr::V4(to)) => {
+                let mut header = header4(from, to, protocol, length);
+                header[4..6].copy_from_slice(&id.to_be_bytes());
+                header[6..8].copy_from_slice(&(at / 8 | u16::from(more) << 13).to_be_bytes());
+                header
+            }
+            (IpAddr::V6(from), IpAddr::V6(to)) if piece == Piece::default() => {
+                header6(from, to, protocol, length)
+            }
+            (IpAddr::V6(from), IpAddr::V6(to)) => {
+                let mut header = header6(from, to, FRAGMENT6, length + 8);
+                header.extend([protocol, 0]);
+                header.extend((at | u16::from(more)).to_be_bytes());
+                header.extend(u32::from(id).to_be_bytes());
+                header
+            }
+            _ => panic!("{from} and {to} are of different families"),
+        };
+        bytes.extend(payload);
+        self.send(to, &bytes)
     }
 
     /// Sends `packet`, IP header included, to `to`.

@@ -193,4 +193,6 @@ counters! {
     AnswersOver = 19, "dns_answers_over_quota";
     /// DNS questions over TCP that were not noted: no agent, no room, or over the quota. Their answers pass unlearned.
     AskingUnnoted = 20, "dns_questions_unnoted";
+    /// First fragments that could not be remembered.
+    FragmentsFull = 21, "map_full_fragments";
 }

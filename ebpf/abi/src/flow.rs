@@ -2,7 +2,7 @@
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
-use crate::{Class, Epoch, Said, Tick};
+use crate::{Address, Class, Epoch, Said, Tick};
 
 /// Two ports as one word: the workload's own (or the identifier of an echo, or 0), then the other end's (or 0), each in
 /// network order. One word and not four bytes, or the hash that reads it would wait for the bytes to be put together.
@@ -107,6 +107,39 @@ pub struct Call {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, IntoBytes, FromBytes, Immutable, KnownLayout)]
 #[repr(transparent)]
 pub struct Inbound(pub u32);
+
+/// Key of a workload's FRAGMENTS: what the pieces of one packet have in common.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, IntoBytes, FromBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct FragmentKey {
+    /// The workload's own address.
+    pub local: Address,
+    /// The destination.
+    pub remote: Address,
+    /// The identification that its sender gave them.
+    pub id: u32,
+    /// The IP protocol of IPv4, or [`Self::IPV6`].
+    pub protocol: u32,
+}
+
+impl FragmentKey {
+    /// In the place of the protocol where the pieces are of IPv6.
+    pub const IPV6: u32 = 1 << 8;
+}
+
+/// What is remembered of a first piece that was let pass, for those that follow it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, IntoBytes, FromBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct Fragment {
+    /// The workload's epoch when it was judged.
+    pub epoch: Epoch,
+    /// Until when others may follow.
+    pub until: Tick,
+    /// Bytes at its start that none may be written over.
+    pub guarded: u32,
+    /// 1: it answers somebody, and no policy can break that.
+    pub answer: u32,
+}
 
 /// Action and reason in one byte, the same on both sides. The numbers are part of the ABI.
 pub mod action_reason {

@@ -12,7 +12,7 @@ mod probe;
 mod rule;
 
 pub use event::{ANSWER_MAX, AnswerHead, Carried, Counter, Event, Held, Query, QueryKey};
-pub use flow::{Call, Flow, Flow4Key, Flow6Key, Inbound, Ports, action_reason};
+pub use flow::{Call, Flow, Flow4Key, Flow6Key, Fragment, FragmentKey, Inbound, Ports, action_reason};
 pub use ids::{Class, Epoch, Generation, RuleId, RulesetId, Tick, WorkloadIndex};
 pub use probe::{PROBE, PROBE_LENGTH, PROBE_NUMBER_AT, Probe};
 pub use rule::{
@@ -36,6 +36,10 @@ pub const INBOUND_PER_WORKLOAD: u32 = 4096;
 pub const CALLS_PER_WORKLOAD: u32 = 1024;
 /// Entries of one workload's QUERIES map: look-ups on their way at one time.
 pub const QUERIES_PER_WORKLOAD: u32 = 1024;
+/// Entries of one workload's FRAGMENTS map: packets in pieces on their way at one time.
+pub const FRAGMENTS_PER_WORKLOAD: u32 = 256;
+/// How long a receiver waits for the pieces of a packet: 30 s, as Linux does for IPv4.
+pub const REASSEMBLY: Tick = Tick::lasting_seconds(30);
 /// Names and addresses bound on the node at one time.
 pub const BINDINGS_MAX: u32 = 1_048_576;
 /// Own addresses, and trusted resolvers, of all workloads together.

@@ -3,7 +3,9 @@
 use egret_abi::{Address, Counter, OwnKey, QueryKey, WorkloadIndex};
 
 use crate::inbound::{self, InboundKey};
-use crate::parse::{self, DNS, FlowKey, Packet, Parsed, TCP, UDP};
+use crate::parse::extensions;
+use crate::parse::fragment::{fragment4, fragment6};
+use crate::parse::{self, DNS, FlowKey, Headers, Packet, Parsed, TCP, UDP};
 use crate::{Tables, question};
 
 const UDP_HEADER: u32 = 8;
@@ -106,9 +108,44 @@ pub fn to_pod<T: Tables, P: Packet>(
     ethertype: u16,
 ) -> Ingress {
     match ethertype {
-        parse::IPV4 => look(tables, packet, workload, parse::ipv4(packet)),
-        parse::IPV6 => look(tables, packet, workload, parse::ipv6(packet)),
+        parse::IPV4 => match parse::ipv4(packet) {
+            Parsed::Flow(headers) => look(tables, packet, workload, &headers),
+            Parsed::Fragment => first(tables, packet, workload, fragment4(packet)),
+            Parsed::Unreadable(key) => portless(tables, workload, &key),
+            Parsed::Link(_) => Ingress::Pass,
+        },
+        parse::IPV6 => match parse::ipv6(packet) {
+            Parsed::Flow(headers) => look(tables, packet, workload, &headers),
+            Parsed::Fragment => first(tables, packet, workload, fragment6(packet)),
+            Parsed::Unreadable(key) => portless(tables, workload, &key),
+            Parsed::Link(_) => Ingress::Pass,
+        },
         _ => Ingress::Pass,
+    }
+}
+
+/// The first piece of a packet speaks for all of it.
+#[inline(always)]
+fn first<T: Tables, P: Packet, K: InboundKey>(
+    tables: &T,
+    packet: &P,
+    workload: WorkloadIndex,
+    piece: parse::fragment::Piece<K>,
+) -> Ingress {
+    use parse::fragment::Piece::{First, Later, Unreadable, Whole};
+    match piece {
+        Whole(headers) | First { headers, .. } => look(tables, packet, workload, &headers),
+        Later { key, .. } | Unreadable(key) => portless(tables, workload, &key),
+    }
+}
+
+/// A packet that shows no ports may be part of an answer.
+#[inline(always)]
+fn portless<T: Tables, K: FlowKey>(tables: &T, workload: WorkloadIndex, key: &K) -> Ingress {
+    if tables.trusts(&OwnKey { workload, address: key.local() }) {
+        Ingress::Piece(workload)
+    } else {
+        Ingress::Pass
     }
 }
 
@@ -117,15 +154,8 @@ fn look<T: Tables, P: Packet, K: InboundKey>(
     tables: &T,
     packet: &P,
     workload: WorkloadIndex,
-    parsed: Parsed<K>,
+    headers: &Headers<K>,
 ) -> Ingress {
-    let headers = match parsed {
-        Parsed::Flow(headers) => headers,
-        Parsed::Unreadable(key) if tables.trusts(&OwnKey { workload, address: key.local() }) => {
-            return Ingress::Piece(workload);
-        }
-        Parsed::Unreadable(_) | Parsed::Link => return Ingress::Pass,
-    };
     let protocol = headers.key.protocol();
     if protocol == TCP && !headers.begins_connection() {
         if headers.key.local_port() == DNS
@@ -143,7 +173,7 @@ fn look<T: Tables, P: Packet, K: InboundKey>(
         return Ingress::Answer(Exchange::of(workload, &key, headers.transport as u32));
     }
     if headers.request {
-        inbound::note(tables, packet, workload, &headers, &key);
+        inbound::note(tables, packet, workload, headers, &key);
     }
     Ingress::Pass
 }
@@ -158,7 +188,7 @@ pub fn piece<P: Packet>(packet: &P, workload: WorkloadIndex, ethertype: u16) -> 
     }
 }
 
-/// Over IPv4 the first fragment shows its ports, and is read like a whole packet.
+/// The first fragment shows its ports, and is read like a whole packet.
 #[inline(always)]
 fn piece4<P: Packet>(packet: &P) -> Piece {
     match packet.read::<4>(parse::LINK + 6) {
@@ -169,7 +199,7 @@ fn piece4<P: Packet>(packet: &P) -> Piece {
 
 #[inline(always)]
 fn piece6<P: Packet>(packet: &P, workload: WorkloadIndex) -> Option<Piece> {
-    let (next, at) = parse::skip_extensions(packet, packet.read::<2>(parse::LINK + 6)?[0])?;
+    let (next, at) = extensions::skip(packet, packet.read::<2>(parse::LINK + 6)?[0], parse::LINK + 40)?;
     let at = packet.forget(at);
     let [protocol, _, high, low] = packet.read::<4>(at)?;
     if next != FRAGMENT || protocol != UDP {

@@ -5,7 +5,7 @@
 
 use egret_abi::{Flow4Key, Flow6Key, Ports};
 
-use crate::parse::{ICMP, ICMP6, LINK, Packet, TCP, UDP};
+use crate::parse::{ICMP, ICMP6, LINK, Packet, SCTP, TCP, UDP};
 
 /// Bytes of an ICMP header, behind which the quoted packet starts.
 const HEADER: usize = 8;
@@ -19,16 +19,16 @@ pub fn quoted4<P: Packet>(packet: &P, key: &Flow4Key) -> Option<Flow4Key> {
     if outer != 0x45 || key.protocol != ICMP as u32 || !matches!(kind, 3 | 11 | 12) {
         return None;
     }
-    let [first, second, third, source, destination, ports] = packet.words(LINK + 20 + HEADER)?;
+    let [first, second, third, source, destination, head, more] = packet.words(LINK + 20 + HEADER)?;
     let ([inner, ..], [_, protocol, ..]) = (first.to_ne_bytes(), third.to_ne_bytes());
     let [_, _, fragment @ ..] = second.to_ne_bytes();
     let remote = source.to_ne_bytes();
     // A later fragment has no ports: what stands there is what its sender likes.
     let later_fragment = u16::from_be_bytes(fragment) & 0x1fff != 0;
-    if inner != 0x45 || !matches!(protocol, TCP | UDP) || remote != key.remote || later_fragment {
+    if inner != 0x45 || remote != key.remote || later_fragment {
         return None;
     }
-    let ports = Ports::new(Ports(ports).remote(), Ports(ports).local());
+    let ports = quoted_ports(protocol, head, more)?;
     Some(Flow4Key { local: destination.to_ne_bytes(), remote, ports, protocol: protocol as u32 })
 }
 
@@ -37,21 +37,34 @@ pub fn quoted4<P: Packet>(packet: &P, key: &Flow4Key) -> Option<Flow4Key> {
 pub fn quoted6<P: Packet>(packet: &P, key: &Flow6Key) -> Option<Flow6Key> {
     let [_, _, outer, _] = packet.words::<2>(LINK)?[1].to_ne_bytes();
     let [kind, ..] = packet.words::<1>(LINK + 40)?[0].to_ne_bytes();
-    if outer != ICMP6 || !matches!(kind, 1..=4) {
+    if outer != ICMP6 || key.protocol != ICMP6 as u32 || !matches!(kind, 1..=4) {
         return None;
     }
-    let inner = packet.words::<11>(LINK + 40 + HEADER)?;
+    let inner = packet.words::<12>(LINK + 40 + HEADER)?;
     let ([version, ..], [_, _, protocol, _]) = (inner[0].to_ne_bytes(), inner[1].to_ne_bytes());
     let remote = address(&inner, 2);
-    if version >> 4 != 6 || !matches!(protocol, TCP | UDP) || remote != key.remote {
+    if version >> 4 != 6 || remote != key.remote {
         return None;
     }
-    let ports = Ports::new(Ports(inner[10]).remote(), Ports(inner[10]).local());
+    let ports = quoted_ports(protocol, inner[10], inner[11])?;
     Some(Flow6Key { local: address(&inner, 6), remote, ports, protocol: protocol as u32 })
 }
 
+/// The ports of the flow whose packet toward the workload starts with `head` and `more`, as the flow has them.
 #[inline(always)]
-fn address(words: &[u32; 11], at: usize) -> [u8; 16] {
+fn quoted_ports(protocol: u8, head: u32, more: u32) -> Option<Ports> {
+    let [kind, ..] = head.to_ne_bytes();
+    match (protocol, kind) {
+        (TCP | UDP | SCTP, _) => Some(Ports::new(Ports(head).remote(), Ports(head).local())),
+        (ICMP, 0 | 8) | (ICMP6, 128 | 129) => Some(Ports::new(Ports(more).local(), [0; 2])),
+        // Extension headers, behind which the ports are, and what is no part of a flow.
+        (0 | 43 | 44 | 60 | 135 | 139 | 140 | ICMP | ICMP6, _) => None,
+        _ => Some(Ports(0)),
+    }
+}
+
+#[inline(always)]
+fn address(words: &[u32; 12], at: usize) -> [u8; 16] {
     let mut address = [0; 16];
     for i in 0..4 {
         address[i * 4..i * 4 + 4].copy_from_slice(&words[at + i].to_ne_bytes());

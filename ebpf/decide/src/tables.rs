@@ -1,8 +1,9 @@
 //! The maps, as the logic sees them.
 
 use egret_abi::{
-    Binding, Budget, Call, Config, Counter, Dest, DestKey, Event, Flow, Flow4Key, Flow6Key, Generation,
-    Inbound, OwnKey, Probe, Query, QueryKey, RuleKey, RuleValue, Ruleset, RulesetId, Tick, WorkloadIndex,
+    Binding, Budget, Call, Config, Counter, Dest, DestKey, Event, Flow, Flow4Key, Flow6Key, Fragment,
+    FragmentKey, Generation, Inbound, OwnKey, Probe, Query, QueryKey, RuleKey, RuleValue, Ruleset, RulesetId,
+    Tick, WorkloadIndex,
 };
 
 use crate::egress::Findings;
@@ -78,6 +79,10 @@ pub trait Tables {
     ) -> Option<R>;
     /// Remembers a flow that somebody else began.
     fn remember_call(&self, workload: WorkloadIndex, key: &Flow6Key, call: &Call) -> bool;
+    /// What is remembered of a packet whose first piece went on.
+    fn fragment(&self, workload: WorkloadIndex, key: &FragmentKey) -> Option<Fragment>;
+    /// Remembers it.
+    fn remember_fragment(&self, workload: WorkloadIndex, key: &FragmentKey, fragment: &Fragment) -> bool;
     /// Remembers a DNS query on its way.
     fn remember_query(&self, workload: WorkloadIndex, key: &QueryKey, query: &Query) -> bool;
     /// Takes a DNS query out.

@@ -5,8 +5,9 @@ use aya_ebpf::{
     helpers::{bpf_ktime_get_coarse_ns, bpf_ktime_get_ns},
 };
 use egret_abi::{
-    Binding, Budget, Call, Config, Counter, Dest, DestKey, Event, Flow, Flow4Key, Flow6Key, Generation,
-    Inbound, OwnKey, Probe, Query, QueryKey, RuleKey, RuleValue, Ruleset, RulesetId, Tick, WorkloadIndex,
+    Binding, Budget, Call, Config, Counter, Dest, DestKey, Event, Flow, Flow4Key, Flow6Key, Fragment,
+    FragmentKey, Generation, Inbound, OwnKey, Probe, Query, QueryKey, RuleKey, RuleValue, Ruleset, RulesetId,
+    Tick, WorkloadIndex,
 };
 use egret_decide::{Tables, egress::Findings};
 
@@ -115,6 +116,18 @@ impl Tables for Kernel {
     #[inline(always)]
     fn forget_flow6(&self, workload: WorkloadIndex, key: &Flow6Key) {
         let _ = maps::FLOWS6.get(workload.0).map(|flows| flows.remove(key));
+    }
+
+    #[inline(always)]
+    fn fragment(&self, workload: WorkloadIndex, key: &FragmentKey) -> Option<Fragment> {
+        let fragments = maps::FRAGMENTS.get(workload.0)?;
+        // SAFETY: an entry is replaced whole, never written; copied out at once.
+        unsafe { fragments.get(key) }.copied()
+    }
+
+    #[inline(always)]
+    fn remember_fragment(&self, workload: WorkloadIndex, key: &FragmentKey, fragment: &Fragment) -> bool {
+        maps::FRAGMENTS.get(workload.0).is_some_and(|fragments| fragments.insert(key, fragment, 0).is_ok())
     }
 
     #[inline(always)]

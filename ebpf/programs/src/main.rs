@@ -3,8 +3,9 @@
 //! `from_pod`: ingress on the host side of a workload's interface pair; `stand_in`: its double. `to_pod`: the shared half
 //! of the doors, which are ingress on the workload's own device; where there is no tcx, `host_door` is the door of all,
 //! egress on the host side.
-//! `judge4`, `judge6`, `query`, `reset`, `unreachable`, `answer`, `cut4`, `cut6`, `segment`, `piece`, `settle4`, `settle6`:
-//! steps behind them, called through STEPS. `hold_answer`, `copy_asking`: called through HOLD while the agent lives.
+//! `judge4`, `judge6`, `query`, `reset`, `unreachable`, `answer`, `cut4`, `cut6`, `segment`, `piece`, `settle4`, `settle6`,
+//! `fragment4`, `fragment6`, `train`, `link4`, `link6`, `arp`: steps behind them, called through STEPS. `hold_answer`,
+//! `copy_asking`: called through HOLD while the agent lives.
 //! `gate_in` (or `host_gate_in`), `gate_out`: ingress and egress of the agent's TAP device.
 #![no_std]
 #![no_main]
@@ -19,10 +20,11 @@ mod steps;
 use aya_ebpf::{macros::classifier, programs::TcContext};
 use egret_abi::{Carried, Counter, Flow4Key, Flow6Key, IFACES_MAX, PROBE, WorkloadIndex};
 use egret_decide::{
-    Egress, Exchange, Ingress, Segment, Tables,
-    egress::{self, Glance, Pending, Verdict},
+    Egress, Exchange, FlowKey, Ingress, Segment, Tables,
+    egress::{self, Onward, Pending, Pieced, Train, Verdict},
     inbound::InboundKey,
     ingress::{self, Piece},
+    parse::fragment,
     probe::{self, Way},
 };
 
@@ -47,13 +49,95 @@ pub fn stand_in(ctx: TcContext) -> i32 {
 #[inline(always)]
 fn look(ctx: &TcContext) -> i32 {
     let Some(workload) = workload_of(ctx) else { return NEXT };
-    match egress::glance(&Kernel, &Frame(ctx), workload, ethertype(ctx)) {
-        Glance::Pass => return NEXT,
-        Glance::Drop => {}
-        Glance::Judge4(pending) => steps::go(ctx, Step::Judge4, pending),
-        Glance::Judge6(pending) => steps::go(ctx, Step::Judge6, pending),
+    if egress::glance(&Kernel, &Frame(ctx), workload, ethertype(ctx), &Glanced { ctx, workload }) {
+        NEXT
+    } else {
+        DROP
     }
-    DROP
+}
+
+/// A packet that the first look did not settle.
+struct Glanced<'a> {
+    ctx: &'a TcContext,
+    workload: WorkloadIndex,
+}
+
+impl egress::Steps for Glanced<'_> {
+    #[inline(always)]
+    fn go(&self, onward: Onward) {
+        let Self { ctx, workload } = *self;
+        match onward {
+            Onward::Judge4(pending) => steps::go(ctx, Step::Judge4, pending),
+            Onward::Judge6(pending) => steps::go(ctx, Step::Judge6, pending),
+            Onward::Fragment4 => steps::go(ctx, Step::Fragment4, workload),
+            Onward::Fragment6 => steps::go(ctx, Step::Fragment6, workload),
+            Onward::Link4(pending) => steps::go(ctx, Step::Link4, pending),
+            Onward::Link6(pending) => steps::go(ctx, Step::Link6, pending),
+            Onward::Arp => steps::go(ctx, Step::Arp, workload),
+        }
+    }
+}
+
+#[classifier]
+pub fn fragment4(ctx: TcContext) -> i32 {
+    fragment(&ctx, Step::Judge4, fragment::fragment4(&Frame(&ctx)))
+}
+
+#[classifier]
+pub fn fragment6(ctx: TcContext) -> i32 {
+    fragment(&ctx, Step::Judge6, fragment::fragment6(&Frame(&ctx)))
+}
+
+#[inline(always)]
+fn fragment<K: InboundKey>(ctx: &TcContext, judge: Step, piece: fragment::Piece<K>) -> i32 {
+    let Some(&workload) = steps::handed::<WorkloadIndex>() else { return DROP };
+    if egress::fragment(&Kernel, &Frame(ctx), workload, piece, &Cut { ctx, judge }) { NEXT } else { DROP }
+}
+
+/// A piece of a packet that does not just pass.
+struct Cut<'a> {
+    ctx: &'a TcContext,
+    judge: Step,
+}
+
+impl<K: Copy> egress::PieceSteps<K> for Cut<'_> {
+    #[inline(always)]
+    fn go(&self, pieced: Pieced<K>) {
+        match pieced {
+            Pieced::Followed(train) => steps::go(self.ctx, Step::Train, train),
+            Pieced::Judge(pending) => steps::go(self.ctx, self.judge, pending),
+        }
+    }
+}
+
+#[classifier]
+pub fn train(_ctx: TcContext) -> i32 {
+    if let Some(train) = steps::handed::<Train>() {
+        egress::remember_train(&Kernel, train);
+    }
+    NEXT
+}
+
+#[classifier]
+pub fn link4(ctx: TcContext) -> i32 {
+    link::<Flow4Key>(&ctx)
+}
+
+#[classifier]
+pub fn link6(ctx: TcContext) -> i32 {
+    link::<Flow6Key>(&ctx)
+}
+
+#[inline(always)]
+fn link<K: FlowKey + 'static>(ctx: &TcContext) -> i32 {
+    let Some(pending) = steps::handed::<Pending<K>>() else { return DROP };
+    if egress::link(&Kernel, &Frame(ctx), pending) == Egress::Pass { NEXT } else { DROP }
+}
+
+#[classifier]
+pub fn arp(ctx: TcContext) -> i32 {
+    let Some(&workload) = steps::handed::<WorkloadIndex>() else { return DROP };
+    if egress::arp(&Kernel, &Frame(&ctx), workload) == Egress::Pass { NEXT } else { DROP }
 }
 
 #[classifier]
@@ -80,6 +164,7 @@ fn judge<K: InboundKey + 'static>(ctx: &TcContext) -> i32 {
             }
             return NEXT;
         }
+        Verdict::Followed(train) => steps::go(ctx, Step::Train, train),
     }
     DROP
 }
@@ -97,7 +182,13 @@ pub fn settle6(ctx: TcContext) -> i32 {
 #[inline(always)]
 fn settle<K: InboundKey + 'static>(ctx: &TcContext) -> i32 {
     let Some(pending) = steps::handed::<Pending<K>>() else { return DROP };
-    act::<K>(ctx, egress::settle(&Kernel, &Frame(ctx), pending))
+    match egress::settle(&Kernel, &Frame(ctx), pending) {
+        Verdict::Act(egress) => return act::<K>(ctx, egress),
+        Verdict::Followed(train) => steps::go(ctx, Step::Train, train),
+        // What the judgement alone says.
+        Verdict::Settle | Verdict::Query(_) | Verdict::Asking(_) => {}
+    }
+    DROP
 }
 
 #[inline(always)]

@@ -7,9 +7,10 @@ use aya_ebpf::{
 };
 use egret_abi::{
     BINDINGS_MAX, Binding, Budget, CALLS_PER_WORKLOAD, Call, Config, Counter, DEST_MAX, Dest, DestKey,
-    EXACT_MAX, Event, FLOWS_PER_WORKLOAD, Flow, Flow4Key, Flow6Key, Generation, HELD_MAX, Held, Home,
-    IFACES_MAX, INBOUND_PER_WORKLOAD, Inbound, OWN_MAX, OwnKey, Probe, QUERIES_PER_WORKLOAD, Query, QueryKey,
-    RULES_MAX, RULESETS_MAX, RuleKey, RuleValue, Ruleset, WORKLOADS_MAX,
+    EXACT_MAX, Event, FLOWS_PER_WORKLOAD, FRAGMENTS_PER_WORKLOAD, Flow, Flow4Key, Flow6Key, Fragment,
+    FragmentKey, Generation, HELD_MAX, Held, Home, IFACES_MAX, INBOUND_PER_WORKLOAD, Inbound, OWN_MAX,
+    OwnKey, Probe, QUERIES_PER_WORKLOAD, Query, QueryKey, RULES_MAX, RULESETS_MAX, RuleKey, RuleValue,
+    Ruleset, WORKLOADS_MAX,
 };
 
 /// `BPF_F_NO_PREALLOC`: memory by use, not by capacity.
@@ -22,6 +23,7 @@ pub const ANSWERS_RING: usize = 1 << 23;
 type Flows<K> = LruHashMap<K, Flow, { FLOWS_PER_WORKLOAD as usize }>;
 type Connections<K> = LruHashMap<K, Inbound, { INBOUND_PER_WORKLOAD as usize }>;
 type Calls = LruHashMap<Flow6Key, Call, { CALLS_PER_WORKLOAD as usize }>;
+type Fragments = LruHashMap<FragmentKey, Fragment, { FRAGMENTS_PER_WORKLOAD as usize }>;
 type Queries = LruHashMap<QueryKey, Query, { QUERIES_PER_WORKLOAD as usize }>;
 
 /// Interface index to workload. Agent. Indexes beyond it are in IFACES_FAR.
@@ -80,6 +82,10 @@ pub static CALLS: ArrayOfMaps<Calls, { WORKLOADS_MAX as usize }> = ArrayOfMaps::
 /// Look-ups of one workload on their way. Programs; full: its oldest goes, and that answer passes unlearned.
 #[btf_map]
 pub static QUERIES: ArrayOfMaps<Queries, { WORKLOADS_MAX as usize }> = ArrayOfMaps::new();
+/// Packets of one workload in pieces, by what the pieces have in common. Programs; full: the least recently used goes,
+/// and what is left of it is denied.
+#[btf_map]
+pub static FRAGMENTS: ArrayOfMaps<Fragments, { WORKLOADS_MAX as usize }> = ArrayOfMaps::new();
 /// Ticket to where a held packet goes on. Programs; full: the oldest goes, and its packet is lost.
 #[btf_map]
 pub static HELD: LruHashMap<u32, Held, { HELD_MAX as usize }> = LruHashMap::new();
@@ -122,7 +128,7 @@ pub static ANSWERS: RingBuf<u8, ANSWERS_RING> = RingBuf::new();
 pub static TO_POD: ProgramArray<1> = ProgramArray::new();
 /// The steps of a judgement, by [`crate::steps::Step`].
 #[btf_map]
-pub static STEPS: ProgramArray<12> = ProgramArray::new();
+pub static STEPS: ProgramArray<18> = ProgramArray::new();
 /// The hold: not pinned, so that the agent's death empties it and packets go the kernel's way. First what holds an
 /// answer, then what copies a question.
 #[btf_map]

@@ -35,6 +35,18 @@ pub enum Step {
     Settle4 = 10,
     /// Acts on what the judgement of an IPv6 packet found.
     Settle6 = 11,
+    /// Looks at a piece of an IPv4 packet.
+    Fragment4 = 12,
+    /// Looks at a piece of an IPv6 packet.
+    Fragment6 = 13,
+    /// Remembers a first piece, for those that follow.
+    Train = 14,
+    /// Looks at what keeps the link alive over IPv4.
+    Link4 = 15,
+    /// The same over IPv6.
+    Link6 = 16,
+    /// Looks at address resolution.
+    Arp = 17,
 }
 
 /// Hands `value` to `step`. Comes back only where the step is not there.

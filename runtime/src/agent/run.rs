@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use anyhow::Context;
 use egret_abi::{
-    CALLS_PER_WORKLOAD, Config as Shared, FLOWS_PER_WORKLOAD, INBOUND_PER_WORKLOAD, QUERIES_PER_WORKLOAD,
-    Tick,
+    CALLS_PER_WORKLOAD, Config as Shared, FLOWS_PER_WORKLOAD, FRAGMENTS_PER_WORKLOAD, INBOUND_PER_WORKLOAD,
+    QUERIES_PER_WORKLOAD, Tick,
 };
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, watch};
@@ -84,6 +84,7 @@ async fn serve(config: Config, tier: Tier) -> anyhow::Result<()> {
         flows: FLOWS_PER_WORKLOAD,
         inbound: INBOUND_PER_WORKLOAD,
         calls: CALLS_PER_WORKLOAD,
+        fragments: FRAGMENTS_PER_WORKLOAD,
         queries: QUERIES_PER_WORKLOAD,
     };
     let enforcer = Enforcer::open(&pins, numbers, shared(&config), room)?;

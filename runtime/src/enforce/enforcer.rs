@@ -18,7 +18,7 @@ use crate::model::WorkloadId;
 use crate::policy::Ruleset;
 
 /// The least that a map of flows can have: a map of maps gives no place back, so what lies there is made small.
-const NO_ROOM: Room = Room { flows: 1, inbound: 1, calls: 1, queries: 1 };
+const NO_ROOM: Room = Room { flows: 1, inbound: 1, calls: 1, fragments: 1, queries: 1 };
 
 /// Where a workload is on this node, and what is its own.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

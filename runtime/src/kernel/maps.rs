@@ -5,8 +5,9 @@ use std::net::IpAddr;
 use aya::maps::lpm_trie::Key;
 use aya::maps::{Array, ArrayOfMaps, HashMap, LpmTrie, Map, MapData, MapError, PerCpuArray};
 use egret_abi::{
-    Binding, Call, Config, Counter, Dest, DestKey, Flow, Flow4Key, Flow6Key, Generation, Home, IFACES_MAX,
-    Inbound, OwnKey, Query, QueryKey, RuleKey, RuleValue, Ruleset, RulesetId, WorkloadIndex,
+    Binding, Call, Config, Counter, Dest, DestKey, Flow, Flow4Key, Flow6Key, Fragment, FragmentKey,
+    Generation, Home, IFACES_MAX, Inbound, OwnKey, Query, QueryKey, RuleKey, RuleValue, Ruleset, RulesetId,
+    WorkloadIndex,
 };
 
 use super::plain::Plain;
@@ -34,6 +35,8 @@ pub struct Room {
     pub inbound: u32,
     /// Flows that others began and that are not established.
     pub calls: u32,
+    /// Packets in pieces on their way.
+    pub fragments: u32,
     /// DNS queries on their way.
     pub queries: u32,
 }
@@ -60,6 +63,7 @@ pub struct Writer {
     inbound4: Inner,
     inbound6: Inner,
     calls: Inner,
+    fragments: Inner,
     queries: Inner,
     config: Array<MapData, Plain<Config>>,
 }
@@ -88,6 +92,7 @@ impl Writer {
             inbound4: open(pins, "INBOUND4")?,
             inbound6: open(pins, "INBOUND6")?,
             calls: open(pins, "CALLS")?,
+            fragments: open(pins, "FRAGMENTS")?,
             queries: open(pins, "QUERIES")?,
             config: open(pins, "CONFIG")?,
         })
@@ -229,6 +234,7 @@ impl Writer {
         give::<Flow4Key, Inbound>(&mut self.inbound4, "INBOUND4", workload, room.inbound)?;
         give::<Flow6Key, Inbound>(&mut self.inbound6, "INBOUND6", workload, room.inbound)?;
         give::<Flow6Key, Call>(&mut self.calls, "CALLS", workload, room.calls)?;
+        give::<FragmentKey, Fragment>(&mut self.fragments, "FRAGMENTS", workload, room.fragments)?;
         give::<QueryKey, Query>(&mut self.queries, "QUERIES", workload, room.queries)
     }
 
@@ -239,6 +245,7 @@ impl Writer {
         replace::<Flow4Key, Inbound>(&mut self.inbound4, "INBOUND4", workload, room.inbound)?;
         replace::<Flow6Key, Inbound>(&mut self.inbound6, "INBOUND6", workload, room.inbound)?;
         replace::<Flow6Key, Call>(&mut self.calls, "CALLS", workload, room.calls)?;
+        replace::<FragmentKey, Fragment>(&mut self.fragments, "FRAGMENTS", workload, room.fragments)?;
         replace::<QueryKey, Query>(&mut self.queries, "QUERIES", workload, room.queries)
     }
 

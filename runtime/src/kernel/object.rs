@@ -41,6 +41,7 @@ const PINNED: &[&str] = &[
     "INBOUND4",
     "INBOUND6",
     "CALLS",
+    "FRAGMENTS",
     "QUERIES",
     "HELD",
     "CONFIG",
@@ -68,6 +69,12 @@ pub(super) const STEPS: &[&str] = &[
     "piece",
     "settle4",
     "settle6",
+    "fragment4",
+    "fragment6",
+    "train",
+    "link4",
+    "link6",
+    "arp",
 ];
 /// What needs the agent, in the order of HOLD.
 const HELD_BY: &[&str] = &["hold_answer", "copy_asking"];

@@ -74,7 +74,7 @@ impl Node {
             keep: 0,
             answers: 0,
         };
-        let room = Room { flows: 4096, inbound: 4096, calls: 1024, queries: 1024 };
+        let room = Room { flows: 4096, inbound: 4096, calls: 1024, fragments: 256, queries: 1024 };
         let mut enforcer = Enforcer::open(&pins, Numbers::default(), config, room)?;
         let (index, known) =
             enforcer.index_of(&"bench/client".parse().map_err(anyhow::Error::msg)?, LOOPBACK)?;

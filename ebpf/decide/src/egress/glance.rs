@@ -1,93 +1,87 @@
 //! The first look at a packet.
 
-use egret_abi::{Class, Counter, Generation, OwnKey, PROBE, Tick, WorkloadIndex};
+use egret_abi::{Class, Flow6Key, Generation, OwnKey, PROBE, Tick, WorkloadIndex};
 
-use super::judge::ruleset_of;
-use super::{Glance, Pending};
+use super::{Onward, Pending, Steps};
 use crate::Tables;
 use crate::inbound::{self, InboundKey};
-use crate::parse::{self, FlowKey, Packet, Parsed, TCP};
+use crate::parse::{self, FlowKey, Headers, Packet, Parsed, TCP};
 use crate::probe;
 
-/// The hot path: one parse, one look-up.
+/// The hot path: one parse, one look-up. True: nobody judges it, or its flow is known, and it goes on; else it went
+/// onward by `steps`.
 #[inline(always)]
 pub fn glance<T: Tables, P: Packet>(
     tables: &T,
     packet: &P,
     workload: WorkloadIndex,
     ethertype: u16,
-) -> Glance {
-    let Some(generation) = tables.generation(workload) else { return Glance::Pass };
+    steps: &impl Steps,
+) -> bool {
+    let Some(generation) = tables.generation(workload) else { return true };
     match ethertype {
         parse::IPV4 => {
             if let Some(key) = parse::established4(packet) {
                 match hit(tables, workload, &key, generation, packet.length()) {
-                    Hit::Pass => return Glance::Pass,
-                    Hit::Miss if key.is_inbound(tables, workload) => return Glance::Pass,
+                    Hit::Pass => return true,
+                    Hit::Miss if key.is_inbound(tables, workload) => return true,
                     Hit::Miss | Hit::Stale(_) => {}
                 }
             }
-            let parsed = parse::ipv4(packet);
-            look(tables, packet, workload, generation, parsed).map_or(Glance::Pass, Glance::Judge4)
+            match parse::ipv4(packet) {
+                Parsed::Flow(headers) => {
+                    let judge = |pending| steps.go(Onward::Judge4(pending));
+                    return look(tables, packet, workload, generation, &headers, judge);
+                }
+                Parsed::Link(headers) => steps.go(Onward::Link4(Pending::of(generation, workload, &headers))),
+                Parsed::Fragment => steps.go(Onward::Fragment4),
+                Parsed::Unreadable(key) => {
+                    steps.go(Onward::Judge4(Pending::unreadable(generation, workload, key)))
+                }
+            }
         }
-        parse::IPV6 => {
-            let parsed = parse::ipv6(packet);
-            look(tables, packet, workload, generation, parsed).map_or(Glance::Pass, Glance::Judge6)
-        }
-        parse::ARP => Glance::Pass,
-        PROBE if probe::is_awaited(tables, packet, workload, probe::Way::Out) => Glance::Drop,
-        _ if ruleset_of(tables, generation).enforced != 0 => {
-            tables.count(Counter::Unparsed);
-            Glance::Drop
-        }
-        _ => Glance::Pass,
+        parse::IPV6 => match parse::ipv6(packet) {
+            Parsed::Flow(headers) => {
+                let judge = |pending| steps.go(Onward::Judge6(pending));
+                return look(tables, packet, workload, generation, &headers, judge);
+            }
+            Parsed::Link(headers) => steps.go(Onward::Link6(Pending::of(generation, workload, &headers))),
+            Parsed::Fragment => steps.go(Onward::Fragment6),
+            Parsed::Unreadable(key) => {
+                steps.go(Onward::Judge6(Pending::unreadable(generation, workload, key)))
+            }
+        },
+        parse::ARP => steps.go(Onward::Arp),
+        PROBE if probe::is_awaited(tables, packet, workload, probe::Way::Out) => {}
+        _ => steps.go(Onward::Judge6(Pending::unreadable(generation, workload, Flow6Key::default()))),
     }
+    false
 }
 
-/// `None`: it goes on.
+/// True: its flow is known, and it goes on; else it went to `judge`.
 #[inline(always)]
-fn look<T: Tables, P: Packet, K: InboundKey + Default>(
+pub(super) fn look<T: Tables, P: Packet, K: InboundKey>(
     tables: &T,
     packet: &P,
     workload: WorkloadIndex,
     generation: Generation,
-    parsed: Parsed<K>,
-) -> Option<Pending<K>> {
-    let mut pending = Pending {
-        generation,
-        workload,
-        class: Class::NONE,
-        transport: 0,
-        flags: 0,
-        known: 0,
-        unreadable: 0,
-        zero: 0,
-        key: K::default(),
-    };
-    let headers = match parsed {
-        Parsed::Flow(headers) => headers,
-        Parsed::Link => return None,
-        Parsed::Unreadable(key) => {
-            pending.key = key;
-            pending.unreadable = 1;
-            return Some(pending);
-        }
-    };
+    headers: &Headers<K>,
+    judge: impl FnOnce(Pending<K>),
+) -> bool {
+    let mut pending = Pending::of(generation, workload, headers);
     // A query to a resolver is never answered from the flow cache: each one must be remembered, or its answer would
     // not be learned.
     let query = headers.is_query() && tables.trusts(&OwnKey { workload, address: headers.key.remote() });
     if !(headers.begins_connection() || query) {
         match hit(tables, workload, &headers.key, generation, packet.length()) {
-            Hit::Pass => return None,
+            Hit::Pass => return true,
             Hit::Stale(class) => (pending.known, pending.class) = (1, class),
-            Hit::Miss if inbound::answers(tables, packet, workload, &headers) => return None,
+            Hit::Miss if inbound::answers(tables, packet, workload, headers) => return true,
             Hit::Miss => {}
         }
     }
-    pending.key = headers.key;
-    pending.transport = headers.transport as u32;
-    pending.flags = headers.flags;
-    Some(pending)
+    judge(pending);
+    false
 }
 
 enum Hit {

@@ -1,13 +1,13 @@
 //! The judgement of a packet whose flow is not known.
 
 use egret_abi::{
-    Address, Counter, Event, Flow, Generation, OwnKey, Query, Ruleset, Tick, WorkloadIndex,
-    action_reason as why,
+    Address, Counter, Flow, Generation, OwnKey, Query, Ruleset, Tick, WorkloadIndex, action_reason as why,
 };
 
 use super::findings::look_up;
+use super::report::{report, spoofed};
 use super::verdicts::Verdicts;
-use super::{Egress, Pending, Verdict};
+use super::{Egress, Pending, Train, Verdict};
 use crate::inbound::{self, InboundKey};
 use crate::ingress::Segment;
 use crate::parse::{self, DNS, FlowKey, Packet, TCP, UDP};
@@ -16,6 +16,22 @@ use crate::{Exchange, Tables, budget, question};
 /// Judges a packet whose flow is not known, or of an older epoch.
 #[inline(always)]
 pub fn judge<T: Tables, P: Packet, K: InboundKey>(tables: &T, packet: &P, pending: &Pending<K>) -> Verdict {
+    followed(tables, pending, judge_flow(tables, packet, pending))
+}
+
+/// Where the first piece of a packet passes, its others will come.
+#[inline(always)]
+fn followed<T: Tables, K: InboundKey>(tables: &T, pending: &Pending<K>, verdict: Verdict) -> Verdict {
+    match verdict {
+        Verdict::Act(Egress::Pass) if pending.guarded != 0 => {
+            Verdict::Followed(Train::of(pending, false, tables.now()))
+        }
+        verdict => verdict,
+    }
+}
+
+#[inline(always)]
+fn judge_flow<T: Tables, P: Packet, K: InboundKey>(tables: &T, packet: &P, pending: &Pending<K>) -> Verdict {
     let key = &pending.key;
     if pending.unreadable != 0 {
         return Verdict::Act(unreadable(tables, packet, pending));
@@ -27,6 +43,12 @@ pub fn judge<T: Tables, P: Packet, K: InboundKey>(tables: &T, packet: &P, pendin
         && (key.protocol() == UDP || key.protocol() == TCP)
         && tables.trusts(&OwnKey { workload: pending.workload, address: key.remote() })
     {
+        // Of a question in pieces, the answer is not learned: nobody asks that much.
+        if pending.guarded != 0 {
+            tables.count(Counter::Allowed);
+            report(tables, packet, pending, &Verdicts::resolver(), tables.now());
+            return Verdict::Act(Egress::Pass);
+        }
         if key.protocol() == UDP {
             return Verdict::Query(Exchange::of(pending.workload, key, pending.transport));
         }
@@ -49,7 +71,12 @@ pub fn judge<T: Tables, P: Packet, K: InboundKey>(tables: &T, packet: &P, pendin
 
 /// Acts on what [`judge`] found.
 #[inline(always)]
-pub fn settle<T: Tables, P: Packet, K: InboundKey>(tables: &T, packet: &P, pending: &Pending<K>) -> Egress {
+pub fn settle<T: Tables, P: Packet, K: InboundKey>(tables: &T, packet: &P, pending: &Pending<K>) -> Verdict {
+    followed(tables, pending, Verdict::Act(act(tables, packet, pending)))
+}
+
+#[inline(always)]
+fn act<T: Tables, P: Packet, K: InboundKey>(tables: &T, packet: &P, pending: &Pending<K>) -> Egress {
     let found = tables.with_findings(|found| (Verdicts::of(found), found.ruleset.silent));
     let Some((mut verdicts, silent)) = found else { return Egress::Drop };
     if pending.generation.is_arming() {
@@ -137,19 +164,9 @@ fn admit<T: Tables, P: Packet, K: FlowKey>(
     report(tables, packet, pending, verdicts, now);
 }
 
-/// Dropped for unmanaged workloads too: what others believe of an address must come from its owner.
-#[inline(always)]
-fn spoofed<T: Tables, P: Packet, K: FlowKey>(tables: &T, packet: &P, pending: &Pending<K>) -> Egress {
-    tables.count(Counter::Spoofed);
-    let forged = pending.key.local_port() == DNS && pending.key.protocol() == UDP;
-    let reason = if forged { why::FORGED_ANSWER } else { why::SPOOFED_SOURCE };
-    report(tables, packet, pending, &Verdicts::denied(reason), tables.now());
-    Egress::Drop
-}
-
 /// What cannot be read is denied where a policy is in force, and told where one on trial would deny it. Its source,
-/// where there is one, must be the sender's own like any other: fragments of IPv6 are unreadable too, and put together
-/// again they are as good as a whole datagram.
+/// where there is one, must be the sender's own like any other: pieces put together again are as good as a whole
+/// datagram.
 #[inline(always)]
 fn unreadable<T: Tables, P: Packet, K: InboundKey>(tables: &T, packet: &P, pending: &Pending<K>) -> Egress {
     let ruleset = ruleset_of(tables, pending.generation);
@@ -185,7 +202,7 @@ fn follows_its_flow<T: Tables, P: Packet, K: InboundKey>(
 
 /// A workload's ruleset; one that is not there denies everything.
 #[inline(always)]
-pub(super) fn ruleset_of<T: Tables>(tables: &T, generation: Generation) -> Ruleset {
+fn ruleset_of<T: Tables>(tables: &T, generation: Generation) -> Ruleset {
     let closed =
         Ruleset { applied_default: [1; 3], observed_default: [1; 3], enforced: 1, ..Ruleset::default() };
     tables.ruleset(generation.ruleset()).unwrap_or(closed)
@@ -198,37 +215,4 @@ fn may_refuse<T: Tables>(tables: &T, workload: WorkloadIndex, now: Tick) -> bool
     let may = may.unwrap_or(false);
     tables.count(if may { Counter::Icmp } else { Counter::RefusalsOver });
     may
-}
-
-#[inline(always)]
-fn report<T: Tables, P: Packet, K: FlowKey>(
-    tables: &T,
-    packet: &P,
-    pending: &Pending<K>,
-    verdicts: &Verdicts,
-    now: Tick,
-) {
-    let (rate, workload, key) = (tables.config().events, pending.workload, &pending.key);
-    let may = tables.with_budget(workload, |b| budget::take(&mut b.events_at, &mut b.events, now, rate));
-    if may != Some(true) {
-        tables.count(Counter::EventsOver);
-        return;
-    }
-    tables.report(|| Event {
-        time: tables.nanoseconds(),
-        generation: pending.generation,
-        workload,
-        length: packet.length(),
-        applied: verdicts.applied,
-        observed: verdicts.observed,
-        class: verdicts.class,
-        local_port: key.local_port(),
-        remote_port: key.remote_port(),
-        local: key.local(),
-        remote: key.remote(),
-        protocol: key.protocol(),
-        applied_why: verdicts.applied_why,
-        observed_why: verdicts.observed_why,
-        zero: [0; 5],
-    });
 }

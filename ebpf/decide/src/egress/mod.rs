@@ -1,22 +1,32 @@
 //! What a workload sends.
 //!
 //! [`glance()`] is the hot path: one parse, one look-up of the flow. What it cannot settle goes to [`judge()`], which asks
-//! what the rules say ([`findings`]); [`settle`] acts on it. [`from_pod`] is all of them, for callers with one stack.
+//! what the rules say ([`findings`]); [`settle`] acts on it. What is rare goes aside: pieces of packets to
+//! [`fragment()`], what keeps the link alive to [`link()`] and [`arp()`]. [`from_pod`] is all of it, for callers with one
+//! stack.
 
 mod findings;
+mod fragment;
 mod glance;
 mod judge;
+mod link;
+mod report;
 mod verdicts;
+
+use core::cell::Cell;
 
 use egret_abi::{Class, Flow4Key, Flow6Key, Generation, WorkloadIndex};
 
 pub use findings::Findings;
+pub use fragment::{PieceSteps, Pieced, Train, fragment, remember_train};
 pub use glance::glance;
 pub use judge::{judge, remember_query, settle};
+pub use link::{arp, link};
 
 use crate::inbound::InboundKey;
 use crate::ingress::Segment;
-use crate::parse::{self, FlowKey, Packet};
+use crate::parse::fragment::{fragment4, fragment6};
+use crate::parse::{self, FlowKey, Headers, Packet};
 use crate::{Exchange, Tables};
 
 /// What to do with a packet from a workload.
@@ -44,18 +54,30 @@ pub enum Egress {
     },
 }
 
-/// What the first look at a packet says.
-#[must_use]
+/// Where a packet goes that the first look does not settle.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Glance {
-    /// Nobody judges it, or its flow is known: it goes on.
-    Pass,
-    /// It ends here: it is neither IP nor what keeps a link alive, and a policy is in force; or it is the agent's probe.
-    Drop,
-    /// An IPv4 packet to be judged by [`judge`].
+pub enum Onward {
+    /// An IPv4 packet to be judged by [`judge()`].
     Judge4(Pending<Flow4Key>),
-    /// An IPv6 packet to be judged by [`judge`].
+    /// An IPv6 packet to be judged by [`judge()`], or one that is neither.
     Judge6(Pending<Flow6Key>),
+    /// A piece of an IPv4 packet, for [`fragment()`].
+    Fragment4,
+    /// A piece of an IPv6 packet, for [`fragment()`].
+    Fragment6,
+    /// What keeps the link alive over IPv4, for [`link()`].
+    Link4(Pending<Flow4Key>),
+    /// The same over IPv6.
+    Link6(Pending<Flow6Key>),
+    /// Address resolution, for [`arp()`].
+    Arp,
+}
+
+/// Takes packets onward. It is called where the way is known, and not told later: LLVM merges the ways that return one
+/// value of many shapes, and reads what was never written, which the verifier refuses.
+pub trait Steps {
+    /// Takes the packet there.
+    fn go(&self, onward: Onward);
 }
 
 /// A packet on its way from [`glance`] to [`judge`] and [`settle`]: programs of their own, so that the verifier follows each once
@@ -79,11 +101,40 @@ pub struct Pending<K> {
     pub unreadable: u8,
     /// Zero.
     pub zero: u8,
+    /// Where it is the first piece of a packet, what all pieces have in common.
+    pub id: u32,
+    /// The bytes at its start that no later piece may be written over; 0: it is whole.
+    pub guarded: u32,
     /// Its flow.
     pub key: K,
 }
 
 impl<K: FlowKey> Pending<K> {
+    /// What was read of a packet.
+    #[inline(always)]
+    fn of(generation: Generation, workload: WorkloadIndex, headers: &Headers<K>) -> Self {
+        Self {
+            generation,
+            workload,
+            class: Class::NONE,
+            transport: headers.transport as u32,
+            flags: headers.flags,
+            known: 0,
+            unreadable: 0,
+            zero: 0,
+            id: 0,
+            guarded: 0,
+            key: headers.key,
+        }
+    }
+
+    /// What is there of one that cannot be read.
+    #[inline(always)]
+    fn unreadable(generation: Generation, workload: WorkloadIndex, key: K) -> Self {
+        let nothing = Headers { key, transport: 0, flags: 0, request: false };
+        Self { unreadable: 1, ..Self::of(generation, workload, &nothing) }
+    }
+
     /// Nothing stands between the IP header and the transport's: an ICMP error has room to quote both.
     #[inline(always)]
     fn is_plain(&self) -> bool {
@@ -91,7 +142,7 @@ impl<K: FlowKey> Pending<K> {
     }
 }
 
-/// What [`judge`] says.
+/// What [`judge()`] and [`settle`] say.
 #[must_use]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
@@ -104,6 +155,8 @@ pub enum Verdict {
     /// It is part of questions to a trusted resolver over TCP: the agent gets a copy where it [speaks](Segment::speaks),
     /// and it passes.
     Asking(Segment),
+    /// Others follow it: [`remember_train`], then let it pass.
+    Followed(Train),
 }
 
 /// Judges a packet of `ethertype` (host order) from `workload`: all steps, one after the other.
@@ -113,26 +166,70 @@ pub fn from_pod<T: Tables, P: Packet>(
     workload: WorkloadIndex,
     ethertype: u16,
 ) -> Egress {
-    match glance(tables, packet, workload, ethertype) {
-        Glance::Pass => Egress::Pass,
-        Glance::Drop => Egress::Drop,
-        Glance::Judge4(pending) => judge_and_settle(tables, packet, &pending),
-        Glance::Judge6(pending) => judge_and_settle(tables, packet, &pending),
+    let way = Cell::new(None);
+    if glance(tables, packet, workload, ethertype, &way) {
+        return Egress::Pass;
+    }
+    match way.get() {
+        None => Egress::Drop,
+        Some(Onward::Judge4(pending)) => judge_whole(tables, packet, &pending),
+        Some(Onward::Judge6(pending)) => judge_whole(tables, packet, &pending),
+        Some(Onward::Fragment4) => judge_piece(tables, packet, workload, fragment4(packet)),
+        Some(Onward::Fragment6) => judge_piece(tables, packet, workload, fragment6(packet)),
+        Some(Onward::Link4(pending)) => link(tables, packet, &pending),
+        Some(Onward::Link6(pending)) => link(tables, packet, &pending),
+        Some(Onward::Arp) => arp(tables, packet, workload),
     }
 }
 
-fn judge_and_settle<T: Tables, P: Packet, K: InboundKey>(
+impl Steps for Cell<Option<Onward>> {
+    fn go(&self, onward: Onward) {
+        self.set(Some(onward));
+    }
+}
+
+impl<K> PieceSteps<K> for Cell<Option<Pieced<K>>> {
+    fn go(&self, pieced: Pieced<K>) {
+        self.set(Some(pieced));
+    }
+}
+
+fn judge_piece<T: Tables, P: Packet, K: InboundKey>(
     tables: &T,
     packet: &P,
-    pending: &Pending<K>,
+    workload: WorkloadIndex,
+    piece: parse::fragment::Piece<K>,
 ) -> Egress {
-    match judge(tables, packet, pending) {
-        Verdict::Act(egress) => egress,
+    let way = Cell::new(None);
+    if fragment(tables, packet, workload, piece, &way) {
+        return Egress::Pass;
+    }
+    match way.get() {
+        None => Egress::Drop,
+        Some(Pieced::Judge(pending)) => judge_whole(tables, packet, &pending),
+        Some(Pieced::Followed(train)) => {
+            remember_train(tables, &train);
+            Egress::Pass
+        }
+    }
+}
+
+fn judge_whole<T: Tables, P: Packet, K: InboundKey>(tables: &T, packet: &P, pending: &Pending<K>) -> Egress {
+    let verdict = match judge(tables, packet, pending) {
         Verdict::Settle => settle(tables, packet, pending),
+        verdict => verdict,
+    };
+    match verdict {
+        Verdict::Act(egress) => egress,
+        Verdict::Settle => Egress::Drop,
         Verdict::Query(exchange) => {
             remember_query(tables, packet, &exchange);
             Egress::Pass
         }
         Verdict::Asking(_) => Egress::Pass,
+        Verdict::Followed(train) => {
+            remember_train(tables, &train);
+            Egress::Pass
+        }
     }
 }

@@ -6,8 +6,8 @@ use std::net::{IpAddr, SocketAddr};
 
 use egret_abi::{
     Address, Binding, Budget, Call, Class, Config, Counter, Dest, DestKey, Epoch, Event, Flow, Flow4Key,
-    Flow6Key, Generation, Inbound, OwnKey, Ports, Probe, Query, QueryKey, RuleId, RuleKey, RuleValue,
-    Ruleset, RulesetId, Said, Slot, Tick, WorkloadIndex,
+    Flow6Key, Fragment, FragmentKey, Generation, Inbound, OwnKey, Ports, Probe, Query, QueryKey, RuleId,
+    RuleKey, RuleValue, Ruleset, RulesetId, Said, Slot, Tick, WorkloadIndex,
 };
 
 use super::frame::{Ends, Frame};
@@ -74,6 +74,7 @@ pub struct World {
     inbound4: RefCell<HashMap<(WorkloadIndex, Flow4Key), Inbound>>,
     inbound6: RefCell<HashMap<(WorkloadIndex, Flow6Key), Inbound>>,
     calls: RefCell<HashMap<(WorkloadIndex, Flow6Key), Call>>,
+    pub fragments: RefCell<HashMap<(WorkloadIndex, FragmentKey), Fragment>>,
     pub queries: RefCell<HashMap<(WorkloadIndex, QueryKey), Query>>,
     budgets: RefCell<HashMap<WorkloadIndex, Budget>>,
     pub probes: RefCell<HashMap<WorkloadIndex, Probe>>,
@@ -362,6 +363,18 @@ impl Tables for World {
 
     fn forget_flow6(&self, workload: WorkloadIndex, key: &Flow6Key) {
         self.flows6.borrow_mut().remove(&(workload, *key));
+    }
+
+    fn fragment(&self, workload: WorkloadIndex, key: &FragmentKey) -> Option<Fragment> {
+        self.ask("fragment");
+        self.fragments.borrow().get(&(workload, *key)).copied()
+    }
+
+    fn remember_fragment(&self, workload: WorkloadIndex, key: &FragmentKey, fragment: &Fragment) -> bool {
+        if !self.full {
+            self.fragments.borrow_mut().insert((workload, *key), *fragment);
+        }
+        !self.full
     }
 
     fn remember_query(&self, workload: WorkloadIndex, key: &QueryKey, query: &Query) -> bool {

@@ -71,7 +71,7 @@ fn events_beyond_the_budget_are_counted_and_change_no_verdict() {
             assert!(matches!(egress, Reset { .. }));
             assert_eq!(counted, [Denied, EventsOver]);
             assert_eq!(world.send(&ends.back().tcp(SYN)), (Drop, vec![Spoofed, EventsOver]));
-            assert_eq!(world.send(&ends.ip(51, b"")), (Drop, vec![Unparsed, EventsOver]));
+            assert_eq!(world.send(&ends.ip(135, b"")), (Drop, vec![Unparsed, EventsOver]));
             assert_eq!(world.events().len(), 2);
             world.now = world.now.plus(Tick(15));
         }

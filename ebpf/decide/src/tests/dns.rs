@@ -5,15 +5,17 @@ use egret_abi::{Counter::*, Query, RuleId, action_reason as why};
 use super::frame::{ACK, Ends, Frame, RST, SYN, dns};
 use super::world::{Arrival, POD, World, both, to_resolver};
 use crate::Egress::Pass;
-use crate::egress::{self, Glance, Verdict};
+use crate::egress::{self, Onward, Verdict};
 use crate::parse::UDP;
 use crate::question;
 
 /// What the step behind the first look says.
 fn judged(world: &World, frame: &Frame) -> Verdict {
-    match egress::glance(world, frame, POD, frame.ethertype()) {
-        Glance::Judge4(pending) => egress::judge(world, frame, &pending),
-        Glance::Judge6(pending) => egress::judge(world, frame, &pending),
+    let way = std::cell::Cell::new(None);
+    assert!(!egress::glance(world, frame, POD, frame.ethertype(), &way));
+    match way.get() {
+        Some(Onward::Judge4(pending)) => egress::judge(world, frame, &pending),
+        Some(Onward::Judge6(pending)) => egress::judge(world, frame, &pending),
         other => panic!("{other:?}"),
     }
 }

@@ -5,6 +5,7 @@
 mod budgets;
 mod dns;
 mod established;
+mod fragments;
 mod judged_again;
 mod link;
 mod names;

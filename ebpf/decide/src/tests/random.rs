@@ -20,6 +20,8 @@ fn frames() -> Vec<Frame> {
     }
     frames.push(with_options(&frames[4], 10));
     frames.push(with_extensions(&frames[8], 60, 6, 2));
+    frames.push(frames[5].clone().with(LINK + 6, &[0x20, 1]));
+    frames.push(with_extensions(&frames[9], 44, 1, 1).with(LINK + 42, &[0, 9]));
     frames
 }
 
@@ -80,7 +82,7 @@ proptest! {
 
     #[test]
     fn no_spoiled_frame_makes_it_panic(
-        which in 0..14usize,
+        which in 0..16usize,
         spoils in prop::collection::vec((0..120usize, any::<u8>()), 0..6),
         length in 0..200usize,
     ) {

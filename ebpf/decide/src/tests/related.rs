@@ -5,7 +5,7 @@ use egret_abi::Counter::{Spoofed, Unparsed};
 use super::frame::{Ends, Frame, SYN};
 use super::world::{World, both};
 use crate::Egress::{Drop, Pass};
-use crate::parse::{ICMP, ICMP6, LINK};
+use crate::parse::{ICMP, ICMP6, LINK, SCTP};
 
 /// The error of `kind` that the workload at `ends.from` sends about `quoted`.
 fn error(ends: Ends, kind: u8, quoted: &Frame) -> Frame {
@@ -23,7 +23,16 @@ fn kinds(ends: Ends) -> &'static [u8] {
 fn an_error_about_what_came_from_outside_passes() {
     for ends in both(50_000) {
         let world = World::new();
-        for came in [ends.back().udp(b"is anybody there?"), ends.back().tcp(SYN)] {
+        let back = ends.back();
+        let sctp = [[1, 0, 2, 0], [0; 4], [0; 4]].concat();
+        for came in [
+            back.udp(b"is anybody there?"),
+            back.tcp(SYN),
+            back.echo(9, true),
+            back.ip(SCTP, &sctp),
+            back.ip(47, &[0; 8]),
+            back.ip(50, &[0; 8]),
+        ] {
             for kind in kinds(ends) {
                 assert_eq!(
                     world.send(&error(ends, *kind, &came)),
@@ -63,6 +72,35 @@ fn an_error_that_is_none_or_about_nothing_known_or_to_somebody_else_is_denied() 
             assert_eq!(world.send(&frame), (Drop, vec![Unparsed]));
         }
     }
+}
+
+#[test]
+fn an_error_about_what_is_no_flow_is_denied() {
+    for ends in both(50_000) {
+        let world = World::new();
+        let back = ends.back();
+        // An error, extension headers, a fragment's header.
+        let error_kind = if ends.from.is_ipv4() { (ICMP, 3) } else { (ICMP6, 1) };
+        for came in [(error_kind.0, error_kind.1), (0, 0), (60, 0), (43, 0), (44, 0), (135, 0)] {
+            let came = back.ip(came.0, &[came.1, 0, 0, 0, 0, 0, 0, 0]);
+            let _ = world.receive(&came);
+            assert_eq!(world.send(&error(ends, kinds(ends)[0], &came)), (Drop, vec![Unparsed]));
+        }
+    }
+}
+
+#[test]
+fn an_error_in_a_frame_that_is_not_ip_is_none() {
+    let ends = both(50_000)[1];
+    let mut world = World::new();
+    // What would be read as its addresses where nothing is.
+    let nowhere = Ends::new("[fd00::7]:40000", "[::]:50000");
+    world.any(super::world::RANGE, super::world::ALLOWED);
+    world.range("::/0", super::world::RANGE, 0);
+    let _ = world.send(&nowhere.udp(b""));
+    let hidden = error(Ends { from: ends.from, to: nowhere.to }, 1, &nowhere.back().udp(b""));
+    assert_eq!(world.send(&hidden).0, Pass);
+    assert_eq!(world.send(&hidden.with(12, &[0x88, 0x64])), (Drop, vec![Unparsed]));
 }
 
 #[test]

@@ -223,7 +223,7 @@ fn what_cannot_be_read_comes_in_and_opens_nothing() {
         let world = World::new();
         for frame in [
             ends.back().tcp(SYN).cut(40),
-            ends.back().ip(51, b""),
+            ends.back().ip(135, b""),
             ends.back().tcp(SYN).with(12, &[0x88, 0xcc]),
         ] {
             assert_eq!(world.receive(&frame), COMES);

@@ -1,6 +1,12 @@
 //! Headers to keys.
+//!
+//! [`ipv4`] and [`ipv6`] read whole packets, [`fragment`] the pieces of others, [`link`] what keeps a link alive.
 
-use egret_abi::{Address, DestKey, Flow, Flow4Key, Flow6Key, Ports, RulesetId, WorkloadIndex};
+pub(crate) mod extensions;
+pub mod fragment;
+pub mod link;
+
+use egret_abi::{Address, DestKey, Flow, Flow4Key, Flow6Key, FragmentKey, Ports, RulesetId, WorkloadIndex};
 
 use crate::{Tables, related};
 
@@ -15,6 +21,8 @@ pub const IPV6: u16 = 0x86dd;
 
 /// ICMP.
 pub const ICMP: u8 = 1;
+/// IGMP.
+pub const IGMP: u8 = 2;
 /// TCP.
 pub const TCP: u8 = 6;
 /// UDP.
@@ -26,6 +34,10 @@ pub const SCTP: u8 = 132;
 /// The port of DNS, in network order.
 pub const DNS: [u8; 2] = 53u16.to_be_bytes();
 
+/// The extension header of an IPv6 fragment.
+const FRAGMENT6: u8 = 44;
+/// The one bit of an IPv4 header that must be 0.
+const RESERVED: u16 = 0x8000;
 const FIN_SYN_RST_ACK: u8 = 0x17;
 /// What opens or ends a TCP stream.
 pub const FIN_SYN_RST: u8 = 0x07;
@@ -81,6 +93,10 @@ pub trait FlowKey: Copy {
     ) -> Option<R>;
     /// The flow that this packet quotes, where it is an ICMP error; see [`related`].
     fn quoted<P: Packet>(&self, packet: &P) -> Option<Self>;
+    /// The same with another protocol and ports.
+    fn carrying(self, protocol: u8, ports: Ports) -> Self;
+    /// How pieces of a packet with these addresses and this protocol are told from those of others.
+    fn train(&self, id: u32) -> FragmentKey;
     /// Remembers the flow; false when that is not possible.
     fn remember<T: Tables>(&self, tables: &T, workload: WorkloadIndex, flow: &Flow) -> bool;
 
@@ -139,6 +155,16 @@ macro_rules! flow_key {
             #[inline(always)]
             fn quoted<P: Packet>(&self, packet: &P) -> Option<Self> {
                 $quoted(packet, self)
+            }
+            #[inline(always)]
+            fn carrying(self, protocol: u8, ports: Ports) -> Self {
+                Self { protocol: protocol as u32, ports, ..self }
+            }
+            #[inline(always)]
+            fn train(&self, id: u32) -> FragmentKey {
+                // A receiver of IPv6 puts pieces together whatever protocol each of them claims.
+                let protocol = if $v6 { FragmentKey::IPV6 } else { self.protocol };
+                FragmentKey { local: self.local(), remote: self.remote(), id, protocol }
             }
             #[inline(always)]
             fn remember<T: Tables>(&self, tables: &T, workload: WorkloadIndex, flow: &Flow) -> bool {
@@ -200,17 +226,13 @@ pub fn is_reset(flags: u8) -> bool {
 pub enum Parsed<K> {
     /// Part of a flow.
     Flow(Headers<K>),
-    /// What keeps the link itself alive, and is never judged: neighbour discovery, multicast listening, DHCP.
-    Link,
+    /// What keeps the link itself alive, and has no flow: neighbour discovery, multicast listening, DHCP; see [`link`].
+    Link(Headers<K>),
+    /// A piece of a packet, which [`fragment`] reads.
+    Fragment,
     /// It cannot be read; what is there of its addresses.
     Unreadable(K),
 }
-
-const BROADCAST: [u8; 4] = [255; 4];
-const DHCP4: Ports = Ports::new(68u16.to_be_bytes(), 67u16.to_be_bytes());
-const DHCP6: Ports = Ports::new(546u16.to_be_bytes(), 547u16.to_be_bytes());
-/// All DHCP relays and servers of the link: ff02::1:2.
-const DHCP6_SERVERS: [u8; 16] = [0xff, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 2];
 
 /// The flow of the packet that comes most: IPv4 without options or fragments, TCP under way. `None`: any other packet,
 /// which [`ipv4`] reads. A short cut of straight code, so that the hot path keeps what it needs in registers.
@@ -242,24 +264,23 @@ pub fn ipv4<P: Packet>(packet: &P) -> Parsed<Flow4Key> {
     };
     let [version_and_words, ..] = first.to_ne_bytes();
     let [_, _, fragment @ ..] = second.to_ne_bytes();
-    let [_, protocol, ..] = third.to_ne_bytes();
+    let [hops, protocol, ..] = third.to_ne_bytes();
     key.local = source.to_ne_bytes();
     key.remote = destination.to_ne_bytes();
     key.protocol = protocol as u32;
-    // The reserved bit, and every fragment but the first, which alone carries ports.
-    let later_fragment = u16::from_be_bytes(fragment) & 0x9fff != 0;
-    let words = version_and_words & 15;
-    if version_and_words >> 4 != 4 || words < 5 || later_fragment {
+    let (words, fragment) = (version_and_words & 15, u16::from_be_bytes(fragment));
+    if version_and_words >> 4 != 4 || words < 5 || fragment & RESERVED != 0 {
         return Parsed::Unreadable(key);
+    }
+    if fragment & fragment::ANY != 0 {
+        return Parsed::Fragment;
     }
     // The constant offset of a header without options keeps the hot path free of arithmetic on packet pointers.
     let transport = if words == 5 { LINK + 20 } else { LINK + words as usize * 4 };
     let Some(t) = transport_header(packet, protocol, transport) else { return Parsed::Unreadable(key) };
     key.ports = t.ports;
-    if protocol == UDP && t.ports == DHCP4 && key.remote == BROADCAST {
-        return Parsed::Link;
-    }
-    Parsed::Flow(Headers { key, transport, flags: t.flags, request: t.request })
+    let headers = Headers { key, transport, flags: t.flags, request: t.request };
+    if link::keeps4(packet, &headers, hops) { Parsed::Link(headers) } else { Parsed::Flow(headers) }
 }
 
 /// Reads an IPv6 packet.
@@ -268,24 +289,26 @@ pub fn ipv6<P: Packet>(packet: &P) -> Parsed<Flow6Key> {
     let mut key = Flow6Key::default();
     let Some(words) = packet.words::<10>(LINK) else { return Parsed::Unreadable(key) };
     let [version, ..] = words[0].to_ne_bytes();
-    let [_, _, next, hop_limit] = words[1].to_ne_bytes();
+    let [_, _, next, hops] = words[1].to_ne_bytes();
     key.local = address(&words, 2);
     key.remote = address(&words, 6);
     key.protocol = next as u32;
     if version >> 4 != 6 {
         return Parsed::Unreadable(key);
     }
-    let Some((protocol, transport)) = skip_extensions(packet, next) else { return Parsed::Unreadable(key) };
+    let Some((protocol, transport)) = extensions::skip(packet, next, LINK + 40) else {
+        return Parsed::Unreadable(key);
+    };
     key.protocol = protocol as u32;
-    if protocol == ICMP6 && keeps_link(packet, transport, hop_limit, &key.remote) {
-        return Parsed::Link;
+    if protocol == ICMP6 && link::keeps6(packet, transport, hops, &key.remote) {
+        return Parsed::Link(Headers { key, transport, flags: 0, request: true });
     }
-    let Some(t) = transport_header(packet, protocol, transport) else { return Parsed::Unreadable(key) };
+    let Some(t) = transport_header(packet, protocol, transport) else {
+        return if protocol == FRAGMENT6 { Parsed::Fragment } else { Parsed::Unreadable(key) };
+    };
     key.ports = t.ports;
-    if protocol == UDP && t.ports == DHCP6 && key.remote == DHCP6_SERVERS {
-        return Parsed::Link;
-    }
-    Parsed::Flow(Headers { key, transport, flags: t.flags, request: t.request })
+    let headers = Headers { key, transport, flags: t.flags, request: t.request };
+    if link::is_dhcp6(&key) { Parsed::Link(headers) } else { Parsed::Flow(headers) }
 }
 
 #[inline(always)]
@@ -295,41 +318,6 @@ fn address(words: &[u32; 10], at: usize) -> [u8; 16] {
         address[i * 4..i * 4 + 4].copy_from_slice(&words[at + i].to_ne_bytes());
     }
     address
-}
-
-/// Steps over hop-by-hop, routing and destination options, at most six of them; to the protocol and where it starts.
-#[inline(always)]
-pub(crate) fn skip_extensions<P: Packet>(packet: &P, first: u8) -> Option<(u8, usize)> {
-    let (mut next, mut at) = (first, LINK + 40);
-    if !is_extension(next) {
-        return Some((next, at));
-    }
-    for _ in 0..6 {
-        if !is_extension(next) {
-            return Some((next, at));
-        }
-        let [following, eights] = packet.read::<2>(at)?;
-        next = following;
-        at += (eights as usize + 1) * 8;
-    }
-    if is_extension(next) { None } else { Some((next, at)) }
-}
-
-#[inline(always)]
-fn is_extension(protocol: u8) -> bool {
-    matches!(protocol, 0 | 43 | 60)
-}
-
-/// Neighbour discovery (133 to 137) and multicast listening (130 to 132, 143), which never leave the link: the first
-/// carry hop limit 255, which no router passes on; the second go to link-scope groups with hop limit 1.
-#[inline(always)]
-fn keeps_link<P: Packet>(packet: &P, transport: usize, hop_limit: u8, remote: &[u8; 16]) -> bool {
-    // Two bytes where one would do: the verifier learns nothing from a bound of one.
-    match packet.read::<2>(transport) {
-        Some([133..=137, _]) => hop_limit == 255,
-        Some([130..=132 | 143, _]) => hop_limit == 1 && remote[0] == 0xff && remote[1] & 15 <= 2,
-        _ => false,
-    }
 }
 
 struct Transport {
@@ -360,8 +348,9 @@ fn transport_header<P: Packet>(packet: &P, protocol: u8, at: usize) -> Option<Tr
             };
             Some(Transport { ports: Ports::new(Ports(echo).local(), [0; 2]), flags: 0, request })
         }
-        // No ports to read; a fragment header or anything that hides the transport is no protocol that a rule names.
-        44 | 50 | 51 | 135 | 139 | 140 => None,
+        // More headers before the transport's, which few could read: mobility, HIP, shim. ESP and AH are protocols of
+        // their own: what is inside is for its receiver alone, and only a rule for every protocol lets them pass.
+        FRAGMENT6 | 135 | 139 | 140 => None,
         _ => Some(Transport { ports: Ports(0), flags: 0, request: true }),
     }
 }
