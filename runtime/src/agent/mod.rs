@@ -15,6 +15,7 @@ mod node;
 mod probes;
 mod reconcile;
 mod run;
+mod tighten;
 mod traffic;
 mod watch;
 

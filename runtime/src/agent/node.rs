@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
-use egret_abi::{Counter, WorkloadIndex};
+use egret_abi::{Counter, Flow, Generation, WorkloadIndex};
 use jiff::Timestamp;
 use tokio::sync::broadcast;
 
@@ -18,7 +18,7 @@ use crate::api::{
 };
 use crate::enforce::Binder;
 use crate::flows::{DEFAULT_NAMESPACES, FirstPackets, FlowLog, Totals};
-use crate::kernel::maps::Reader;
+use crate::kernel::maps::{FlowTuple, Reader};
 use crate::kernel::{Tier, clock, preflight};
 use crate::model::{
     Coverage, FlowRecord, Kind, Name, Namespace, Protocol, Workload, WorkloadId, WorkloadRef,
@@ -76,6 +76,12 @@ pub struct Node {
     pub log: FlowLog,
     /// First packets by namespace.
     pub totals: Totals,
+    /// Flows that were there before their workload was covered, and go on.
+    pub armed: AtomicU64,
+    /// Sockets that were there before, and found no room among the flows.
+    pub left_out: AtomicU64,
+    /// Sockets ended because a change of policy denied their flow.
+    pub ended: AtomicU64,
     view: RwLock<View>,
     binder: Arc<Mutex<Binder>>,
     lessons: Arc<Lessons>,
@@ -102,6 +108,9 @@ impl Node {
         Self {
             log,
             totals: Totals::new(DEFAULT_NAMESPACES),
+            armed: AtomicU64::new(0),
+            left_out: AtomicU64::new(0),
+            ended: AtomicU64::new(0),
             view: RwLock::default(),
             binder,
             lessons,
@@ -154,6 +163,16 @@ impl Node {
         self.probes_unseen.fetch_add(1, Ordering::Relaxed);
     }
 
+    /// A workload's flows, and what is in force for it.
+    pub fn flows_of(&self, index: WorkloadIndex) -> (Generation, Vec<(FlowTuple, Flow)>) {
+        (self.reader.generation(index), self.reader.flows(index))
+    }
+
+    /// What is in force for a workload.
+    pub fn generation(&self, index: WorkloadIndex) -> Generation {
+        self.reader.generation(index)
+    }
+
     /// Adds the packets and bytes of live flows to their records.
     pub fn collect_traffic(&self) {
         let indexes: Vec<_> = self.view(|view| view.by_index.keys().copied().collect());
@@ -172,7 +191,8 @@ impl Node {
             (binder.crowded(), binder.over_quota())
         };
         let own = [crowded, over_quota, self.log.evicted()].into_iter().chain(self.lessons.counts());
-        let own = own.chain([self.probes_unseen.load(Ordering::Relaxed)]);
+        let counted = [&self.probes_unseen, &self.armed, &self.left_out, &self.ended];
+        let own = own.chain(counted.map(|count| count.load(Ordering::Relaxed)));
         counters.extend(AGENT_COUNTERS.iter().zip(own).map(|((word, _), count)| ((*word).to_owned(), count)));
         counters
     }

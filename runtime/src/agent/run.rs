@@ -18,6 +18,7 @@ use super::config::OnTighten;
 use super::lessons::Lessons;
 use super::node::Node;
 use super::reconcile::{Change, Parts, Reconciler};
+use super::tighten::Ender;
 use super::{AgentError, Config, answers, events, probes, watch as watching};
 use crate::api::{ApiPlaces, Server};
 use crate::enforce::{Binder, Enforcer, Numbers, Prober};
@@ -31,7 +32,7 @@ use crate::state::{self, Snapshot};
 /// How long a connection under way may use a name after it expired, when its flow was forgotten.
 const FLOW_GRACE_SECONDS: u32 = 3600;
 /// How long a flow of a protocol without connections lives without a packet.
-const IDLE_SECONDS: u32 = 180;
+pub(super) const IDLE_SECONDS: u32 = 180;
 /// ICMP errors and events of one workload per second.
 const PER_SECOND: u32 = 1000;
 /// Bytes of answers of one workload per second that go on hold where it is busy.
@@ -128,6 +129,8 @@ async fn serve(config: Config, tier: Tier) -> anyhow::Result<()> {
     let mut node_watch = Watch::open(&own)?;
     let node_survey = node_watch.survey().await?;
     let detach = config.detach_on_exit;
+    let grace = Duration::from_secs(FLOW_GRACE_SECONDS.into());
+    let ender = (config.on_tighten == OnTighten::Cut).then(|| Ender::new(node.clone(), grace));
     let (policies, workloads) = (config.policies.clone(), config.workloads.clone());
     let parts = Parts {
         config,
@@ -135,6 +138,7 @@ async fn serve(config: Config, tier: Tier) -> anyhow::Result<()> {
         object,
         enforcer,
         node: node.clone(),
+        ender,
         own,
         boot_id,
         snapshot: snapshot_file,

@@ -33,6 +33,11 @@ impl Traffic {
         self.known.put((workload, flow), Known { key, packets: 1, bytes });
     }
 
+    /// A flow was there before, and nothing of it is in the record yet.
+    pub fn go_on(&mut self, workload: WorkloadIndex, flow: FlowTuple, key: FlowKey) {
+        self.known.put((workload, flow), Known { key, packets: 0, bytes: 0 });
+    }
+
     /// Adds what the flows of a workload sent since the last time.
     pub fn collect(&mut self, workload: WorkloadIndex, reader: &Reader, log: &FlowLog) {
         for (tuple, flow) in reader.flows(workload) {

@@ -24,7 +24,7 @@ use super::{Source, Status, WorkloadRow};
 /// The media type of [`text`].
 pub(super) const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 /// The counters that the agent keeps beside the kernel's: their names in status, and what they count.
-pub const AGENT_COUNTERS: [(&str, &str); 8] = [
+pub const AGENT_COUNTERS: [(&str, &str); 11] = [
     (
         "bindings_crowded",
         "Bindings of a name to an address that found no room; what only they allow stays denied.",
@@ -51,6 +51,12 @@ pub const AGENT_COUNTERS: [(&str, &str); 8] = [
         "Parts of DNS answers that taught nothing, for more waits than is remembered.",
     ),
     ("probes_unseen", "Probes of workloads that a hook did not see, or that could not be sent."),
+    ("flows_armed", "Flows that were there before their workload was covered, and go on."),
+    (
+        "flows_not_armed",
+        "Flows that were there before their workload was covered, and were left out for the lack of room.",
+    ),
+    ("sockets_ended", "Sockets ended because a change of policy denied their connection."),
 ];
 
 /// All metrics of `source`, now.

@@ -122,6 +122,14 @@ impl Binder {
         self.workloads.get(&index).and_then(|bound| bound.names.last_name_of(address))
     }
 
+    /// The classes that an address was bound to until after `since`, as the programs see them.
+    #[must_use]
+    pub fn classes_of(&self, index: WorkloadIndex, address: IpAddr, since: Duration) -> Vec<Class> {
+        let slots = self.writer.binding(key(index, address)).unwrap_or_default().slots;
+        let live = slots.iter().filter(|slot| slot.class != Class::NONE && slot.until > tick(since));
+        live.map(|slot| slot.class).collect()
+    }
+
     /// The live addresses of a name, as the workload looked it up.
     #[must_use]
     pub fn addresses_of(&self, index: WorkloadIndex, name: &Name, now: Duration) -> Vec<IpAddr> {

@@ -4,7 +4,11 @@
 //! force with a new epoch, then the old ruleset away. So no packet is ever judged by half a policy, and one tenant's
 //! change touches nothing of another's.
 
+#[path = "arming.rs"]
+mod arming;
+
 use std::collections::{BTreeSet, HashMap};
+use std::hash::{Hash, Hasher};
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -41,6 +45,8 @@ struct Placed {
     placement: Placement,
     epoch: Epoch,
     ruleset: Option<Arc<Ruleset>>,
+    /// The fingerprint of what an earlier agent left in force, where that is known for certain.
+    inherited: Option<u64>,
 }
 
 /// Desired state in, map writes out. Owned by one task.
@@ -68,7 +74,12 @@ impl Enforcer {
         for (_, index, ifindex) in numbers.workloads() {
             let generation = reader.generation(index);
             let placement = inherited_placement(&writer, index, ifindex);
-            placed.insert(index, Placed { placement, epoch: generation.epoch(), ruleset: None });
+            let epoch = generation.epoch();
+            // An agent that was killed in between may have put in force what it could not write down.
+            let known =
+                numbers.epoch_of(index).filter(|(known, _)| *known == epoch && !generation.is_arming());
+            let left = known.map(|(_, fingerprint)| fingerprint);
+            placed.insert(index, Placed { placement, epoch, ruleset: None, inherited: left });
             inherited.push(generation.ruleset());
         }
         let mut this = Self { writer, numbers, room, loaded: HashMap::new(), placed, inherited };
@@ -158,7 +169,8 @@ impl Enforcer {
         self.writer.set_interface(ifindex, index)
     }
 
-    /// Puts `ruleset` in force for a workload, where it is not. True: it was not, and every flow is judged again.
+    /// Puts `ruleset` in force for a workload, where it is not. True: it was not, and every flow is judged again. A new
+    /// agent that finds what the last one left in force judges nothing again.
     pub fn put_in_force(
         &mut self,
         index: WorkloadIndex,
@@ -170,9 +182,13 @@ impl Enforcer {
         let amended = self.amend(index, ruleset)?;
         let id = amended.map_or_else(|| self.load(ruleset), Ok)?;
         let placed = self.placed.entry(index).or_default();
-        placed.epoch = Epoch(placed.epoch.0.wrapping_add(1).max(1));
+        let known = placed.inherited.take() == Some(fingerprint(ruleset));
+        if !known {
+            placed.epoch = next(placed.epoch);
+        }
         self.writer.set_generation(index, Generation::new(placed.epoch, id))?;
         let before = placed.ruleset.replace(ruleset.clone());
+        self.numbers.note_epoch(index, placed.epoch, fingerprint(ruleset));
         if amended.is_some() {
             return Ok(true);
         }
@@ -184,7 +200,13 @@ impl Enforcer {
         {
             loaded.users -= 1;
         }
-        Ok(true)
+        Ok(!known)
+    }
+
+    /// The resolvers that a workload trusts, as they are written.
+    #[must_use]
+    pub fn resolvers_of(&self, index: WorkloadIndex) -> BTreeSet<IpAddr> {
+        self.placed.get(&index).map(|placed| placed.placement.resolvers.clone()).unwrap_or_default()
     }
 
     /// Whether this agent put `ruleset` in force for a workload last.
@@ -329,6 +351,17 @@ impl Enforcer {
         self.numbers.retire(id);
         Ok(Some(index))
     }
+}
+
+fn next(epoch: Epoch) -> Epoch {
+    Epoch(epoch.0.wrapping_add(1).max(1))
+}
+
+/// Tells rulesets apart across a restart. Another version of the agent may see others, and judges once more.
+fn fingerprint(ruleset: &Ruleset) -> u64 {
+    let mut hasher = std::hash::DefaultHasher::new();
+    ruleset.hash(&mut hasher);
+    hasher.finish()
 }
 
 fn own(workload: WorkloadIndex, ip: IpAddr) -> OwnKey {

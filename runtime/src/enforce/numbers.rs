@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
-use egret_abi::{Class, RULESETS_MAX, RuleId, RulesetId, WORKLOADS_MAX, WorkloadIndex};
+use egret_abi::{Class, Epoch, RULESETS_MAX, RuleId, RulesetId, WORKLOADS_MAX, WorkloadIndex};
 
 use crate::model::{NameClass, WorkloadId};
 use crate::policy::{RuleRef, Ruleset};
@@ -32,6 +32,8 @@ pub struct Numbers {
     rules: HashMap<RuleRef, RuleId>,
     rule_names: RuleNames,
     workloads: HashMap<WorkloadId, (WorkloadIndex, u32)>,
+    /// What is in force for a workload: its epoch, and the fingerprint of its ruleset.
+    epochs: HashMap<WorkloadIndex, (Epoch, u64)>,
     next: NextNumbers,
     /// Whether a number was given out since the last snapshot.
     fresh: bool,
@@ -44,6 +46,7 @@ impl Default for Numbers {
             rules: HashMap::new(),
             rule_names: RuleNames::default(),
             workloads: HashMap::new(),
+            epochs: HashMap::new(),
             next: NextNumbers { class: 1, rule: RuleId::FIRST, ruleset: 1, workload: 1 },
             fresh: false,
         }
@@ -74,6 +77,11 @@ impl Numbers {
                 .iter()
                 .map(|number| (number.id.clone(), (WorkloadIndex(number.index), number.ifindex)))
                 .collect(),
+            epochs: snapshot
+                .workloads
+                .iter()
+                .map(|number| (WorkloadIndex(number.index), (Epoch(number.epoch), number.fingerprint)))
+                .collect(),
             next: snapshot.next,
             fresh: false,
         };
@@ -99,10 +107,10 @@ impl Numbers {
         });
         let classes = self.classes.iter();
         let classes = classes.map(|(names, class)| ClassNumber { names: names.to_string(), class: *class });
-        let workloads = self.workloads.iter().map(|(id, (index, ifindex))| WorkloadNumber {
-            id: id.clone(),
-            index: index.0,
-            ifindex: *ifindex,
+        let workloads = self.workloads.iter().map(|(id, (index, ifindex))| {
+            let (epoch, fingerprint) = self.epoch_of(*index).unwrap_or_default();
+            let (id, index, epoch) = (id.clone(), index.0, epoch.0);
+            WorkloadNumber { id, index, ifindex: *ifindex, epoch, fingerprint }
         });
         Snapshot {
             boot_id: boot_id.to_owned(),
@@ -202,7 +210,21 @@ impl Numbers {
 
     /// Takes a workload's index back.
     pub fn retire(&mut self, id: &WorkloadId) {
-        self.fresh |= self.workloads.remove(id).is_some();
+        if let Some((index, _)) = self.workloads.remove(id) {
+            self.epochs.remove(&index);
+            self.fresh = true;
+        }
+    }
+
+    /// Notes what is in force for a workload. Unlike a number it may be on disk later: an epoch that is not says so.
+    pub fn note_epoch(&mut self, index: WorkloadIndex, epoch: Epoch, fingerprint: u64) {
+        self.epochs.insert(index, (epoch, fingerprint));
+    }
+
+    /// What was last noted as in force for a workload.
+    #[must_use]
+    pub fn epoch_of(&self, index: WorkloadIndex) -> Option<(Epoch, u64)> {
+        self.epochs.get(&index).copied()
     }
 }
 

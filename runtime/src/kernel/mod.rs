@@ -15,6 +15,7 @@ pub mod pins;
 pub mod preflight;
 pub mod probe;
 pub mod rings;
+pub mod sockets;
 pub mod tier;
 
 mod plain;

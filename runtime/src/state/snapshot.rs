@@ -13,7 +13,7 @@ use crate::model::{PolicyId, WorkloadId};
 
 const MAGIC: [u8; 8] = *b"EGRETMAP";
 /// Raised when [`Snapshot`] or anything in it changes: bincode's bytes do not say what they are.
-const VERSION: u32 = 2;
+const VERSION: u32 = 3;
 const HEADER: usize = 24;
 /// The largest content, and the most memory that its decoder claims: room for 4,096 workloads and 100,000 rules.
 pub(super) const MAX_CONTENT: usize = 64 << 20;
@@ -74,6 +74,10 @@ pub struct WorkloadNumber {
     pub index: u32,
     /// The host side of its interface pair.
     pub ifindex: u32,
+    /// Its epoch when this was written.
+    pub epoch: u32,
+    /// The fingerprint of the ruleset that was in force in that epoch.
+    pub fingerprint: u64,
 }
 
 /// The least number of each kind that was never given out: a number of before the restart is never reused for

@@ -18,6 +18,8 @@ pub(in crate::state) fn example() -> Snapshot {
             id: WorkloadId { namespace: "updates".into(), name: "update-0".into() },
             index: 2,
             ifindex: u32::MAX,
+            epoch: 9,
+            fingerprint: u64::MAX,
         }],
         next: NextNumbers { class: 301, rule: 8, ruleset: 2, workload: 3 },
         policies: vec![PolicyText { file: "updates.yaml".into(), text: "kind: EgressPolicy\n".into() }],

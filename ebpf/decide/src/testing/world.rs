@@ -24,7 +24,6 @@ pub const NAME: Class = Class::name(5);
 pub const OTHER: Class = Class::name(6);
 pub const RANGE: Class = Class(9);
 pub const RULE: RuleId = RuleId(20);
-
 pub const START: Tick = Tick(1000);
 pub const GRACE: Tick = Tick(100);
 pub const IDLE: Tick = Tick(50);
@@ -216,7 +215,7 @@ impl World {
         self.events.take()
     }
 
-    /// The same as pairs of applied and observed reasons.
+    /// The same as pairs of reasons.
     pub fn reasons(&self) -> Vec<(u8, u8)> {
         self.events().iter().map(|event| (event.applied_why, event.observed_why)).collect()
     }
@@ -231,13 +230,13 @@ impl World {
 
     /// The agent writes what it found of a flow.
     pub fn put_flow(&self, ends: Ends, protocol: u8, flow: Flow) {
-        match keys(ends, protocol) {
-            Keys::V4(key) => self.flows4.borrow_mut().insert((POD, key), flow),
-            Keys::V6(key) => self.flows6.borrow_mut().insert((POD, key), flow),
+        let _ = match keys(ends, protocol) {
+            Keys::V4(key) => self.remember_flow4(POD, &key, &flow),
+            Keys::V6(key) => self.remember_flow6(POD, &key, &flow),
         };
     }
 
-    /// How many connections from outside are established, and how many flows from there are not.
+    /// How many connections from outside are established, and how many flows are not.
     pub fn callers(&self) -> [usize; 2] {
         [self.inbound4.borrow().len() + self.inbound6.borrow().len(), self.calls.borrow().len()]
     }

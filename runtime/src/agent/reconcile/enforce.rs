@@ -27,6 +27,13 @@ pub(super) struct Excessive {
     bounds: Arc<Ruleset>,
 }
 
+/// What a workload is to be judged by.
+pub(super) struct Chosen {
+    pub(super) ruleset: Arc<Ruleset>,
+    /// The policies of the cluster that it comes from.
+    pub(super) bounds: Vec<Policy>,
+}
+
 impl Compiled {
     /// What `policies` come to.
     fn of(&mut self, policies: &[&Policy], ranges: &Ranges) -> Result<Arc<Ruleset>, Excessive> {
@@ -64,13 +71,23 @@ impl Reconciler {
         if self.parts.enforcer.is_in_force(index, ruleset) {
             return Ok(false);
         }
+        self.prepare(index, ruleset)?;
+        let changed = self.parts.enforcer.put_in_force(index, ruleset)?;
+        if changed {
+            self.changed.push((index, ruleset.clone()));
+        }
+        Ok(changed)
+    }
+
+    /// Gives `ruleset` its numbers, on disk first, and binds what the workload looked up before to its names.
+    pub(super) fn prepare(&mut self, index: WorkloadIndex, ruleset: &Ruleset) -> anyhow::Result<()> {
         let patterns = self.parts.enforcer.numbers().words_of(ruleset);
         self.save(false)?;
         // A full map must not keep a stricter policy out.
         if let Err(error) = self.parts.node.binder().set_patterns(index, &patterns, clock::now()) {
             warn!("some names that were looked up stay denied until they are looked up again: {error}");
         }
-        Ok(self.parts.enforcer.put_in_force(index, ruleset)?)
+        Ok(())
     }
 
     /// Compiles the policies of every workload, each distinct set once, and puts what changed in force.
@@ -92,11 +109,21 @@ impl Reconciler {
     }
 
     /// Puts the policies of a workload in force, where they are not; whether they were not.
-    ///
-    /// Where they are too large, what was in force stays. But what a platform bounds is not for the tenants of a namespace
-    /// to keep out of force: where nothing is in force, or the policies of the cluster have changed, these are put in
-    /// force without what the namespace allows.
     pub(super) fn enforce(&mut self, id: &WorkloadId, index: WorkloadIndex) -> anyhow::Result<bool> {
+        let Some(chosen) = self.choose_ruleset(id, index)? else { return Ok(false) };
+        let changed = self.put_in_force(index, &chosen.ruleset)?;
+        self.note_bounds(id, chosen.bounds);
+        Ok(changed)
+    }
+
+    /// What the policies of a workload come to. Where they are too large, what was in force stays (`None`). But what a
+    /// platform bounds is not for the tenants of a namespace to keep out of force: where nothing is in force, or the
+    /// policies of the cluster have changed, it is these without what the namespace allows.
+    pub(super) fn choose_ruleset(
+        &mut self,
+        id: &WorkloadId,
+        index: WorkloadIndex,
+    ) -> anyhow::Result<Option<Chosen>> {
         let worker = self.workers.get(id).ok_or_else(|| anyhow::anyhow!("it is gone"))?;
         let selecting = self.accepted.selecting(&worker.namespace, &worker.workload.labels);
         let bounds = of_cluster(&selecting);
@@ -106,17 +133,19 @@ impl Reconciler {
                 let may_stay = worker.bounds.as_ref() == Some(&bounds);
                 if may_stay && !self.parts.enforcer.is_in_force(index, &strict) {
                     self.tell_problem(&format!("{id}: its policies stay as they were: {excess}"));
-                    return Ok(false);
+                    return Ok(None);
                 }
                 self.tell_problem(&format!("{id}: nothing that its namespace allows is in force: {excess}"));
                 strict
             }
         };
-        let changed = self.put_in_force(index, &ruleset)?;
+        Ok(Some(Chosen { ruleset, bounds }))
+    }
+
+    pub(super) fn note_bounds(&mut self, id: &WorkloadId, bounds: Vec<Policy>) {
         if let Some(worker) = self.workers.get_mut(id) {
             worker.bounds = Some(bounds);
         }
-        Ok(changed)
     }
 
     fn tell_problem(&mut self, reason: &str) {

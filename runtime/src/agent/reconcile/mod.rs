@@ -1,9 +1,10 @@
 //! The one task that owns what changes: workloads, policies, and what they come to in the kernel.
 //!
 //! In: [`Change`]s from watchers, signals and the clock. Out: map writes through `enforce`, programs on links, and what
-//! the API shows. `place`: where workloads are; `cover`: whether all of their packets are seen; `enforce`: what they may;
-//! `show`: what is told of all.
+//! the API shows. `place`: where workloads are; `arm`: what they had before; `cover`: whether all of their packets are
+//! seen; `enforce`: what they may; `show`: what is told of all.
 
+mod arm;
 mod cover;
 mod enforce;
 mod place;
@@ -27,11 +28,12 @@ use super::coverage::Evidence;
 use super::locate::path_of;
 use super::node::Node;
 use super::probes::{Errand, Probed};
+use super::tighten::Ender;
 use crate::enforce::Enforcer;
 use crate::kernel::netns::{self, Device, NetNs, Survey};
 use crate::kernel::{Object, Pins, clock};
 use crate::model::{Namespace, Place, Policy, Workload, WorkloadId};
-use crate::policy::{self, Accepted, Good, Problem, Ranges};
+use crate::policy::{self, Accepted, Good, Problem, Ranges, Ruleset};
 use crate::state::PolicyText;
 use crate::workloads;
 
@@ -105,6 +107,8 @@ pub struct Parts {
     pub enforcer: Enforcer,
     /// What is shared.
     pub node: Arc<Node>,
+    /// Who ends what a change of policy denies; `None`: nobody does.
+    pub ender: Option<Arc<Ender>>,
     /// The namespace of the node.
     pub own: NetNs,
     /// This boot.
@@ -133,6 +137,8 @@ pub struct Reconciler {
     doubled: BTreeSet<WorkloadId>,
     /// At the last look another program was before a hook.
     is_contested: bool,
+    /// Workloads whose rules have changed, and whose flows nobody looked at yet.
+    changed: Vec<(WorkloadIndex, Arc<Ruleset>)>,
     collecting: Option<JoinHandle<()>>,
 }
 
@@ -156,6 +162,7 @@ impl Reconciler {
             ticks: 0,
             doubled: BTreeSet::new(),
             is_contested: false,
+            changed: Vec::new(),
             collecting: None,
         };
         this.ranges = this.ranges_now();
@@ -180,6 +187,7 @@ impl Reconciler {
         self.parts.pins.drop_strangers()?;
         self.look_at_hooks();
         self.probe_due();
+        self.settle();
         self.sweep();
         self.save(true)?;
         self.publish(true);
@@ -201,8 +209,18 @@ impl Reconciler {
                 Change::Tick => self.tick().await,
             }
             self.probe_due();
+            self.settle();
             self.sweep();
             self.publish(true);
+        }
+    }
+
+    /// Ends what is denied now, and writes down what is in force.
+    fn settle(&mut self) {
+        let changed = !self.changed.is_empty();
+        self.end_denied();
+        if changed && let Err(error) = self.save(true) {
+            warn!("a restart would judge every flow again: {error:#}");
         }
     }
 

@@ -15,8 +15,9 @@ use crate::agent::locate::{Located, locate, other_ways_out};
 use crate::enforce::Placement;
 use crate::kernel::KernelError;
 use crate::kernel::gate::DEVICE;
-use crate::kernel::netns::{Survey, Watch};
+use crate::kernel::netns::{NetNs, Survey, Watch};
 use crate::model::{Labels, Namespace, Workload, WorkloadId};
+use crate::policy::Ruleset;
 use crate::workloads::{self, WorkloadsFile};
 impl Reconciler {
     /// Takes the operator's word for which workloads there are.
@@ -119,9 +120,21 @@ impl Reconciler {
             addresses: own.addresses.clone(),
             resolvers: worker.resolvers.iter().copied().collect(),
         };
-        let index = self.place_in_maps(id, placement).map_err(|error| format!("{error:#}"))?;
-        self.attach(index, &located).map_err(|error| error.to_string())?;
+        let (index, arming) =
+            self.place_in_maps(id, placement, &located.netns).map_err(|error| format!("{error:#}"))?;
+        if let Err(error) = self.attach(index, &located) {
+            if arming.is_some() {
+                // Or nothing would be denied, and nothing armed at the next attempt.
+                self.retire(id);
+            }
+            return Err(error.to_string());
+        }
         self.evidence.entry(id.clone()).or_default().disturb();
+        if let Some(ruleset) = arming {
+            // Once more: what began before the hooks were there, and after the first look.
+            let census = self.census(id, &located.netns, &own.addresses);
+            self.arm(id, index, &census, &ruleset).map_err(|error| format!("{error:#}"))?;
+        }
         let gap = located.gap();
         let Located { netns, watch, device, host, .. } = located;
         info!("{id} is hooked: {} in {}, {} on the node", device.name, netns.path.display(), host.name);
@@ -163,11 +176,14 @@ impl Reconciler {
         })
     }
 
+    /// The workload's index, and the ruleset that it is to be armed for, where it is new to the agent and has
+    /// connections already.
     pub(super) fn place_in_maps(
         &mut self,
         id: &WorkloadId,
         placement: Placement,
-    ) -> anyhow::Result<WorkloadIndex> {
+        netns: &NetNs,
+    ) -> anyhow::Result<(WorkloadIndex, Option<Arc<Ruleset>>)> {
         let (index, known) = self.parts.enforcer.index_of(id, placement.ifindex)?;
         self.save(false)?;
         self.parts.enforcer.make_room(index, known)?;
@@ -175,9 +191,19 @@ impl Reconciler {
             // Answers that were on their way when the last workload of this number went may have come after it.
             self.parts.node.binder().forget(index)?;
         }
+        let own = placement.addresses.clone();
         self.parts.enforcer.place(index, placement)?;
+        if !known
+            && !self.census(id, netns, &own).is_empty()
+            && let Some(chosen) = self.choose_ruleset(id, index)?
+        {
+            self.prepare(index, &chosen.ruleset)?;
+            self.parts.enforcer.begin_arming(index, &chosen.ruleset)?;
+            self.note_bounds(id, chosen.bounds);
+            return Ok((index, Some(chosen.ruleset)));
+        }
         self.enforce(id, index)?;
-        Ok(index)
+        Ok((index, None))
     }
 
     pub(super) fn attach(&mut self, index: WorkloadIndex, located: &Located) -> Result<(), KernelError> {

@@ -26,6 +26,7 @@ pub fn judge(facts: &Facts) -> Vec<Finding> {
     findings.extend(CAPABILITIES.map(|capability| held(facts, capability)));
     findings.extend([kernel(facts), btf(facts), bpffs(facts), tun(facts)]);
     findings.extend(trial(facts));
+    findings.extend(ends_sockets(facts));
     findings.extend([cgroup2(facts), unprivileged_bpf(facts)]);
     findings.extend(jit(facts));
     findings
@@ -159,6 +160,18 @@ fn tried(check: &'static str, tried: &Tried, works: &str, fix: &str) -> Finding 
             let found = "not tried, for something above is missing".to_owned();
             Finding { check, state: State::Unknown, found, fix: None }
         }
+    }
+}
+
+/// Nothing where it could not be tried.
+fn ends_sockets(facts: &Facts) -> Option<Finding> {
+    let check = "ending sockets";
+    let found =
+        "it does not end sockets: what a change of policy denies ends with its next packet, and not at once";
+    let fix = "run a kernel built with CONFIG_INET_DIAG_DESTROY=y".to_owned();
+    match facts.ends_sockets? {
+        true => Some(Finding::ok(check, "the kernel ends a socket when told to")),
+        false => Some(Finding::note(check, found, Some(fix))),
     }
 }
 

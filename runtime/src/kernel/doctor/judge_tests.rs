@@ -17,6 +17,7 @@ fn well() -> Facts {
         cgroup2: Some("/sys/fs/cgroup".into()),
         unprivileged_bpf_disabled: Some(2),
         jit: Some(1),
+        ends_sockets: Some(true),
         trial: Some(Trial { ring: works(), maps: works(), programs: works(), tcx: works(), clsact: works() }),
     }
 }
@@ -40,7 +41,7 @@ fn where_all_is_well_nothing_is_wrong_and_there_is_nothing_to_do() {
 fn each_thing_that_is_not_as_it_must_be_is_told_with_what_to_do() {
     use State::{Missing, Note};
     type Case = (&'static str, State, fn(&mut Facts), &'static str, &'static str);
-    let cases: [Case; 20] = [
+    let cases: [Case; 22] = [
         ("root", Missing, |facts| facts.root = false, "does not run as root", "sudo"),
         (
             "user namespace",
@@ -100,6 +101,13 @@ fn each_thing_that_is_not_as_it_must_be_is_told_with_what_to_do() {
             "neither tcx (EINVAL) nor clsact (EINVAL)",
             "CONFIG_NET_CLS_ACT",
         ),
+        (
+            "ending sockets",
+            Note,
+            |facts| facts.ends_sockets = Some(false),
+            "next packet",
+            "CONFIG_INET_DIAG_DESTROY",
+        ),
         ("cgroup v2", Note, |facts| facts.cgroup2 = None, "nothing needs it yet", "mount -t cgroup2"),
         (
             "unprivileged eBPF",
@@ -126,6 +134,7 @@ fn what_is_harmless_is_ok() {
         |facts| facts.bpffs.1 = Bpffs::MountedByAgent,
         |facts| facts.unprivileged_bpf_disabled = None,
         |facts| facts.jit = None,
+        |facts| facts.ends_sockets = None,
         |facts| facts.capabilities.remove(CapabilitySet::SYS_RESOURCE),
         |facts| facts.release = "6.18.44-cloud".into(),
         |facts| trial_of(facts).clsact = fails(),

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use rustix::process::geteuid;
 use rustix::thread::{CapabilitySet, capabilities};
 
-use super::super::preflight;
+use super::super::{preflight, sockets};
 use super::trial::{self, Trial};
 
 /// The number of the first user namespace, which the kernel gives it (`PROC_USER_INIT_INO`).
@@ -36,6 +36,8 @@ pub struct Facts {
     pub unprivileged_bpf_disabled: Option<u8>,
     /// `net.core.bpf_jit_enable`.
     pub jit: Option<u8>,
+    /// Whether sockets are ended when the agent says so; `None` where a privilege for it is missing.
+    pub ends_sockets: Option<bool>,
     /// What came of trying; `None` where a privilege for it is missing.
     pub trial: Option<Trial>,
 }
@@ -78,10 +80,12 @@ pub(super) fn probe(bpffs: &Path) -> Facts {
         cgroup2: fs::read_to_string("/proc/self/mountinfo").ok().and_then(|mounts| cgroup2_of(&mounts)),
         unprivileged_bpf_disabled: setting("kernel/unprivileged_bpf_disabled"),
         jit: setting("net/core/bpf_jit_enable"),
+        ends_sockets: None,
         trial: None,
     };
-    let trial = facts.privileged().then(trial::run);
-    Facts { trial, ..facts }
+    let privileged = facts.privileged();
+    let (trial, ends_sockets) = (privileged.then(trial::run), privileged.then(sockets::can_end));
+    Facts { trial, ends_sockets, ..facts }
 }
 
 fn look_at_bpffs(bpffs: &Path) -> Bpffs {

@@ -14,9 +14,20 @@ impl Ruleset {
     /// first, then any allow, then the default. `protocol` is [`Protocol::ICMP`] for echo of both families.
     #[must_use]
     pub fn look_up(&self, names: &[Name], address: IpAddr, protocol: Protocol, port: u16) -> Verdicts {
-        let place = self.place(address);
         let leads = |class: &&NameClass| class.holds(address) && names.iter().any(|name| class.matches(name));
-        let by_name = self.names.iter().filter(leads);
+        self.look_up_classes(self.names.iter().filter(leads), address, protocol, port)
+    }
+
+    /// The same where the classes by name are known, as they are of a flow under way.
+    #[must_use]
+    pub fn look_up_classes<'a>(
+        &self,
+        by_name: impl Iterator<Item = &'a NameClass>,
+        address: IpAddr,
+        protocol: Protocol,
+        port: u16,
+    ) -> Verdicts {
+        let place = self.place(address);
         let classes = by_name.cloned().map(Class::Name).chain(place.class.map(Class::Cidrs));
         let (mut applied, mut observed) = (None, None);
         for (now_applied, now_observed) in classes.filter_map(|class| self.said(&class, protocol, port)) {

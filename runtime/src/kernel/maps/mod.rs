@@ -1,6 +1,6 @@
 //! The maps, typed: a [`Writer`] for `enforce` alone, a [`Reader`] for all who ask.
 
-use std::net::IpAddr;
+mod flows;
 
 use aya::maps::lpm_trie::Key;
 use aya::maps::{Array, ArrayOfMaps, HashMap, LpmTrie, Map, MapData, MapError, PerCpuArray};
@@ -12,10 +12,10 @@ use egret_abi::{
 
 use super::plain::Plain;
 use super::rooms::{self, Shape};
-use super::tuple::{tuple4, tuple6};
 use super::{Doing, KernelError, Pins};
 
 pub use super::tuple::{FlowTuple, address, ip};
+pub use flows::Seeds;
 
 type Own = HashMap<MapData, Plain<OwnKey>, u32>;
 type Inner = ArrayOfMaps<MapData, MapData>;
@@ -256,23 +256,6 @@ impl Writer {
         let nobody = WorkloadIndex(0);
         replace::<QueryKey, Query>(&mut self.queries, "QUERIES", nobody, 1)
     }
-
-    /// Forgets the flows of an address that is no longer the workload's own.
-    pub fn forget_flows_from(&mut self, workload: WorkloadIndex, address: IpAddr) {
-        let wide = self::address(address).0;
-        match address {
-            IpAddr::V4(address) => {
-                let of_it = |key: &Flow4Key| key.local == address.octets();
-                forget::<Flow4Key, Flow>(&self.flows4, workload, of_it);
-                forget::<Flow4Key, Inbound>(&self.inbound4, workload, of_it);
-            }
-            IpAddr::V6(_) => {
-                forget::<Flow6Key, Flow>(&self.flows6, workload, |key| key.local == wide);
-                forget::<Flow6Key, Inbound>(&self.inbound6, workload, |key| key.local == wide);
-            }
-        }
-        forget::<Flow6Key, Call>(&self.calls, workload, |key| key.local == wide);
-    }
 }
 
 pub(super) fn absent_is_fine(result: Result<(), MapError>) -> Result<(), MapError> {
@@ -300,25 +283,6 @@ fn replace<K, V>(
 ) -> Result<(), KernelError> {
     let inner = rooms::inner(name, Shape::of::<K, V>(), entries)?;
     outer.set(workload.0, &inner, 0).doing(|| format!("write {name}"))
-}
-
-fn forget<K: Bytes, V: Bytes>(outer: &Inner, workload: WorkloadIndex, is_gone: impl Fn(&K) -> bool) {
-    let Some(mut flows) = inner::<K, V>(outer, workload) else { return };
-    let gone: Vec<_> = flows.keys().filter_map(Result::ok).filter(|key| is_gone(&key.0)).collect();
-    for key in gone {
-        let _ = flows.remove(&key);
-    }
-}
-
-/// What a key or a value of a map is.
-trait Bytes: Copy + zerocopy::FromBytes + zerocopy::IntoBytes + zerocopy::Immutable + 'static {}
-impl<T: Copy + zerocopy::FromBytes + zerocopy::IntoBytes + zerocopy::Immutable + 'static> Bytes for T {}
-
-fn inner<K: Bytes, V: Bytes>(
-    outer: &Inner,
-    workload: WorkloadIndex,
-) -> Option<HashMap<MapData, Plain<K>, Plain<V>>> {
-    Map::LruHashMap(outer.get(&workload.0, 0).ok()?).try_into().ok()
 }
 
 /// The eye that reads: counters, flows, generations.
@@ -353,18 +317,5 @@ impl Reader {
     #[must_use]
     pub fn generation(&self, workload: WorkloadIndex) -> Generation {
         self.workloads.get(&workload.0, 0).map_or(Generation::default(), |generation| generation.0)
-    }
-
-    /// A workload's flows.
-    #[must_use]
-    pub fn flows(&self, workload: WorkloadIndex) -> Vec<(FlowTuple, Flow)> {
-        let mut flows = Vec::new();
-        if let Some(map) = inner::<Flow4Key, Flow>(&self.flows4, workload) {
-            flows.extend(map.iter().filter_map(Result::ok).map(|(key, flow)| (tuple4(&key.0), flow.0)));
-        }
-        if let Some(map) = inner::<Flow6Key, Flow>(&self.flows6, workload) {
-            flows.extend(map.iter().filter_map(Result::ok).map(|(key, flow)| (tuple6(&key.0), flow.0)));
-        }
-        flows
     }
 }
