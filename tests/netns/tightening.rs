@@ -127,8 +127,9 @@ fn a_connection_that_is_no_longer_allowed_ends_for_both_within_a_second_though_n
     for ends in &mut open {
         is_cut(ends, written + Duration::from_secs(1))?;
     }
-    assert_eq!(agent.status()?["counters"]["sockets_ended"], 2);
-    Ok(())
+    eventually("both are counted", Duration::from_secs(5), || {
+        Ok((agent.status()?["counters"]["sockets_ended"] == 2).then_some(()))
+    })
 }
 
 #[test]

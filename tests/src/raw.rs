@@ -126,7 +126,7 @@ impl Raw {
             (IpAddr::V4(from), IpAddr::V4(to)) => {
                 let mut header = header4(from, to, protocol, length);
                 header[4..6].copy_from_slice(&id.to_be_bytes());
-                header[6..8].copy_from_slice(&(at / 8 | u16::from(more) << 13).to_be_bytes());
+                header[6..8].copy_from_slice(&((at / 8) | (u16::from(more) << 13)).to_be_bytes());
                 header
             }
             (IpAddr::V6(from), IpAddr::V6(to)) if piece == Piece::default() => {

@@ -154,7 +154,7 @@ pub fn judge6(ctx: TcContext) -> i32 {
 fn judge<K: InboundKey + 'static>(ctx: &TcContext) -> i32 {
     let Some(pending) = steps::handed::<Pending<K>>() else { return DROP };
     match egress::judge(&Kernel, &Frame(ctx), pending) {
-        Verdict::Act(egress) => return act::<K>(ctx, egress),
+        Verdict::Act(egress) => return act(ctx, pending, egress),
         Verdict::Settle => steps::go_on(ctx, if K::V6 { Step::Settle6 } else { Step::Settle4 }),
         Verdict::Query(exchange) => steps::go(ctx, Step::Query, exchange),
         Verdict::Asking(segment) => {
@@ -164,7 +164,6 @@ fn judge<K: InboundKey + 'static>(ctx: &TcContext) -> i32 {
             }
             return NEXT;
         }
-        Verdict::Followed(train) => steps::go(ctx, Step::Train, train),
     }
     DROP
 }
@@ -182,18 +181,15 @@ pub fn settle6(ctx: TcContext) -> i32 {
 #[inline(always)]
 fn settle<K: InboundKey + 'static>(ctx: &TcContext) -> i32 {
     let Some(pending) = steps::handed::<Pending<K>>() else { return DROP };
-    match egress::settle(&Kernel, &Frame(ctx), pending) {
-        Verdict::Act(egress) => return act::<K>(ctx, egress),
-        Verdict::Followed(train) => steps::go(ctx, Step::Train, train),
-        // What the judgement alone says.
-        Verdict::Settle | Verdict::Query(_) | Verdict::Asking(_) => {}
-    }
-    DROP
+    act(ctx, pending, egress::settle(&Kernel, &Frame(ctx), pending))
 }
 
 #[inline(always)]
-fn act<K: InboundKey>(ctx: &TcContext, egress: Egress) -> i32 {
+fn act<K: InboundKey>(ctx: &TcContext, pending: &Pending<K>, egress: Egress) -> i32 {
     match egress {
+        Egress::Pass if pending.is_followed() => {
+            steps::go(ctx, Step::Train, Train::of(pending, false, Kernel.now()));
+        }
         Egress::Pass => return NEXT,
         Egress::Drop => {}
         Egress::Reset { transport } => steps::go(ctx, Step::Reset, transport),

@@ -37,8 +37,9 @@ pub struct Train {
 }
 
 impl Train {
+    /// What is remembered of `pending`; `answer`: it answers somebody.
     #[inline(always)]
-    pub(super) fn of<K: FlowKey>(pending: &Pending<K>, answer: bool, now: Tick) -> Self {
+    pub fn of<K: FlowKey>(pending: &Pending<K>, answer: bool, now: Tick) -> Self {
         let fragment = Fragment {
             epoch: pending.generation.epoch(),
             until: now.plus(REASSEMBLY),

@@ -7,7 +7,7 @@ use egret_abi::{
 use super::findings::look_up;
 use super::report::{report, spoofed};
 use super::verdicts::Verdicts;
-use super::{Egress, Pending, Train, Verdict};
+use super::{Egress, Pending, Verdict};
 use crate::inbound::{self, InboundKey};
 use crate::ingress::Segment;
 use crate::parse::{self, DNS, FlowKey, Packet, TCP, UDP};
@@ -16,22 +16,6 @@ use crate::{Exchange, Tables, budget, question};
 /// Judges a packet whose flow is not known, or of an older epoch.
 #[inline(always)]
 pub fn judge<T: Tables, P: Packet, K: InboundKey>(tables: &T, packet: &P, pending: &Pending<K>) -> Verdict {
-    followed(tables, pending, judge_flow(tables, packet, pending))
-}
-
-/// Where the first piece of a packet passes, its others will come.
-#[inline(always)]
-fn followed<T: Tables, K: InboundKey>(tables: &T, pending: &Pending<K>, verdict: Verdict) -> Verdict {
-    match verdict {
-        Verdict::Act(Egress::Pass) if pending.guarded != 0 => {
-            Verdict::Followed(Train::of(pending, false, tables.now()))
-        }
-        verdict => verdict,
-    }
-}
-
-#[inline(always)]
-fn judge_flow<T: Tables, P: Packet, K: InboundKey>(tables: &T, packet: &P, pending: &Pending<K>) -> Verdict {
     let key = &pending.key;
     if pending.unreadable != 0 {
         return Verdict::Act(unreadable(tables, packet, pending));
@@ -44,7 +28,7 @@ fn judge_flow<T: Tables, P: Packet, K: InboundKey>(tables: &T, packet: &P, pendi
         && tables.trusts(&OwnKey { workload: pending.workload, address: key.remote() })
     {
         // Of a question in pieces, the answer is not learned: nobody asks that much.
-        if pending.guarded != 0 {
+        if pending.is_followed() {
             tables.count(Counter::Allowed);
             report(tables, packet, pending, &Verdicts::resolver(), tables.now());
             return Verdict::Act(Egress::Pass);
@@ -71,12 +55,7 @@ fn judge_flow<T: Tables, P: Packet, K: InboundKey>(tables: &T, packet: &P, pendi
 
 /// Acts on what [`judge`] found.
 #[inline(always)]
-pub fn settle<T: Tables, P: Packet, K: InboundKey>(tables: &T, packet: &P, pending: &Pending<K>) -> Verdict {
-    followed(tables, pending, Verdict::Act(act(tables, packet, pending)))
-}
-
-#[inline(always)]
-fn act<T: Tables, P: Packet, K: InboundKey>(tables: &T, packet: &P, pending: &Pending<K>) -> Egress {
+pub fn settle<T: Tables, P: Packet, K: InboundKey>(tables: &T, packet: &P, pending: &Pending<K>) -> Egress {
     let found = tables.with_findings(|found| (Verdicts::of(found), found.ruleset.silent));
     let Some((mut verdicts, silent)) = found else { return Egress::Drop };
     if pending.generation.is_arming() {

@@ -1,9 +1,8 @@
 //! What a workload sends.
 //!
 //! [`glance()`] is the hot path: one parse, one look-up of the flow. What it cannot settle goes to [`judge()`], which asks
-//! what the rules say ([`findings`]); [`settle`] acts on it. What is rare goes aside: pieces of packets to
-//! [`fragment()`], what keeps the link alive to [`link()`] and [`arp()`]. [`from_pod`] is all of it, for callers with one
-//! stack.
+//! what the rules say ([`findings`]); [`settle`] acts on it. What is rare goes aside: pieces of packets to [`fragment()`], what
+//! keeps the link alive to [`link()`] and [`arp()`]. [`from_pod`] is all of it, for callers with one stack.
 
 mod findings;
 mod fragment;
@@ -128,6 +127,12 @@ impl<K: FlowKey> Pending<K> {
         }
     }
 
+    /// Whether others follow it: where it passes, it goes by [`remember_train`].
+    #[inline(always)]
+    pub fn is_followed(&self) -> bool {
+        self.guarded != 0
+    }
+
     /// What is there of one that cannot be read.
     #[inline(always)]
     fn unreadable(generation: Generation, workload: WorkloadIndex, key: K) -> Self {
@@ -142,7 +147,7 @@ impl<K: FlowKey> Pending<K> {
     }
 }
 
-/// What [`judge()`] and [`settle`] say.
+/// What [`judge()`] says.
 #[must_use]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
@@ -155,8 +160,6 @@ pub enum Verdict {
     /// It is part of questions to a trusted resolver over TCP: the agent gets a copy where it [speaks](Segment::speaks),
     /// and it passes.
     Asking(Segment),
-    /// Others follow it: [`remember_train`], then let it pass.
-    Followed(Train),
 }
 
 /// Judges a packet of `ethertype` (host order) from `workload`: all steps, one after the other.
@@ -215,21 +218,25 @@ fn judge_piece<T: Tables, P: Packet, K: InboundKey>(
 }
 
 fn judge_whole<T: Tables, P: Packet, K: InboundKey>(tables: &T, packet: &P, pending: &Pending<K>) -> Egress {
-    let verdict = match judge(tables, packet, pending) {
-        Verdict::Settle => settle(tables, packet, pending),
-        verdict => verdict,
-    };
-    match verdict {
+    let egress = judge_and_settle(tables, packet, pending);
+    if egress == Egress::Pass && pending.is_followed() {
+        remember_train(tables, &Train::of(pending, false, tables.now()));
+    }
+    egress
+}
+
+fn judge_and_settle<T: Tables, P: Packet, K: InboundKey>(
+    tables: &T,
+    packet: &P,
+    pending: &Pending<K>,
+) -> Egress {
+    match judge(tables, packet, pending) {
         Verdict::Act(egress) => egress,
-        Verdict::Settle => Egress::Drop,
+        Verdict::Settle => settle(tables, packet, pending),
         Verdict::Query(exchange) => {
             remember_query(tables, packet, &exchange);
             Egress::Pass
         }
         Verdict::Asking(_) => Egress::Pass,
-        Verdict::Followed(train) => {
-            remember_train(tables, &train);
-            Egress::Pass
-        }
     }
 }

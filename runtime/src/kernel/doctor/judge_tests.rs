@@ -41,7 +41,7 @@ fn where_all_is_well_nothing_is_wrong_and_there_is_nothing_to_do() {
 fn each_thing_that_is_not_as_it_must_be_is_told_with_what_to_do() {
     use State::{Missing, Note};
     type Case = (&'static str, State, fn(&mut Facts), &'static str, &'static str);
-    let cases: [Case; 22] = [
+    let cases: [Case; 21] = [
         ("root", Missing, |facts| facts.root = false, "does not run as root", "sudo"),
         (
             "user namespace",
@@ -130,7 +130,7 @@ fn each_thing_that_is_not_as_it_must_be_is_told_with_what_to_do() {
 
 #[test]
 fn what_is_harmless_is_ok() {
-    let cases: [fn(&mut Facts); 6] = [
+    let cases: [fn(&mut Facts); 7] = [
         |facts| facts.bpffs.1 = Bpffs::MountedByAgent,
         |facts| facts.unprivileged_bpf_disabled = None,
         |facts| facts.jit = None,
