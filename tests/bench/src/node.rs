@@ -25,6 +25,8 @@ const LOOPBACK: u32 = 1;
 pub const LOCAL: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 2);
 /// Destinations of each kind.
 pub const DESTINATIONS: u16 = 10_000;
+/// Addresses that were looked up, and how many of each kind new flows go to: more of exact names are not kept bound.
+const LOOKED_UP: u16 = 8_000;
 /// Addresses of one name; more are not kept.
 const OF_ONE_NAME: u16 = 250;
 /// First byte of the addresses that the workload looked up, and may reach.
@@ -56,7 +58,7 @@ pub struct Node {
 }
 
 impl Node {
-    /// One workload that may reach the addresses of names under `example.com` and each range on TCP 443; `events` first
+    /// One workload that may reach the addresses of some names and each range on TCP 443; `events` first
     /// packets are told per second.
     pub fn load(events: u32) -> Result<Self> {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
@@ -126,11 +128,11 @@ impl Drop for Node {
 fn look_up(pins: &Pins, enforcer: &mut Enforcer, index: WorkloadIndex, ruleset: &Ruleset) -> Result<()> {
     let mut binder = Binder::open(pins, Duration::from_hours(1))?;
     binder.set_patterns(index, &enforcer.numbers().words_of(ruleset), clock::now())?;
-    for first in (0..DESTINATIONS).step_by(OF_ONE_NAME.into()) {
+    for first in (0..LOOKED_UP).step_by(OF_ONE_NAME.into()) {
         let addresses = first..first + OF_ONE_NAME;
         let answer = Answer {
             id: 1,
-            question: Name::parse(&format!("n{first}.example.com"))?,
+            question: Name::parse(&name(first))?,
             addresses: addresses.map(|number| (destination(NAMED, number).into(), 3600)).collect(),
             rcode: 0,
             truncated: false,
@@ -140,15 +142,26 @@ fn look_up(pins: &Pins, enforcer: &mut Enforcer, index: WorkloadIndex, ruleset: 
     Ok(())
 }
 
+/// The name whose addresses begin with that of `number`.
+fn name(number: u16) -> String {
+    format!("n{number}.example.com")
+}
+
 /// Names, and 10,000 ranges, `FIRST.x.y.0/24` each, where `first` tells the first byte of a number's; `None`: not that one.
 pub fn ruleset(first: impl Fn(u16) -> Option<u8>) -> Result<Arc<Ruleset>> {
     let ranges = (0..DESTINATIONS).filter_map(|number| Some(destination(first(number)?, number).octets()));
+    // By their full names: of addresses that a wildcard led to, fewer are kept.
+    let names: Vec<_> = (0..LOOKED_UP)
+        .step_by(OF_ONE_NAME.into())
+        .map(|number| format!("{{fqdn: {}}}", name(number)))
+        .collect();
     let to: Vec<_> = ranges.map(|[a, b, c, _]| format!("{{cidr: {a}.{b}.{c}.0/24}}")).collect();
     let text = format!(
         "apiVersion: egret.dev/v1alpha1\nkind: EgressPolicy\nmetadata: {{name: bench, namespace: bench}}\nspec:\n  \
          podSelector: {{}}\n  mode: Enforce\n  scope: all\n  onDeny: Drop\n  allow:\n  - name: names\n    \
-         to: [{{fqdn: '*.example.com'}}]\n    ports: [{{protocol: TCP, port: 443}}]\n  - name: ranges\n    to: [{}]\n    \
+         to: [{}]\n    ports: [{{protocol: TCP, port: 443}}]\n  - name: ranges\n    to: [{}]\n    \
          ports: [{{protocol: TCP, port: 443}}]\n",
+        names.join(", "),
         to.join(", ")
     );
     let policies = parse("bench", &text).map_err(|problems| anyhow::anyhow!("{problems:?}"))?;
