@@ -51,7 +51,7 @@ fn an_answer_with_another_id_port_or_question_or_to_nothing_or_twice_teaches_not
     socket.set_read_timeout(Some(Duration::from_secs(5)))?;
     type Change = fn(&mut Message);
     let honest: Change = |_| {};
-    type Answers = &'static [(bool, Ipv4Addr, Change)];
+    type Answers<'a> = &'a [(bool, Ipv4Addr, Change)];
     let cases: [(&str, Answers, u64, bool); 5] = [
         ("another id before", &[(true, EVIL, |m| m.metadata.id ^= 1), (true, REAL, honest)], 1, true),
         ("another port before", &[(false, EVIL, honest), (true, REAL, honest)], 0, true),

@@ -184,6 +184,8 @@ fn snapshots() {
             id: WorkloadId { namespace: "shop".into(), name: "api".into() },
             index: 1,
             ifindex: 7,
+            epoch: 3,
+            fingerprint: 0x5eed,
         }],
         next: NextNumbers { class: 2, rule: 3, ruleset: 1, workload: 2 },
         policies: vec![PolicyText { file: "shop.yaml".into(), text: "kind: EgressPolicy".into() }],
