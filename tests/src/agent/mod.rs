@@ -83,7 +83,7 @@ impl Agent {
     /// Waits until `pod` is covered, or until it is not for a reason that holds the word `why`.
     ///
     /// # Errors
-    /// It does not come to that within 10 s.
+    /// It does not come to that within [`PATIENCE`].
     pub fn wait_for_gap(&self, pod: &Pod, why: Option<&str>) -> Result<()> {
         let told = || -> Result<Option<()>> {
             let as_wanted = match (self.gap(pod)?, why) {
@@ -172,7 +172,7 @@ impl Agent {
     /// The records of `pod`, as soon as there is one that `wanted` picks.
     ///
     /// # Errors
-    /// There is none after 10 s.
+    /// There is none after [`PATIENCE`].
     pub fn flow(&self, pod: &Pod, wanted: impl Fn(&Flow) -> bool) -> Result<Flow> {
         eventually(&format!("a flow record of {}", pod.id()), PATIENCE, || {
             let flows = self.flows()?;
@@ -221,7 +221,7 @@ impl Agent {
     /// Waits until the agent reports `mode` (Observe, Enforce, unmanaged) of `pod`.
     ///
     /// # Errors
-    /// It does not within 10 s; the problems it has with its policies are in the message.
+    /// It does not within [`PATIENCE`]; the problems it has with its policies are in the message.
     pub fn wait_for_mode(&self, pod: &Pod, mode: &str) -> Result<()> {
         let told = || -> Result<Option<()>> {
             let rows = self.workloads()?;
@@ -308,7 +308,7 @@ impl Agent {
     /// SIGTERM, and its clean end.
     ///
     /// # Errors
-    /// The agent does not end with 0 within 10 s.
+    /// The agent does not end with 0 within [`PATIENCE`].
     pub fn stop(mut self) -> Result<Setup> {
         self.signal(Signal::TERM)?;
         let status: ExitStatus =

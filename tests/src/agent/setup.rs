@@ -150,7 +150,7 @@ impl Setup {
     /// Starts the agent and waits until it is ready and covers every pod.
     ///
     /// # Errors
-    /// It does not come to that within 10 s; its log is in the message.
+    /// It does not come to that within [`PATIENCE`]; its log is in the message.
     pub fn start(self) -> Result<Agent> {
         let agent = self.start_with_gaps()?;
         agent.wait_for_coverage()?;
@@ -172,7 +172,7 @@ impl Setup {
         Ok(agent)
     }
 
-    /// Runs an agent that is expected to end by itself within 10 s, by way of the command `through`, which may take
+    /// Runs an agent that is expected to end by itself within [`PATIENCE`], by way of the command `through`, which may take
     /// privileges away, and tells how it ended. The files are left as they are.
     ///
     /// # Errors
