@@ -82,7 +82,8 @@ fn a_change_of_policy_cuts_the_connections_whose_rule_is_gone_and_no_others() ->
         let start = Instant::now();
         let error = conversation.go_on().expect_err("its rule is gone");
         let kind = error.downcast_ref::<Error>().map(Error::kind);
-        assert_eq!(kind, Some(ErrorKind::ConnectionReset), "{error:#}");
+        // By its next packet, or by the agent, whichever was first.
+        assert!(matches!(kind, Some(ErrorKind::ConnectionReset | ErrorKind::ConnectionAborted)), "{error:#}");
         assert!(start.elapsed() < Duration::from_millis(500), "{:?}", start.elapsed());
     }
     Ok(())

@@ -82,6 +82,8 @@ pub struct Config {
     pub keep: u32,
     /// Bytes of answers that one workload may put on hold per second while others may have to wait for it.
     pub answers: u32,
+    /// Until when a workload may be armed: one whose agent ended meanwhile is judged from then on.
+    pub arming_until: Tick,
 }
 
 /// Token buckets of one workload; filled by time, emptied by use.

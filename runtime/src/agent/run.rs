@@ -195,6 +195,7 @@ fn shared(config: &Config) -> Shared {
         events: PER_SECOND,
         keep: (config.on_tighten == OnTighten::Keep).into(),
         answers: ANSWERS_PER_SECOND,
+        arming_until: Tick::default(),
     }
 }
 

@@ -13,9 +13,16 @@ use crate::policy::Ruleset;
 impl Enforcer {
     /// Lets the workload be judged by `ruleset`, but nothing be denied yet: while it is armed. Flows that are seeded
     /// meanwhile are of the epoch that [`Self::put_in_force`] begins; what the programs see begin is of this one, and is
-    /// judged then.
-    pub fn begin_arming(&mut self, index: WorkloadIndex, ruleset: &Arc<Ruleset>) -> Result<(), KernelError> {
+    /// judged then, or once it is `until` where the agent did not live to see it through.
+    pub fn begin_arming(
+        &mut self,
+        index: WorkloadIndex,
+        ruleset: &Arc<Ruleset>,
+        until: Tick,
+    ) -> Result<(), KernelError> {
         let id = self.load(ruleset)?;
+        self.config.arming_until = until;
+        self.writer.set_config(self.config)?;
         let placed = self.placed.entry(index).or_default();
         placed.epoch = next(placed.epoch);
         self.writer.set_generation(index, Generation::new(placed.epoch, id).arming())

@@ -52,6 +52,7 @@ struct Placed {
 /// Desired state in, map writes out. Owned by one task.
 pub struct Enforcer {
     writer: Writer,
+    config: Config,
     numbers: Numbers,
     room: Room,
     loaded: HashMap<Arc<Ruleset>, Loaded>,
@@ -82,7 +83,7 @@ impl Enforcer {
             placed.insert(index, Placed { placement, epoch, ruleset: None, inherited: left });
             inherited.push(generation.ruleset());
         }
-        let mut this = Self { writer, numbers, room, loaded: HashMap::new(), placed, inherited };
+        let mut this = Self { writer, config, numbers, room, loaded: HashMap::new(), placed, inherited };
         this.erase_litter();
         Ok(this)
     }

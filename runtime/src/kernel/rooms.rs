@@ -5,7 +5,9 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
 
 use aya::maps::MapData;
-use egret_abi::{Call, Flow, Flow4Key, Flow6Key, Inbound, Query, QueryKey, WORKLOADS_MAX};
+use egret_abi::{
+    Call, Flow, Flow4Key, Flow6Key, Fragment, FragmentKey, Inbound, Query, QueryKey, WORKLOADS_MAX,
+};
 
 use super::{Doing, KernelError, Pins};
 
@@ -28,13 +30,14 @@ impl Shape {
 }
 
 /// The maps of maps that programs have.
-const OUTER: [(&str, Shape); 6] = [
+const OUTER: [(&str, Shape); 7] = [
     ("FLOWS4", Shape::of::<Flow4Key, Flow>()),
     ("FLOWS6", Shape::of::<Flow6Key, Flow>()),
     ("INBOUND4", Shape::of::<Flow4Key, Inbound>()),
     ("INBOUND6", Shape::of::<Flow6Key, Inbound>()),
     ("CALLS", Shape::of::<Flow6Key, Call>()),
     ("QUERIES", Shape::of::<QueryKey, Query>()),
+    ("FRAGMENTS", Shape::of::<FragmentKey, Fragment>()),
 ];
 
 /// A map for one workload, empty.

@@ -44,11 +44,10 @@ pub fn judge<T: Tables, P: Packet, K: InboundKey>(tables: &T, packet: &P, pendin
         return Verdict::Asking(Segment { workload: pending.workload, transport: pending.transport });
     }
     let ruleset = ruleset_of(tables, pending.generation);
-    let arming = pending.generation.is_arming();
-    if pending.known != 0 && arming {
+    let now = tables.now();
+    if pending.known != 0 && is_arming(tables, pending.generation, now) {
         return Verdict::Act(Egress::Pass);
     }
-    let now = tables.now();
     tables.with_findings(|found| look_up(tables, pending, ruleset, now, found));
     Verdict::Settle
 }
@@ -58,12 +57,12 @@ pub fn judge<T: Tables, P: Packet, K: InboundKey>(tables: &T, packet: &P, pendin
 pub fn settle<T: Tables, P: Packet, K: InboundKey>(tables: &T, packet: &P, pending: &Pending<K>) -> Egress {
     let found = tables.with_findings(|found| (Verdicts::of(found), found.ruleset.silent));
     let Some((mut verdicts, silent)) = found else { return Egress::Drop };
-    if pending.generation.is_arming() {
+    let now = tables.now();
+    if is_arming(tables, pending.generation, now) {
         verdicts.spare(why::NOT_ENFORCED, verdicts.class);
     } else if pending.known != 0 && tables.config().keep != 0 {
         verdicts.spare(why::ESTABLISHED, pending.class);
     }
-    let now = tables.now();
     if verdicts.allows() {
         admit(tables, packet, pending, &verdicts, now);
         return Egress::Pass;
@@ -177,6 +176,12 @@ fn follows_its_flow<T: Tables, P: Packet, K: InboundKey>(
     let epoch = pending.generation.epoch();
     let own = quoted.with_flow(tables, pending.workload, |flow| flow.epoch == epoch);
     own.unwrap_or_else(|| inbound::is_answered(tables, pending.workload, &quoted))
+}
+
+/// Whether nothing is denied to the workload yet. Not for longer than the agent said: it may have ended since.
+#[inline(always)]
+fn is_arming<T: Tables>(tables: &T, generation: Generation, now: Tick) -> bool {
+    generation.is_arming() && now < tables.config().arming_until
 }
 
 /// A workload's ruleset; one that is not there denies everything.

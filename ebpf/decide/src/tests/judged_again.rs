@@ -4,7 +4,7 @@ use egret_abi::{Counter::*, Epoch, Generation, RuleId, Said, Tick, action_reason
 
 use super::frame::{ACK, Ends, RST, SYN};
 use super::world::{
-    ALLOWED, DENIED, GRACE, IDLE, NAME, OTHER, POD, RANGE, RULE, RULESET, START, World, both, says,
+    ALLOWED, ARMING, DENIED, GRACE, IDLE, NAME, OTHER, POD, RANGE, RULE, RULESET, START, World, both, says,
     to_resolver,
 };
 use crate::Egress::{self, Pass, Unreachable};
@@ -240,6 +240,17 @@ fn while_a_workload_is_armed_nothing_is_denied_and_what_is_known_stays_as_it_is(
             [Denied, Cut],
             "a change of policy judges it like any other"
         );
+    }
+}
+
+#[test]
+fn a_workload_whose_agent_ended_while_it_was_armed_is_judged_all_the_same() {
+    for ends in both(443) {
+        let mut world = World::new();
+        world.workloads.insert(POD, Generation::new(Epoch(1), RULESET).arming());
+        assert_eq!(world.send(&ends.tcp(SYN)), (Pass, vec![Allowed]));
+        world.now = START.plus(ARMING);
+        assert_eq!(world.send(&ends.tcp(SYN)).1, [Denied]);
     }
 }
 

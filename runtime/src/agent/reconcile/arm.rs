@@ -28,6 +28,14 @@ const MOST: usize = FLOWS_PER_WORKLOAD as usize / 2;
 /// Flows of one workload that are told in the log, which all workloads share.
 const TOLD: usize = 1000;
 
+/// How long nothing is denied to a workload while it is armed, if the agent ends meanwhile: longer than that ever takes.
+const AT_MOST_SECONDS: u32 = 10;
+
+/// When what is being armed now is judged in any case.
+pub(super) fn deadline() -> Tick {
+    clock::tick(clock::now()).plus(Tick::lasting_seconds(AT_MOST_SECONDS))
+}
+
 impl Reconciler {
     /// The flows of a workload's sockets; none where they cannot be listed, and that is told.
     pub(super) fn census(&self, id: &WorkloadId, netns: &NetNs, own: &BTreeSet<IpAddr>) -> Census {

@@ -9,7 +9,7 @@ use egret_abi::WorkloadIndex;
 use tokio::task::AbortHandle;
 use tracing::{info, warn};
 
-use super::{Change, GATHER, Placed, REST, Reconciler, Worker};
+use super::{Change, GATHER, Placed, REST, Reconciler, Worker, arm};
 use crate::agent::addresses::{Own, choose, found_on};
 use crate::agent::locate::{Located, locate, other_ways_out};
 use crate::enforce::Placement;
@@ -198,7 +198,7 @@ impl Reconciler {
             && let Some(chosen) = self.choose_ruleset(id, index)?
         {
             self.prepare(index, &chosen.ruleset)?;
-            self.parts.enforcer.begin_arming(index, &chosen.ruleset)?;
+            self.parts.enforcer.begin_arming(index, &chosen.ruleset, arm::deadline())?;
             self.note_bounds(id, chosen.bounds);
             return Ok((index, Some(chosen.ruleset)));
         }

@@ -28,6 +28,7 @@ pub const RULE: RuleId = RuleId(20);
 pub const START: Tick = Tick(1000);
 pub const GRACE: Tick = Tick(100);
 pub const IDLE: Tick = Tick(50);
+pub const ARMING: Tick = Tick(20);
 
 pub fn address(of: IpAddr) -> Address {
     match of {
@@ -98,6 +99,7 @@ impl World {
                 events: 1000,
                 keep: 0,
                 answers: 1,
+                arming_until: START.plus(ARMING),
             },
             ..Self::default()
         };
