@@ -20,7 +20,7 @@ pub use rule::{
 };
 
 /// Version of every layout in this crate.
-pub const ABI_VERSION: u32 = 1;
+pub const ABI_VERSION: u32 = 2;
 
 /// Workloads that one node can hold; index 0 is never used.
 pub const WORKLOADS_MAX: u32 = 4096;
