@@ -1,6 +1,7 @@
 //! The eBPF objects: loaded, their maps adopted where they are pinned already, their programs put on links.
 
 use std::os::fd::AsFd;
+use std::path::Path;
 
 use aya::maps::{MapData, ProgramArray};
 use aya::programs::tc::TcAttachOptions;
@@ -221,13 +222,7 @@ impl Object {
         device: &Device,
         host: &Device,
     ) -> Result<(), KernelError> {
-        if self.tier == Tier::Clsact {
-            return self.put_filter(host.index, Side::Egress, "host_door");
-        }
-        let pin = self.pins.link(workload, Hook::ToPod);
-        let mut door = self.door(workload)?;
-        let program = classifier(&mut door, "door")?;
-        netns::inside(netns, || tcx::attach(program, &device.name, &pin))?
+        self.place_door(workload, netns, device, host, tcx::attach)
     }
 
     fn door(&self, workload: WorkloadIndex) -> Result<Ebpf, KernelError> {
@@ -267,6 +262,23 @@ impl Object {
             .doing(|| "put from_pod in the place of its double".to_owned())
     }
 
+    fn place_door(
+        &mut self,
+        workload: WorkloadIndex,
+        netns: &NetNs,
+        device: &Device,
+        host: &Device,
+        place: fn(&mut SchedClassifier, &str, &Path) -> Result<(), KernelError>,
+    ) -> Result<(), KernelError> {
+        if self.tier == Tier::Clsact {
+            return self.put_filter(host.index, Side::Egress, "host_door");
+        }
+        let pin = self.pins.link(workload, Hook::ToPod);
+        let mut door = self.door(workload)?;
+        let program = classifier(&mut door, "door")?;
+        netns::inside(netns, || place(program, &device.name, &pin))?
+    }
+
     /// Puts the workload's door before all programs that came before it: a new copy, then the old one goes.
     ///
     /// # Errors
@@ -278,13 +290,7 @@ impl Object {
         device: &Device,
         host: &Device,
     ) -> Result<(), KernelError> {
-        if self.tier == Tier::Clsact {
-            return self.put_filter(host.index, Side::Egress, "host_door");
-        }
-        let pin = self.pins.link(workload, Hook::ToPod);
-        let mut door = self.door(workload)?;
-        let program = classifier(&mut door, "door")?;
-        netns::inside(netns, || tcx::put_first(program, &device.name, &pin))?
+        self.place_door(workload, netns, device, host, tcx::put_first)
     }
 
     /// How the hooks of workloads stand, [`Hook::OF_WORKLOAD`] in order for each.
