@@ -14,30 +14,36 @@ const HEADER: usize = 8;
 /// unreachable, time exceeded, parameter problem), or it is not to whom it refuses.
 #[inline(always)]
 pub fn quoted4<P: Packet>(packet: &P, key: &Flow4Key) -> Option<Flow4Key> {
-    let [outer, ..] = packet.words::<1>(LINK)?[0].to_ne_bytes();
+    let [first, second] = packet.words(LINK)?;
+    let ([outer, ..], [_, _, fragment @ ..]) = (first.to_ne_bytes(), second.to_ne_bytes());
     let [kind, ..] = packet.words::<1>(LINK + 20)?[0].to_ne_bytes();
-    if outer != 0x45 || key.protocol != ICMP as u32 || !matches!(kind, 3 | 11 | 12) {
+    if outer != 0x45 || is_later(fragment) || key.protocol != ICMP as u32 || !matches!(kind, 3 | 11 | 12) {
         return None;
     }
     let [first, second, third, source, destination, head, more] = packet.words(LINK + 20 + HEADER)?;
     let ([inner, ..], [_, protocol, ..]) = (first.to_ne_bytes(), third.to_ne_bytes());
     let [_, _, fragment @ ..] = second.to_ne_bytes();
     let remote = source.to_ne_bytes();
-    // A later fragment has no ports: what stands there is what its sender likes.
-    let later_fragment = u16::from_be_bytes(fragment) & 0x1fff != 0;
-    if inner != 0x45 || remote != key.remote || later_fragment {
+    if inner != 0x45 || remote != key.remote || is_later(fragment) {
         return None;
     }
     let ports = quoted_ports(protocol, head, more)?;
     Some(Flow4Key { local: destination.to_ne_bytes(), remote, ports, protocol: protocol as u32 })
 }
 
+/// A later fragment has no transport header: what stands in its place is what its sender likes.
+#[inline(always)]
+fn is_later(fragment: [u8; 2]) -> bool {
+    u16::from_be_bytes(fragment) & 0x1fff != 0
+}
+
 /// The same over IPv6, where packet too big is an error too; not behind extension headers.
 #[inline(always)]
 pub fn quoted6<P: Packet>(packet: &P, key: &Flow6Key) -> Option<Flow6Key> {
-    let [_, _, outer, _] = packet.words::<2>(LINK)?[1].to_ne_bytes();
+    let [first, second] = packet.words(LINK)?;
+    let ([version, ..], [_, _, outer, _]) = (first.to_ne_bytes(), second.to_ne_bytes());
     let [kind, ..] = packet.words::<1>(LINK + 40)?[0].to_ne_bytes();
-    if outer != ICMP6 || key.protocol != ICMP6 as u32 || !matches!(kind, 1..=4) {
+    if version >> 4 != 6 || outer != ICMP6 || key.protocol != ICMP6 as u32 || !matches!(kind, 1..=4) {
         return None;
     }
     let inner = packet.words::<12>(LINK + 40 + HEADER)?;

@@ -45,7 +45,9 @@ pub struct Packet<'a> {
     pub payload: &'a [u8],
     /// Nothing stands between the two headers.
     pub plain: bool,
-    /// Part of a datagram, and not its first part: it has no transport header.
+    /// A piece of a packet: what it has in common with the other pieces.
+    pub piece: Option<u32>,
+    /// A piece, and not the first one: it has no transport header.
     pub later_fragment: bool,
 }
 
@@ -61,6 +63,7 @@ impl<'a> Packet<'a> {
 
     fn ipv4(ip: &'a [u8]) -> Option<Self> {
         let header: &[u8; 20] = ip.first_chunk()?;
+        let fragment = be16(header, 6)?;
         let length = usize::from(header[0] & 15) * 4;
         if header[0] >> 4 != 4 || length < 20 {
             return None;
@@ -72,7 +75,8 @@ impl<'a> Packet<'a> {
             hop_limit: header[8],
             payload: ip.get(length..)?,
             plain: length == 20,
-            later_fragment: be16(header, 6)? & 0x1fff != 0,
+            piece: (fragment & 0x3fff != 0).then_some(u32::from(be16(header, 4)?)),
+            later_fragment: fragment & 0x1fff != 0,
         })
     }
 
@@ -82,9 +86,20 @@ impl<'a> Packet<'a> {
             return None;
         }
         let (mut protocol, mut at) = (header[6], 40);
-        while matches!(protocol, 0 | 43 | 60) {
-            protocol = *ip.get(at)?;
-            at += (usize::from(*ip.get(at + 1)?) + 1) * 8;
+        let (mut piece, mut later_fragment) = (None, false);
+        while matches!(protocol, 0 | 43 | 60) || protocol == 44 && piece.is_none() {
+            let [next, eights, high, low] = *ip.get(at..)?.first_chunk()?;
+            if protocol == 44 {
+                piece = Some(u32::from(be16(ip, at + 4)?) << 16 | u32::from(be16(ip, at + 6)?));
+                later_fragment = u16::from_be_bytes([high, low]) & 0xfff8 != 0;
+                at += 8;
+            } else {
+                at += (usize::from(eights) + 1) * 8;
+            }
+            protocol = next;
+            if later_fragment {
+                break;
+            }
         }
         let address = |at: usize| {
             let octets: [u8; 16] = header[at..at + 16].try_into().expect("within the header");
@@ -97,7 +112,8 @@ impl<'a> Packet<'a> {
             hop_limit: header[7],
             payload: ip.get(at..)?,
             plain: at == 40,
-            later_fragment: protocol == 44,
+            piece,
+            later_fragment,
         })
     }
 

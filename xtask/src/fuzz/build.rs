@@ -44,11 +44,18 @@ impl Built {
         path.exists().then_some(path)
     }
 
-    /// A folder outside the checkout for inputs that were found: `corpus`, or `crashes`.
+    /// A folder outside the checkout for inputs that were found: `corpus`, `brief` or `crashes`.
     pub fn found(&self, what: &str, target: &str) -> Result<PathBuf> {
         let folder = self.findings.join(what).join(target);
         fs::create_dir_all(&folder).with_context(|| format!("{} cannot be made", folder.display()))?;
         Ok(folder)
+    }
+
+    /// The same, with nothing in it.
+    pub fn emptied(&self, what: &str, target: &str) -> Result<PathBuf> {
+        let folder = self.found(what, target)?;
+        fs::remove_dir_all(&folder)?;
+        self.found(what, target)
     }
 }
 

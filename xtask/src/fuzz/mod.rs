@@ -12,7 +12,7 @@ use std::process::ExitCode;
 use anyhow::{Result, ensure};
 
 use crate::setup;
-use run::Ran;
+use run::{Bound, Ran};
 
 /// What to fuzz, and for how long.
 #[derive(clap::Args)]
@@ -22,8 +22,11 @@ pub struct Options {
     /// How long each target runs; 0 runs its seeds and what earlier runs found, and nothing new.
     #[arg(long, default_value_t = 60)]
     seconds: u32,
+    /// Try this many inputs on each target, the same ones each time, instead.
+    #[arg(long, value_name = "N", conflicts_with = "seconds")]
+    executions: Option<u32>,
     /// Run one input, a crash that was found, instead.
-    #[arg(long, value_name = "FILE", requires = "target", conflicts_with = "seconds")]
+    #[arg(long, value_name = "FILE", requires = "target", conflicts_with_all = ["seconds", "executions"])]
     replay: Option<std::path::PathBuf>,
     /// How to print what came of it.
     #[arg(short, long, value_enum, default_value_t = Format::Table)]
@@ -45,9 +48,10 @@ pub fn task(options: &Options) -> Result<ExitCode> {
         let status = std::process::Command::new(built.program(&targets[0])).arg(input).status()?;
         return Ok(if status.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE });
     }
+    let bound = options.executions.map_or(Bound::Seconds(options.seconds), Bound::Executions);
     let mut all = Vec::new();
     for target in targets {
-        let ran = run::run(&built, &target, options.seconds)?;
+        let ran = run::run(&built, &target, bound)?;
         for crash in &ran.crashes {
             eprintln!(
                 "error: {target} crashed. Again: cargo xtask fuzz {target} --replay {}",

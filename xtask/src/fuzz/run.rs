@@ -21,8 +21,19 @@ const MEMORY: &str = "-rss_limit_mb=1024";
 /// Longer inputs find little that shorter ones do not, slowly.
 const LONGEST: &str = "-max_len=4096";
 const TELL_EACH: Duration = Duration::from_secs(10);
+/// What a run of [`Bound::Executions`] takes its luck from.
+const SEED: u32 = 1;
 /// Lines of a panic and its trace that are shown.
 const SHOWN: usize = 40;
+
+/// When a target has run enough.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Bound {
+    /// After this many seconds of inputs that nobody tried before.
+    Seconds(u32),
+    /// After this many inputs, the same in each run of the same program.
+    Executions(u32),
+}
 
 /// What came of it.
 pub struct Ran {
@@ -63,19 +74,23 @@ impl Ran {
     }
 }
 
-/// Runs `target` for `seconds`, telling how it goes.
-pub fn run(built: &Built, target: &str, seconds: u32) -> Result<Ran> {
+/// Runs `target` until `bound`, telling how it goes.
+pub fn run(built: &Built, target: &str, bound: Bound) -> Result<Ran> {
     let crashes = built.found("crashes", target)?;
     let mut fuzzer = Command::new(built.program(target));
     fuzzer.args([SLOWEST, MEMORY, LONGEST, "-print_final_stats=1"]);
     fuzzer.arg(format!("-artifact_prefix={}/", crashes.display()));
     fuzzer.args(built.dictionary(target).map(|path| format!("-dict={}", path.display())));
-    match seconds {
-        0 => fuzzer.arg("-runs=0"),
-        _ => fuzzer.arg(format!("-max_total_time={seconds}")),
+    // What is found goes into the first folder, and is where the next run goes on.
+    let found = built.found("corpus", target)?;
+    match bound {
+        Bound::Seconds(0) => fuzzer.arg("-runs=0").arg(found),
+        Bound::Seconds(seconds) => fuzzer.arg(format!("-max_total_time={seconds}")).arg(found),
+        Bound::Executions(count) => fuzzer
+            .args([format!("-runs={count}"), format!("-seed={SEED}")])
+            .arg(built.emptied("brief", target)?),
     };
-    // What is found goes into the first folder.
-    fuzzer.arg(built.found("corpus", target)?).arg(built.seeds(target));
+    fuzzer.arg(built.seeds(target));
     follow(fuzzer, target)
 }
 

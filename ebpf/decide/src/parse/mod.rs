@@ -351,6 +351,8 @@ fn transport_header<P: Packet>(packet: &P, protocol: u8, at: usize) -> Option<Tr
         // More headers before the transport's, which few could read: mobility, HIP, shim. ESP and AH are protocols of
         // their own: what is inside is for its receiver alone, and only a rule for every protocol lets them pass.
         FRAGMENT6 | 135 | 139 | 140 => None,
+        // Headers that say they end where the packet has long ended.
+        _ if at > packet.length() as usize => None,
         _ => Some(Transport { ports: Ports(0), flags: 0, request: true }),
     }
 }

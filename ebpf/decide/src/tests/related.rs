@@ -62,12 +62,16 @@ fn an_error_that_is_none_or_about_nothing_known_or_to_somebody_else_is_denied() 
             std::net::IpAddr::V6(_) => "[2001:db8::250]:50000",
         };
         let to_somebody = Ends { to: somebody.parse().unwrap(), ..ends };
-        let header = LINK + if ends.from.is_ipv4() { 20 } else { 40 };
+        let v4 = ends.from.is_ipv4();
+        let header = LINK + if v4 { 20 } else { 40 };
         for frame in [
             error(ends, 200, &came),
             error(ends, kind, &other.back().udp(b"another port")),
             error(to_somebody, kind, &came),
             error(ends, kind, &came).cut(header + 8 + 12),
+            error(ends, kind, &came).with(LINK, if v4 { &[0x55] } else { &[0x50] }),
+            // A later fragment, and other options than none before what would be the error.
+            error(ends, kind, &came).with(LINK + 6, if v4 { &[0, 1] } else { &[0] }),
         ] {
             assert_eq!(world.send(&frame), (Drop, vec![Unparsed]));
         }

@@ -7,6 +7,8 @@ use super::world::{ALLOWED, NAME, RULESET, World, both};
 use crate::Egress::{Drop, Pass, Reset};
 use crate::parse::{ICMP, ICMP6, LINK, SCTP, TCP, UDP};
 
+const GRE: u8 = 47;
+
 /// Frames that have addresses and no transport that can be read.
 fn with_addresses() -> Vec<(&'static str, Frame)> {
     let [v4, v6] = both(443);
@@ -50,6 +52,8 @@ fn with_addresses() -> Vec<(&'static str, Frame)> {
         ("IPv6, 100 extension headers", with_extensions(&syn6, 0, 100, 1)),
         ("IPv6, cut within its extension headers", with_extensions(&syn6, 60, 2, 1).cut(LINK + 40 + 9)),
         ("IPv6, an extension header beyond the end", v6.ip(0, &[6, 255, 0, 0, 0, 0, 0, 0])),
+        ("IPv6, the same before a protocol without ports", v6.ip(0, &[GRE, 255, 0, 0, 0, 0, 0, 0])),
+        ("IPv4, GRE, 15 words of header, 6 there", v4.ip(GRE, &[0; 4]).with(LINK, &[0x4f])),
         ("IPv4, no header", syn4.cut(LINK + 19)),
         ("IPv6, no header", syn6.cut(LINK + 39)),
     ]

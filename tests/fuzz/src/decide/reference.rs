@@ -33,11 +33,13 @@ pub struct Scene {
 pub struct Reference {
     scene: Scene,
     begun: HashSet<Tuple>,
+    /// Packets of which the first piece went on: ends, protocol in IPv4, and number.
+    trains: HashSet<(IpAddr, IpAddr, u8, u32)>,
 }
 
 impl Reference {
     pub fn new(scene: Scene) -> Self {
-        Self { scene, begun: HashSet::new() }
+        Self { scene, begun: HashSet::new(), trains: HashSet::new() }
     }
 
     /// Somebody sent this to the workload: it may answer, and refuse it.
@@ -52,8 +54,10 @@ impl Reference {
 
     /// It went on.
     pub fn passed(&mut self, frame: &Frame) {
-        if let Some(tuple) = Packet::read(frame).and_then(|packet| packet.tuple()) {
+        let Some(packet) = Packet::read(frame) else { return };
+        if let Some(tuple) = packet.tuple() {
             self.begun.insert(tuple);
+            self.trains.extend(train(&packet));
         }
     }
 
@@ -64,6 +68,9 @@ impl Reference {
         }
         let Some(packet) = Packet::read(frame) else { return !self.scene.enforced };
         if keeps_link(&packet) || packet.tuple().is_some_and(|tuple| self.begun.contains(&tuple)) {
+            return true;
+        }
+        if packet.later_fragment && train(&packet).is_some_and(|train| self.trains.contains(&train)) {
             return true;
         }
         if !is_one_of(packet.from, &OWN) && !packet.from.is_unspecified() {
@@ -84,8 +91,8 @@ impl Reference {
             UDP | SCTP | ICMP => 8,
             _ => return false,
         };
-        // The reserved bit of IPv4, and a version that is not that of the frame's type.
-        let odd = packet.from.is_ipv4() && frame[LINK + 6] & 0x80 != 0;
+        // The reserved bit of IPv4, and the first piece of a packet, which must be long enough for its place.
+        let odd = packet.from.is_ipv4() && frame[LINK + 6] & 0xa0 != 0;
         let whole = packet.plain && packet.payload.len() >= header && !odd;
         whole && is_one_of(packet.from, &OWN) && (is_question(&tuple) || self.allows(&tuple))
     }
@@ -103,7 +110,7 @@ impl Reference {
 
     /// An ICMP error about a flow that may go on: it quotes the packet that came in.
     fn follows(&self, packet: &Packet<'_>) -> bool {
-        if !matches!(packet.protocol, ICMP | ICMP6) {
+        if !matches!(packet.protocol, ICMP | ICMP6) || packet.later_fragment {
             return false;
         }
         let Some(quoted) = packet.payload.get(8..) else { return false };
@@ -112,6 +119,12 @@ impl Reference {
         let tuple = Packet::read(&frame).and_then(|quoted| quoted.tuple());
         tuple.is_some_and(|quoted| quoted.from == packet.to && self.begun.contains(&quoted.reversed()))
     }
+}
+
+/// What the pieces of a packet have in common, where this is one.
+fn train(packet: &Packet<'_>) -> Option<(IpAddr, IpAddr, u8, u32)> {
+    let protocol = if packet.from.is_ipv4() { packet.protocol } else { 0 };
+    packet.piece.map(|id| (packet.from, packet.to, protocol, id))
 }
 
 /// Neighbour discovery, multicast listening, and DHCP from where a client has no address yet.
