@@ -2,7 +2,7 @@
 //!
 //! Fragments carry no ports but in the first, and their number is guessed in 65,536 tries. So a datagram counts only if
 //! the kernel program found its first fragment to be the answer to a question, its pieces do not overlap, all came from
-//! the same neighbour over as many hops, and its checksum is right. A fragment may go on as soon as this has seen it: the
+//! the same neighbour over as many hops, and it has a checksum that is right. A fragment may go on as soon as this has seen it: the
 //! one that completes the datagram comes through here too, and what the datagram says is bound before it goes on.
 
 use std::collections::{BTreeMap, HashMap};

@@ -54,6 +54,15 @@ fn the_last_missing_fragment_gives_the_message_whichever_it_is() {
 }
 
 #[test]
+fn pieces_of_a_datagram_without_a_checksum_teach_nothing_for_nothing_ties_them_together() {
+    let mut whole = datagram(&[1; 40]);
+    whole[6..8].fill(0);
+    let mut fragments = Fragments::default();
+    assert_eq!(put(&mut fragments, &piece(&whole, 0, 16)), Ok(None));
+    assert_eq!(put(&mut fragments, &piece(&whole, 16, 48)), Err(Stray::Broken));
+}
+
+#[test]
 fn fragments_of_what_was_not_asked_teach_nothing() {
     let whole = datagram(&[1; 40]);
     let mut fragments = Fragments::default();

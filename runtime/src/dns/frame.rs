@@ -139,10 +139,9 @@ impl Merged {
     }
 }
 
-/// Whether the checksum of a whole UDP datagram is right, or, over IPv4, absent.
+/// Whether there is a checksum in a whole UDP datagram, and it is right.
 pub(super) fn is_right(source: IpAddr, destination: IpAddr, datagram: &[u8]) -> bool {
-    let absent = source.is_ipv4() && datagram.get(6..UDP) == Some(&[0, 0]);
-    absent || checksum(source, destination, datagram) == 0
+    datagram.get(6..UDP) != Some(&[0, 0]) && checksum(source, destination, datagram) == 0
 }
 
 /// The checksum of a UDP datagram: 0 where what stands in it is right.

@@ -22,6 +22,7 @@ fn main() {
     conversations();
     questions();
     answers();
+    pieces();
     snapshots();
 }
 
@@ -168,6 +169,44 @@ fn answers() {
     ];
     for (name, frame) in frames {
         write("dns_answer", name, &[&[0], &frame[..]].concat());
+    }
+}
+
+/// Messages that come in pieces; a piece is its place, its length, and what is wrong with it.
+fn pieces() {
+    let message = answer(1, &[record(12, 1, 60, &[192, 0, 2, 1])]);
+    let mut tell = dns(7, true, "a.example", 1);
+    tell[7] = 0;
+    let stream: Vec<u8> = [&message, &tell]
+        .into_iter()
+        .flat_map(|of| [&(of.len() as u16).to_be_bytes()[..], of].concat())
+        .collect();
+    let cuts: [(&str, &[[u8; 4]]); 6] = [
+        ("in_order", &[[0, 0, 40, 0], [0, 40, 255, 0]]),
+        ("backwards", &[[0, 60, 255, 0], [0, 20, 40, 0], [0, 0, 20, 0]]),
+        ("twice", &[[0, 0, 30, 0], [0, 10, 60, 0], [0, 0, 255, 0]]),
+        ("contradiction", &[[0, 9, 30, 0], [0, 5, 20, 1], [0, 0, 255, 0]]),
+        ("blind", &[[0, 0, 255, 2]]),
+        ("a_byte_at_a_time", &[[0, 0, 1, 0], [0, 1, 1, 0], [0, 2, 255, 0]]),
+    ];
+    for (name, cuts) in cuts {
+        write("dns_stream", name, &[&[0x80, cuts.len() as u8][..], &cuts.concat(), &stream].concat());
+        write(
+            "dns_stream",
+            &format!("{name}_wraps"),
+            &[&[0x70, cuts.len() as u8][..], &cuts.concat(), &stream].concat(),
+        );
+    }
+    let cuts: [(&str, &[[u8; 4]]); 6] = [
+        ("in_order", &[[0, 2, 0, 0], [2, 2, 0, 0], [4, 99, 0, 0]]),
+        ("backwards", &[[4, 99, 0, 0], [2, 2, 0, 0], [0, 2, 0, 0]]),
+        ("changed", &[[0, 2, 0, 0], [2, 99, 0, 1]]),
+        ("overlap", &[[0, 3, 0, 0], [2, 99, 0, 0]]),
+        ("not_asked", &[[0, 2, 1, 0], [2, 99, 0, 0]]),
+        ("another_way", &[[0, 2, 0, 0], [2, 99, 0, 4]]),
+    ];
+    for (name, cuts) in cuts {
+        write("dns_fragments", name, &[&[cuts.len() as u8][..], &cuts.concat(), &message].concat());
     }
 }
 

@@ -8,7 +8,9 @@
 pub mod api;
 pub mod decide;
 pub mod dns_answer;
+pub mod dns_fragments;
 pub mod dns_question;
+pub mod dns_stream;
 pub mod policy_yaml;
 pub mod refuse;
 pub mod snapshot;
@@ -20,11 +22,13 @@ mod plain;
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All of them.
-pub const TARGETS: [Target; 8] = [
+pub const TARGETS: [Target; 10] = [
     ("api", api::run),
     ("decide", decide::run),
     ("dns_answer", dns_answer::run),
+    ("dns_fragments", dns_fragments::run),
     ("dns_question", dns_question::run),
+    ("dns_stream", dns_stream::run),
     ("policy_yaml", policy_yaml::run),
     ("refuse", refuse::run),
     ("snapshot", snapshot::run),
