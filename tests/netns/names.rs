@@ -127,6 +127,32 @@ fn a_name_under_a_search_domain_is_another_name() -> Result<()> {
 }
 
 #[test]
+fn a_search_domain_that_the_operator_names_is_taken_off_where_an_alias_says_so() -> Result<()> {
+    let world = World::with_pods(&["shop/web"])?;
+    world.dns().set("github.com", &["192.0.2.10"]);
+    world.dns().alias("github.com.shop.svc.cluster.local", "github.com");
+    world.dns().set("example.com.shop.svc.cluster.local", &["192.0.2.66"]);
+    world.dns().set("example.org", &["192.0.2.67"]);
+    world.dns().alias("example.org.zone.example", "example.org");
+    let rules = "allow:\n- to: [{fqdn: github.com}, {fqdn: example.com}, {fqdn: example.org}]";
+    let _agent = Setup::new(&world)?
+        .policy("web.yaml", &enforced("shop/web", rules))?
+        .arg("--search-domains=*.svc.cluster.local,svc.cluster.local")
+        .start()?;
+    for (name, expected) in [
+        ("github.com.shop.svc.cluster.local", Seen::Connected),
+        // No alias: whoever owns the zone says what it likes.
+        ("example.com.shop.svc.cluster.local", Seen::Refused),
+        // Not a domain that the operator names.
+        ("example.org.zone.example", Seen::Refused),
+    ] {
+        let attempt = Attempt::tcp(name, 443).ipv4().via(RESOLVER.0);
+        assert_eq!(world.pod("shop/web").dial_once(&attempt)?.seen, expected, "{name}");
+    }
+    Ok(())
+}
+
+#[test]
 fn a_resolver_that_nobody_trusts_teaches_nothing() -> Result<()> {
     let world = World::with_pods(&["shop/web"])?;
     let addresses = ["192.0.2.66", "2001:db8::66"];

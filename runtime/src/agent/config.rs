@@ -13,6 +13,7 @@ use serde_saphyr::Spanned;
 
 use crate::api::LoopbackAddr;
 use crate::kernel::Hooks;
+use crate::model::Pattern;
 
 /// Where the agent listens and its command line asks, unless told otherwise.
 pub const DEFAULT_SOCKET: &str = "/run/egret/egret.sock";
@@ -22,8 +23,9 @@ pub const DEFAULT_BPFFS: &str = "/sys/fs/bpf/egret";
 const DEFAULT_CLUSTER: [&str; 5] =
     ["10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "fc00::/7"];
 const DEFAULT_MIN_TTL: u32 = 30;
+const DEFAULT_FLOW_GRACE: u32 = 3600;
 /// A day: beyond it an address outlives its name in earnest.
-const LONGEST_MIN_TTL: u32 = 86_400;
+const LONGEST: u32 = 86_400;
 
 /// An agent's configuration, complete and checked.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,6 +50,10 @@ pub struct Config {
     pub node_ranges: Vec<IpNet>,
     /// How long the address of a name is good for at least.
     pub min_ttl: Duration,
+    /// How long after its end an address still serves a connection under way whose flow was forgotten.
+    pub flow_grace: Duration,
+    /// What a resolver may take off a name to complete it.
+    pub search_domains: Vec<Pattern>,
     /// What becomes of flows under way that a change of policy denies.
     pub on_tighten: OnTighten,
     /// Whether enforcement ends with the agent.
@@ -100,6 +106,12 @@ pub struct Settings {
     /// How long the address of a name is good for at least [default: 30]
     #[arg(long = "min-ttl", value_name = "SECONDS")]
     pub min_ttl: Option<u32>,
+    /// How long the address of a name still serves connections under way after its end [default: 3600]
+    #[arg(long, value_name = "SECONDS")]
+    pub flow_grace: Option<u32>,
+    /// Domains that resolvers search by themselves: an alias `NAME.DOMAIN -> NAME` counts as NAME [default: none]
+    #[arg(long, value_name = "PATTERN,...", value_delimiter = ',')]
+    pub search_domains: Option<Vec<Pattern>>,
     /// Flows under way that a change of policy denies: cut them at both ends, or keep them [default: cut]
     #[arg(long, value_name = "HOW")]
     pub on_tighten: Option<OnTighten>,
@@ -158,9 +170,12 @@ impl Config {
         let workloads = required(settings.workloads, "workloads", "--workloads FILE");
         let policies = required(settings.policies, "policies", "--policies DIR");
         let min_ttl = settings.min_ttl.unwrap_or(DEFAULT_MIN_TTL);
-        if min_ttl > LONGEST_MIN_TTL {
-            let reason = format!("minTTL of {min_ttl} s is more than a day ({LONGEST_MIN_TTL} s)");
-            problems.push(ConfigProblem { place: None, reason });
+        let flow_grace = settings.flow_grace.unwrap_or(DEFAULT_FLOW_GRACE);
+        for (key, seconds) in [("minTTL", min_ttl), ("flowGrace", flow_grace)] {
+            if seconds > LONGEST {
+                let reason = format!("{key} of {seconds} s is more than a day ({LONGEST} s)");
+                problems.push(ConfigProblem { place: None, reason });
+            }
         }
         if !problems.is_empty() {
             return Err(ConfigErrors(problems));
@@ -176,6 +191,8 @@ impl Config {
             cluster_ranges: settings.cluster_ranges.unwrap_or_else(default_cluster),
             node_ranges: settings.node_ranges.unwrap_or_default(),
             min_ttl: Duration::from_secs(min_ttl.into()),
+            flow_grace: Duration::from_secs(flow_grace.into()),
+            search_domains: settings.search_domains.unwrap_or_default(),
             on_tighten: settings.on_tighten.unwrap_or_default(),
             detach_on_exit: settings.detach_on_exit.unwrap_or(false),
             hooks: settings.hooks.unwrap_or_default(),
@@ -201,6 +218,8 @@ impl Settings {
             cluster_ranges: keys.take("clusterRanges"),
             node_ranges: keys.take("nodeRanges"),
             min_ttl: keys.take("minTTL"),
+            flow_grace: keys.take("flowGrace"),
+            search_domains: keys.take("searchDomains"),
             on_tighten: keys.take("onTighten"),
             detach_on_exit: keys.take("detachOnExit"),
             hooks: keys.take("hooks"),
@@ -221,6 +240,8 @@ impl Settings {
             cluster_ranges: self.cluster_ranges.or(below.cluster_ranges),
             node_ranges: self.node_ranges.or(below.node_ranges),
             min_ttl: self.min_ttl.or(below.min_ttl),
+            flow_grace: self.flow_grace.or(below.flow_grace),
+            search_domains: self.search_domains.or(below.search_domains),
             on_tighten: self.on_tighten.or(below.on_tighten),
             detach_on_exit: self.detach_on_exit.or(below.detach_on_exit),
             hooks: self.hooks.or(below.hooks),
@@ -284,103 +305,5 @@ fn default_cluster() -> Vec<IpNet> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn flags() -> Settings {
-        Settings {
-            workloads: Some("workloads.yaml".into()),
-            policies: Some("policies".into()),
-            ..Settings::default()
-        }
-    }
-
-    #[test]
-    fn what_is_not_said_has_its_default() {
-        let config = Config::assemble(flags(), None).expect("complete");
-        assert_eq!(config.socket, PathBuf::from("/run/egret/egret.sock"));
-        assert_eq!(config.state_dir, PathBuf::from("/var/lib/egret"));
-        assert_eq!(config.bpffs, PathBuf::from("/sys/fs/bpf/egret"));
-        assert_eq!(config.min_ttl, Duration::from_secs(30));
-        assert_eq!(config.cluster_ranges.len(), DEFAULT_CLUSTER.len(), "every default range parses");
-        assert_eq!((config.api, config.on_tighten), (None, OnTighten::Cut));
-        assert!(!config.detach_on_exit);
-    }
-
-    #[test]
-    fn a_file_says_the_same_words_and_flags_override_it() {
-        let text = "
-workloads: from-file.yaml
-policies: /etc/egret/policies
-resolvers: [192.0.2.53, '2001:db8::53']
-stateDir: /tmp/state
-api: 127.0.0.1:9400
-socket: /tmp/egret.sock
-bpffs: /tmp/bpf
-clusterRanges: [10.8.0.0/16]
-nodeRanges: [192.0.2.0/24]
-minTTL: 5
-onTighten: keep
-detachOnExit: true
-hooks: clsact
-";
-        let flags = Settings {
-            workloads: Some("from-flag.yaml".into()),
-            detach_on_exit: Some(false),
-            ..Settings::default()
-        };
-        let config = Config::assemble(flags, Some(("egret.yaml", text))).expect("complete");
-        let expected = Config {
-            workloads: "from-flag.yaml".into(),
-            policies: "/etc/egret/policies".into(),
-            resolvers: vec!["192.0.2.53".parse().expect("IP"), "2001:db8::53".parse().expect("IP")],
-            state_dir: "/tmp/state".into(),
-            api: Some("127.0.0.1:9400".parse().expect("loopback")),
-            socket: "/tmp/egret.sock".into(),
-            bpffs: "/tmp/bpf".into(),
-            cluster_ranges: vec!["10.8.0.0/16".parse().expect("CIDR")],
-            node_ranges: vec!["192.0.2.0/24".parse().expect("CIDR")],
-            min_ttl: Duration::from_secs(5),
-            on_tighten: OnTighten::Keep,
-            detach_on_exit: false,
-            hooks: Hooks::Clsact,
-        };
-        assert_eq!(config, expected);
-    }
-
-    #[test]
-    fn everything_that_is_wrong_is_told_at_once_with_its_place() {
-        let text = "
-policies: [a, b]
-api: 0.0.0.0:9400
-minTtl: 5
-clusterRanges: [10.0.0.0/40]
-resolvers: localhost
-";
-        let errors = Config::assemble(Settings::default(), Some(("egret.yaml", text))).expect_err("wrong");
-        let told = errors.to_string();
-        for part in [
-            "egret.yaml:2:11: policies: ",
-            "egret.yaml:3:6: api: the API has no log-in",
-            "egret.yaml:4:9: `minTtl` is not a setting; there are workloads, policies,",
-            "egret.yaml:5:16: clusterRanges: ",
-            "egret.yaml:6:12: resolvers: ",
-            "`workloads` is missing: give --workloads FILE",
-        ] {
-            assert!(told.contains(part), "{part} is not in:\n{told}");
-        }
-        assert_eq!(errors.0.len(), 6, "{told}");
-    }
-
-    #[test]
-    fn a_file_that_is_no_map_is_refused_and_an_empty_one_says_nothing() {
-        for (text, wrong) in
-            [("", false), ("# nothing\n", false), ("- a", true), ("a: [", true), ("a: 1\na: 2", true)]
-        {
-            let read = Config::assemble(flags(), Some(("egret.yaml", text)));
-            assert_eq!(read.is_err(), wrong, "{text:?}: {read:?}");
-        }
-        let long = Settings { min_ttl: Some(86_401), ..flags() };
-        assert!(Config::assemble(long, None).expect_err("too long").to_string().contains("more than a day"));
-    }
-}
+#[path = "config_tests.rs"]
+mod tests;

@@ -21,16 +21,14 @@ use super::reconcile::{Change, Parts, Reconciler};
 use super::tighten::Ender;
 use super::{AgentError, Config, answers, events, probes, watch as watching};
 use crate::api::{ApiPlaces, Server};
-use crate::enforce::{Binder, Enforcer, Numbers, Prober};
+use crate::enforce::{Binder, Enforcer, Learning, Numbers, Prober};
 use crate::flows::{DEFAULT_CAPACITY, FlowLog};
 use crate::kernel::maps::{Reader, Room};
 use crate::kernel::netns::{NetNs, Watch};
 use crate::kernel::rings::{Ring, Stop};
-use crate::kernel::{Gate, KernelError, Object, Pins, Tier, preflight};
+use crate::kernel::{Gate, KernelError, Object, Pins, Tier, clock, preflight};
 use crate::state::{self, Snapshot};
 
-/// How long a connection under way may use a name after it expired, when its flow was forgotten.
-const FLOW_GRACE_SECONDS: u32 = 3600;
 /// How long a flow of a protocol without connections lives without a packet.
 pub(super) const IDLE_SECONDS: u32 = 180;
 /// ICMP errors and events of one workload per second.
@@ -89,7 +87,7 @@ async fn serve(config: Config, tier: Tier) -> anyhow::Result<()> {
         queries: QUERIES_PER_WORKLOAD,
     };
     let enforcer = Enforcer::open(&pins, numbers, shared(&config), room)?;
-    let binder = Arc::new(Mutex::new(Binder::open(&pins, config.min_ttl)?));
+    let binder = Arc::new(Mutex::new(Binder::open(&pins, learning(&config))?));
     gate.open(&mut object)?;
 
     let server = Server::bind(&config.socket, config.api).await?;
@@ -129,7 +127,7 @@ async fn serve(config: Config, tier: Tier) -> anyhow::Result<()> {
     let mut node_watch = Watch::open(&own)?;
     let node_survey = node_watch.survey().await?;
     let detach = config.detach_on_exit;
-    let grace = Duration::from_secs(FLOW_GRACE_SECONDS.into());
+    let grace = config.flow_grace;
     let ender = (config.on_tighten == OnTighten::Cut).then(|| Ender::new(node.clone(), grace));
     let (policies, workloads) = (config.policies.clone(), config.workloads.clone());
     let parts = Parts {
@@ -186,10 +184,18 @@ async fn serve(config: Config, tier: Tier) -> anyhow::Result<()> {
     ended.and(drained)
 }
 
+fn learning(config: &Config) -> Learning {
+    Learning {
+        min_ttl: config.min_ttl,
+        flow_grace: config.flow_grace,
+        search_domains: config.search_domains.clone(),
+    }
+}
+
 fn shared(config: &Config) -> Shared {
     Shared {
         mark: random_mark(),
-        flow_grace: Tick::lasting_seconds(FLOW_GRACE_SECONDS),
+        flow_grace: clock::tick(config.flow_grace),
         idle: Tick::lasting_seconds(IDLE_SECONDS),
         refusals: PER_SECOND,
         events: PER_SECOND,

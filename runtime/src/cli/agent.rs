@@ -16,6 +16,7 @@ The file of --config holds the same words in camelCase, and flags override it:
   policies: /etc/egret/policies
   resolvers: [10.96.0.10]
   minTTL: 30
+  searchDomains: ['*.svc.cluster.local', svc.cluster.local, cluster.local]
 SIGHUP reads the policies and the workloads again; SIGTERM ends the agent, while the kernel goes on enforcing.
 EGRET_LOG=debug says more on standard error.
 

@@ -32,6 +32,20 @@ pub struct Answer {
     pub rcode: u8,
     /// The sender says that the answer is longer than this message.
     pub truncated: bool,
+    /// The name that the resolver found by searching a domain of its own, where an alias says so.
+    pub searched: Option<Searched>,
+}
+
+/// What an alias from `NAME.DOMAIN` to `NAME` says: that a resolver took the domain off the name that was asked for.
+/// Whoever owns the domain can write such an alias, so it counts only for domains that an operator names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Searched {
+    /// What was found.
+    pub name: Name,
+    /// What was taken off.
+    pub domain: Name,
+    /// The addresses that the name itself leads to, as in [`Answer::addresses`].
+    pub addresses: Vec<(IpAddr, u32)>,
 }
 
 /// Why a message teaches nothing at all.
@@ -86,6 +100,7 @@ pub fn parse(payload: &[u8]) -> Result<Answer, Unlearned> {
         id: meta.id,
         question,
         addresses: records.reachable_from(query.name()),
+        searched: records.searched(query.name()),
         rcode: meta.response_code.low(),
         truncated: meta.truncation,
     })
@@ -147,6 +162,22 @@ impl Records {
                 self.aliases.entry(owner.clone()).or_default().extend(target);
             }
         }
+    }
+
+    /// The longest name that an alias of `question` gives it and that it begins with.
+    fn searched(&self, question: &WireName) -> Option<Searched> {
+        let labels: Vec<_> = question.iter().map(<[u8]>::to_ascii_lowercase).collect();
+        let begins = |target: &WireName| {
+            let given = target.iter().map(<[u8]>::to_ascii_lowercase);
+            target.iter().count() < labels.len() && given.zip(&labels).all(|(given, own)| given == *own)
+        };
+        let targets = self.aliases.get(question)?.iter().filter(|(target, _)| begins(target));
+        let (target, ttl) = targets.max_by_key(|(target, _)| target.iter().count())?;
+        let name = host_name(target)?;
+        let domain = WireName::from_labels(question.iter().skip(target.iter().count())).ok()?;
+        let addresses = self.reachable_from(target).into_iter();
+        let addresses = addresses.map(|(address, of_name)| (address, of_name.min(*ttl))).collect();
+        Some(Searched { name, domain: host_name(&domain)?, addresses })
     }
 
     /// Follows the aliases from `question`, each name once, and gathers the addresses on the way.

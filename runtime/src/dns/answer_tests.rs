@@ -302,3 +302,52 @@ proptest! {
         prop_assert_eq!(learned(&answer), ["192.0.2.1 20", "192.0.2.2 10"]);
     }
 }
+
+#[test]
+fn an_alias_that_takes_a_domain_off_the_question_names_what_was_searched() {
+    let question = "api.github.com.shop.svc.cluster.local.";
+    let found = |answers: &[&str]| {
+        let answer = parse(&message(question, answers).to_vec().unwrap()).unwrap();
+        answer.searched.map(|searched| {
+            let addresses: Vec<_> =
+                searched.addresses.iter().map(|(at, ttl)| format!("{at} {ttl}")).collect();
+            (searched.name.to_string(), searched.domain.to_string(), addresses)
+        })
+    };
+    let searched = |name: &str, domain: &str, addresses: &[&str]| {
+        let addresses = addresses.iter().map(ToString::to_string).collect();
+        Some((name.to_owned(), domain.to_owned(), addresses))
+    };
+    let alias = format!("{question} CNAME API.github.com. 9");
+    for (what, answers, expected) in [
+        (
+            "an alias",
+            &[&alias, "api.github.com. A 192.0.2.1 60"][..],
+            searched("api.github.com", "shop.svc.cluster.local", &["192.0.2.1 9"]),
+        ),
+        (
+            "further aliases",
+            &[&alias, "api.github.com. CNAME edge.example. 5", "edge.example. A 192.0.2.2 60"],
+            searched("api.github.com", "shop.svc.cluster.local", &["192.0.2.2 5"]),
+        ),
+        (
+            "an address of the question itself is none of the name's",
+            &[&alias, &format!("{question} A 192.0.2.66 60"), "api.github.com. A 192.0.2.1 60"],
+            searched("api.github.com", "shop.svc.cluster.local", &["192.0.2.1 9"]),
+        ),
+        ("no alias", &[&format!("{question} A 192.0.2.1 60")], None),
+        (
+            "an alias to another name",
+            &[&format!("{question} CNAME github.com. 60"), "github.com. A 192.0.2.1 60"],
+            None,
+        ),
+        (
+            "an alias of another name",
+            &["x.example. CNAME api.github.com. 60", "api.github.com. A 192.0.2.1 60"],
+            None,
+        ),
+        ("an alias to itself", &[&format!("{question} CNAME {question} 60")], None),
+    ] {
+        assert_eq!(found(answers), expected, "{what}");
+    }
+}

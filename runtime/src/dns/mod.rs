@@ -21,7 +21,7 @@ mod service;
 pub mod stream;
 pub mod tcp;
 
-pub use answer::{Answer, Unlearned, parse};
+pub use answer::{Answer, Searched, Unlearned, parse};
 pub use bind::{Matched, Matcher, Merge, Slot, merge};
 pub use connections::{Connections, Stray};
 pub use fragment::Fragment;

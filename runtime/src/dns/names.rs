@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use lru::LruCache;
 
-use super::Answer;
 use crate::model::Name;
 
 /// The longest time that an answer is believed, whatever its TTL says (RFC 8767, section 4): seven days.
@@ -66,19 +65,24 @@ impl Names {
         Self { limits, by_name: LruCache::unbounded(), by_address: HashMap::new(), pairs: 0, look_ups: 0 }
     }
 
-    /// Remembers `answer`, which came at `now`, and tells what is to be bound.
+    /// Remembers that `name` leads to `addresses`, each for as many seconds, by an answer that came at `now`; and tells
+    /// what is to be bound.
     ///
     /// An end only moves later; `min_ttl` is the least time an address is kept. An answer without addresses changes
     /// nothing, and one with A records leaves what AAAA records said, and the other way round.
-    pub fn learn(&mut self, answer: &Answer, now: Duration, min_ttl: Duration) -> Vec<Learned> {
-        let fresh = &answer.addresses[..answer.addresses.len().min(self.limits.addresses_per_name)];
+    pub fn learn(
+        &mut self,
+        name: &Name,
+        addresses: &[(IpAddr, u32)],
+        now: Duration,
+        min_ttl: Duration,
+    ) -> Vec<Learned> {
+        let fresh = &addresses[..addresses.len().min(self.limits.addresses_per_name)];
         if fresh.is_empty() {
             return Vec::new();
         }
-        let (name, mut known) = self
-            .by_name
-            .pop_entry(&answer.question)
-            .unwrap_or_else(|| (Arc::new(answer.question.clone()), Known::default()));
+        let (name, mut known) =
+            self.by_name.pop_entry(name).unwrap_or_else(|| (Arc::new(name.clone()), Known::default()));
         self.look_ups += 1;
         known.look_up = self.look_ups;
         let learned = fresh

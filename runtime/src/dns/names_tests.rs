@@ -16,14 +16,10 @@ fn name(text: &str) -> Name {
     Name::parse(text).unwrap()
 }
 
-fn answer(question: &str, addresses: &[(&str, u32)]) -> Answer {
-    Answer {
-        id: 1,
-        question: name(question),
-        addresses: addresses.iter().map(|(address, ttl)| (ip(address), *ttl)).collect(),
-        rcode: 0,
-        truncated: false,
-    }
+/// As an answer at `now` seconds says it.
+fn learn(names: &mut Names, of: &str, addresses: &[(&str, u32)], now: u64) -> Vec<Learned> {
+    let addresses: Vec<_> = addresses.iter().map(|(address, ttl)| (ip(address), *ttl)).collect();
+    names.learn(&name(of), &addresses, at(now), FLOOR)
 }
 
 fn names_of(names: &Names, address: &str, now: u64) -> Vec<String> {
@@ -35,7 +31,7 @@ fn an_end_only_moves_later() {
     let mut names = Names::new(Limits::default());
     for (now, ttl, expected) in [(100, 60, 160), (110, 10, 160), (120, 60, 180), (130, 0, 180), (179, 0, 184)]
     {
-        let learned = names.learn(&answer("a.example", &[("192.0.2.1", ttl)]), at(now), FLOOR);
+        let learned = learn(&mut names, "a.example", &[("192.0.2.1", ttl)], now);
         assert_eq!(
             learned,
             [Learned { address: ip("192.0.2.1"), name: name("a.example"), until: at(expected) }],
@@ -52,7 +48,7 @@ fn the_least_and_the_longest_time_are_bounded() {
     for (address, ttl, expected) in
         [("192.0.2.1", 0, 5), ("192.0.2.2", 4, 5), ("192.0.2.3", u32::MAX, 604_800)]
     {
-        let learned = names.learn(&answer("a.example", &[(address, ttl)]), at(0), FLOOR);
+        let learned = learn(&mut names, "a.example", &[(address, ttl)], 0);
         assert_eq!(learned[0].until, at(expected), "TTL {ttl}");
     }
 }
@@ -60,9 +56,9 @@ fn the_least_and_the_longest_time_are_bounded() {
 #[test]
 fn an_answer_of_one_family_or_without_addresses_leaves_the_other_addresses_alone() {
     let mut names = Names::new(Limits::default());
-    names.learn(&answer("a.example", &[("192.0.2.1", 60)]), at(0), FLOOR);
-    names.learn(&answer("a.example", &[("2001:db8::1", 10)]), at(1), FLOOR);
-    assert_eq!(names.learn(&answer("a.example", &[]), at(2), FLOOR), []);
+    learn(&mut names, "a.example", &[("192.0.2.1", 60)], 0);
+    learn(&mut names, "a.example", &[("2001:db8::1", 10)], 1);
+    assert_eq!(learn(&mut names, "a.example", &[], 2), []);
     assert_eq!(names_of(&names, "192.0.2.1", 59), ["a.example"]);
     assert_eq!(names_of(&names, "2001:db8::1", 10), ["a.example"]);
     assert_eq!(names_of(&names, "2001:db8::1", 11), [""; 0]);
@@ -71,13 +67,13 @@ fn an_answer_of_one_family_or_without_addresses_leaves_the_other_addresses_alone
 #[test]
 fn the_latest_looked_up_name_comes_first_and_the_last_one_is_known_after_its_end() {
     let mut names = Names::new(Limits::default());
-    names.learn(&answer("a.example", &[("192.0.2.1", 60)]), at(0), FLOOR);
-    names.learn(&answer("b.example", &[("192.0.2.1", 10)]), at(0), FLOOR);
+    learn(&mut names, "a.example", &[("192.0.2.1", 60)], 0);
+    learn(&mut names, "b.example", &[("192.0.2.1", 10)], 0);
     assert_eq!(names_of(&names, "192.0.2.1", 5), ["b.example", "a.example"]);
     assert_eq!(names.names_of(ip("192.0.2.1"), at(5), 1), [name("b.example")]);
     assert_eq!(names_of(&names, "192.0.2.1", 30), ["a.example"]);
     assert_eq!(names.last_name_of(ip("192.0.2.1")), Some(name("b.example")));
-    names.learn(&answer("a.example", &[("192.0.2.2", 60)]), at(30), FLOOR);
+    learn(&mut names, "a.example", &[("192.0.2.2", 60)], 30);
     assert_eq!(names.last_name_of(ip("192.0.2.1")), Some(name("a.example")));
     assert_eq!(names.last_name_of(ip("192.0.2.9")), None);
 }
@@ -85,8 +81,8 @@ fn the_latest_looked_up_name_comes_first_and_the_last_one_is_known_after_its_end
 #[test]
 fn what_is_live_is_listed_with_its_end() {
     let mut names = Names::new(Limits::default());
-    names.learn(&answer("a.example", &[("192.0.2.1", 60), ("192.0.2.2", 10)]), at(0), FLOOR);
-    names.learn(&answer("b.example", &[("192.0.2.1", 30)]), at(0), FLOOR);
+    learn(&mut names, "a.example", &[("192.0.2.1", 60), ("192.0.2.2", 10)], 0);
+    learn(&mut names, "b.example", &[("192.0.2.1", 30)], 0);
     let live: Vec<String> =
         names.live(at(10)).map(|(name, address, until)| format!("{name} {address} {until:?}")).collect();
     assert_eq!(live, ["b.example 192.0.2.1 30s", "a.example 192.0.2.1 60s"]);
@@ -97,7 +93,7 @@ fn the_least_recently_looked_up_name_goes_when_there_are_too_many() {
     let limits = Limits { names: 2, ..Limits::default() };
     let mut names = Names::new(limits);
     for question in ["a.example", "b.example", "a.example", "c.example"] {
-        names.learn(&answer(question, &[("192.0.2.1", 60)]), at(0), FLOOR);
+        learn(&mut names, question, &[("192.0.2.1", 60)], 0);
     }
     assert_eq!(names_of(&names, "192.0.2.1", 1), ["c.example", "a.example"]);
 }
@@ -106,12 +102,9 @@ fn the_least_recently_looked_up_name_goes_when_there_are_too_many() {
 fn a_name_keeps_what_was_just_answered_and_of_the_rest_what_lives_longest() {
     let limits = Limits { addresses_per_name: 3, ..Limits::default() };
     let mut names = Names::new(limits);
-    names.learn(
-        &answer("a.example", &[("192.0.2.1", 60), ("192.0.2.2", 90), ("192.0.2.3", 70)]),
-        at(0),
-        FLOOR,
-    );
-    names.learn(&answer("a.example", &[("192.0.2.4", 5), ("192.0.2.5", 5)]), at(0), FLOOR);
+    let first = [("192.0.2.1", 60), ("192.0.2.2", 90), ("192.0.2.3", 70)];
+    learn(&mut names, "a.example", &first, 0);
+    learn(&mut names, "a.example", &[("192.0.2.4", 5), ("192.0.2.5", 5)], 0);
     let kept: Vec<IpAddr> = names.live(at(1)).map(|(_, address, _)| address).collect();
     assert_eq!(kept, [ip("192.0.2.2"), ip("192.0.2.4"), ip("192.0.2.5")]);
     assert_eq!(names.last_name_of(ip("192.0.2.1")), None);
@@ -127,11 +120,9 @@ proptest! {
         for (now, (question, addresses)) in answers.into_iter().enumerate() {
             let addresses: BTreeMap<IpAddr, u32> =
                 addresses.into_iter().map(|(last, ttl)| (IpAddr::from([192, 0, 2, last]), ttl)).collect();
-            let answer = Answer {
-                addresses: addresses.into_iter().collect(),
-                ..answer(&format!("n{question}.example"), &[])
-            };
-            let learned = names.learn(&answer, at(now as u64), FLOOR);
+            let addresses: Vec<_> = addresses.into_iter().collect();
+            let question = name(&format!("n{question}.example"));
+            let learned = names.learn(&question, &addresses, at(now as u64), FLOOR);
             for one in &learned {
                 prop_assert!(names.names_of(one.address, at(now as u64), usize::MAX).contains(&one.name));
             }

@@ -10,10 +10,10 @@ use crate::dns::{self, Answer, Limits, Matched, Matcher, Merge, Names, Quota, me
 use crate::kernel::clock::{tick, tick_after};
 use crate::kernel::maps::{Writer, address, ip};
 use crate::kernel::{KernelError, Pins};
-use crate::model::{Name, NameClass};
+use crate::model::{Name, NameClass, Pattern};
 
-/// How long after its end a binding stays: longer than `flow_grace`, so that a connection under way may use it.
-const KEEP: Duration = Duration::from_hours(2);
+/// How much longer than `flow_grace` a binding stays after its end, so that a connection under way may use it.
+const SLACK: Duration = Duration::from_hours(1);
 
 /// Bindings that one sweep looks at: an application may be waiting for the lock.
 const SWEEP: usize = 2048;
@@ -31,10 +31,21 @@ impl Default for Bound {
     }
 }
 
+/// How answers are learned.
+#[derive(Clone, Debug, Default)]
+pub struct Learning {
+    /// The least time an address is bound.
+    pub min_ttl: Duration,
+    /// How long after its end a binding still serves connections under way.
+    pub flow_grace: Duration,
+    /// The domains that a resolver may take off a name.
+    pub search_domains: Vec<Pattern>,
+}
+
 /// Learns answers and binds addresses. Shared behind a lock; every call is short.
 pub struct Binder {
     writer: Writer,
-    min_ttl: Duration,
+    learning: Learning,
     workloads: HashMap<WorkloadIndex, Bound>,
     /// Bindings that found no free slot.
     crowded: u64,
@@ -43,11 +54,11 @@ pub struct Binder {
 }
 
 impl Binder {
-    /// Opens the pinned maps, with what an earlier agent bound; `min_ttl` is the least time an address is bound.
+    /// Opens the pinned maps, with what an earlier agent bound.
     ///
     /// # Errors
     /// What the kernel said; the same for every method.
-    pub fn open(pins: &Pins, min_ttl: Duration) -> Result<Self, KernelError> {
+    pub fn open(pins: &Pins, learning: Learning) -> Result<Self, KernelError> {
         let writer = Writer::open(pins)?;
         let mut workloads: HashMap<WorkloadIndex, Bound> = HashMap::new();
         let mut over = Vec::new();
@@ -57,7 +68,7 @@ impl Binder {
             let gone = quota.count(ip(key.address), Some(binding.slots[0].class.0));
             over.extend(gone.map(|gone| self::key(key.workload, gone)));
         }
-        let mut binder = Self { writer, min_ttl, workloads, crowded: 0, over_quota: 0 };
+        let mut binder = Self { writer, learning, workloads, crowded: 0, over_quota: 0 };
         over.into_iter().try_for_each(|key| binder.writer.remove_binding(key))?;
         Ok(binder)
     }
@@ -65,9 +76,26 @@ impl Binder {
     /// Learns `answer` for a workload at `now`. When this returns, its bindings are in the map. Of a workload whose
     /// patterns are not known yet the names are kept, and bound when they are.
     pub fn learn(&mut self, index: WorkloadIndex, answer: &Answer, now: Duration) -> Result<(), KernelError> {
+        let Answer { question, addresses, searched, .. } = answer;
+        self.learn_name(index, question, addresses, now)?;
+        let searched = searched.as_ref().filter(|searched| self.searches(&searched.domain));
+        searched.map_or(Ok(()), |searched| self.learn_name(index, &searched.name, &searched.addresses, now))
+    }
+
+    fn searches(&self, domain: &Name) -> bool {
+        self.learning.search_domains.iter().any(|searched| searched.matches(domain))
+    }
+
+    fn learn_name(
+        &mut self,
+        index: WorkloadIndex,
+        name: &Name,
+        addresses: &[(IpAddr, u32)],
+        now: Duration,
+    ) -> Result<(), KernelError> {
         let bound = self.workloads.entry(index).or_default();
-        let learned = bound.names.learn(answer, now, self.min_ttl);
-        let classes = bound.matcher.classes(&answer.question);
+        let learned = bound.names.learn(name, addresses, now, self.learning.min_ttl);
+        let classes = bound.matcher.classes(name);
         if classes.is_empty() {
             return Ok(());
         }
@@ -180,7 +208,7 @@ impl Binder {
 
     /// Takes away the bindings that ended long ago, or some of them.
     pub fn sweep(&mut self, now: Duration) -> Result<(), KernelError> {
-        let limit = tick(now.saturating_sub(KEEP));
+        let limit = tick(now.saturating_sub(self.learning.flow_grace + SLACK));
         let mut left = SWEEP;
         for (index, bound) in &mut self.workloads {
             let old = bound.quota.take_old(&mut left, |ip| {

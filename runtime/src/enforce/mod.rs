@@ -12,7 +12,7 @@ mod enforcer;
 mod numbers;
 mod prober;
 
-pub use binder::Binder;
+pub use binder::{Binder, Learning};
 pub use encode::{Encoded, encode};
 pub use enforcer::{Enforcer, Placement};
 pub use numbers::{Numbers, RuleNames};

@@ -1,7 +1,9 @@
 //! DNS names and the patterns that rules write.
 
 use std::fmt;
+use std::str::FromStr;
 
+use idna::{AsciiDenyList, domain_to_ascii_cow};
 use serde::{Deserialize, Serialize};
 
 /// A DNS name in canonical form: lower-case ASCII, no trailing dot, 1 to 253 bytes, labels of 1 to 63 bytes of
@@ -90,13 +92,17 @@ pub enum PatternError {
     /// A URL, a port or a path in the place of a name.
     #[error("`{0}` does not belong in a name; write the host name alone, and ports under `ports`")]
     NotAHost(char),
+    /// Characters beyond ASCII that make no internationalized name (UTS 46), or beside a wildcard in one label.
+    #[error("`{0}` is no internationalized name; a wildcard stands in a label of ASCII alone")]
+    International(String),
     /// An address in the place of a name.
     #[error("this is an address; write `cidr: {0}` instead of `fqdn`")]
     Address(String),
 }
 
 impl Pattern {
-    /// Reads `text` in any case, with or without its trailing dot.
+    /// Reads `text` in any case, with or without its trailing dot. Labels beyond ASCII become what DNS carries of them,
+    /// `bücher` `xn--bcher-kva`.
     ///
     /// # Errors
     /// [`PatternError`] says what to write instead.
@@ -107,7 +113,7 @@ impl Pattern {
         if let Some(odd) = text.chars().find(|c| matches!(c, '/' | ':' | '@' | '?')) {
             return Err(PatternError::NotAHost(odd));
         }
-        let text = text.strip_suffix('.').unwrap_or(text).to_ascii_lowercase();
+        let text = to_ascii(text.strip_suffix('.').unwrap_or(text))?;
         check_length(&text)?;
         let rest = text.strip_prefix("**.").unwrap_or(&text);
         if rest.contains("**") || text == "**" {
@@ -194,6 +200,32 @@ impl fmt::Display for Pattern {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.text)
     }
+}
+
+impl FromStr for Pattern {
+    type Err = PatternError;
+
+    fn from_str(text: &str) -> Result<Self, PatternError> {
+        Self::parse(text)
+    }
+}
+
+impl<'de> Deserialize<'de> for Pattern {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        Self::parse(&text).map_err(serde::de::Error::custom)
+    }
+}
+
+/// In lower case, with the A-labels of what is not ASCII.
+fn to_ascii(text: &str) -> Result<String, PatternError> {
+    if text.is_ascii() {
+        return Ok(text.to_ascii_lowercase());
+    }
+    let wrong = || PatternError::International(text.to_owned());
+    let ascii = domain_to_ascii_cow(text.as_bytes(), AsciiDenyList::EMPTY).map_err(|_| wrong())?;
+    let is_mixed = |label: &str| label.starts_with("xn--") && label.contains('*');
+    if ascii.split('.').any(is_mixed) { Err(wrong()) } else { Ok(ascii.into_owned()) }
 }
 
 fn is_name_character(c: char) -> bool {
@@ -284,6 +316,10 @@ mod tests {
             ("**.*.example.net", "a.b.example.net", true),
             ("**.*.example.net", "b.example.net", false),
             ("api.*.example.net", "api.eu.example.net", true),
+            ("Bücher.example", "xn--bcher-kva.example", true),
+            ("*.bücher.example", "a.xn--bcher-kva.example", true),
+            ("bücher。example", "xn--bcher-kva.example", true),
+            ("BÜCHER.example", "bucher.example", false),
             ("_ldap._tcp.example.net", "_LDAP._tcp.example.net", true),
         ] {
             let given = Name::parse(name).expect("a name");
@@ -309,7 +345,10 @@ mod tests {
             ("192.0.2.1", "cidr: 192.0.2.1/32"),
             ("exa mple.com", "cannot stand"),
             ("a..b", "1 to 63"),
-            ("bücher.example", "cannot stand"),
+            ("büch*.example", "internationalized"),
+            ("\u{ad}.example", "1 to 63"),
+            ("a\u{200d}.example", "internationalized"),
+            ("bücher$.example", "cannot stand"),
         ] {
             let error = Pattern::parse(text).expect_err(text).to_string();
             assert!(error.contains(reason), "{text}: {error}");

@@ -12,7 +12,7 @@ use anyhow::Result;
 use aya::maps::lpm_trie::{Key, LpmTrie};
 use aya::maps::{Array, MapData};
 use egret::dns::Answer;
-use egret::enforce::{Binder, Enforcer, Numbers, Placement};
+use egret::enforce::{Binder, Enforcer, Learning, Numbers, Placement};
 use egret::kernel::maps::Room;
 use egret::kernel::{Hooks, Object, Pins, clock, preflight};
 use egret::model::Name;
@@ -127,7 +127,8 @@ impl Drop for Node {
 }
 
 fn look_up(pins: &Pins, enforcer: &mut Enforcer, index: WorkloadIndex, ruleset: &Ruleset) -> Result<()> {
-    let mut binder = Binder::open(pins, Duration::from_hours(1))?;
+    let mut binder =
+        Binder::open(pins, Learning { min_ttl: Duration::from_hours(1), ..Learning::default() })?;
     binder.set_patterns(index, &enforcer.numbers().words_of(ruleset), clock::now())?;
     for first in (0..LOOKED_UP).step_by(OF_ONE_NAME.into()) {
         let addresses = first..first + OF_ONE_NAME;
@@ -137,6 +138,7 @@ fn look_up(pins: &Pins, enforcer: &mut Enforcer, index: WorkloadIndex, ruleset: 
             addresses: addresses.map(|number| (destination(NAMED, number).into(), 3600)).collect(),
             rcode: 0,
             truncated: false,
+            searched: None,
         };
         binder.learn(index, &answer, clock::now())?;
     }

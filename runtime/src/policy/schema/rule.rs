@@ -146,7 +146,7 @@ fn fqdn(reader: &mut Reader<'_>, entry: &Entry) -> Option<Pattern> {
             format!("write `fqdn: \"**.{rest}\"` for any depth, `fqdn: \"*.{rest}\"` for one label")
         }
         PatternError::Everything => "write `cidr: 0.0.0.0/0` and `cidr: ::/0`".to_owned(),
-        PatternError::Name(_) if !text.is_ascii() => {
+        PatternError::International(_) => {
             "write its ASCII form, in which such a label starts with `xn--`".to_owned()
         }
         PatternError::Name(_) => "write labels of letters, digits, `-` and `_`, joined by dots".to_owned(),

@@ -95,6 +95,15 @@ fn check_answer(payload: &[u8], answer: &Answer) {
         let theirs = by_hickory(&message, question);
         assert!(given.keys().all(|address| theirs.contains(address)), "{given:?} but hickory: {theirs:?}");
     }
+    if let Some(searched) = &answer.searched {
+        let (name, given) = (searched.name.as_str(), &searched.addresses);
+        assert_eq!(question, format!("{name}.{}", searched.domain));
+        let plain = walk(&records, name);
+        assert!(
+            given.iter().all(|(address, ttl)| plain.get(address).is_some_and(|longest| ttl <= longest)),
+            "{name} is not {given:?}: {plain:?}"
+        );
+    }
     learn(answer);
 }
 
@@ -170,7 +179,7 @@ fn learn(answer: &Answer) {
     let limits = Limits { names: 2, addresses_per_name: 3, addresses: 5 };
     let mut names = Names::new(limits);
     for now in [1, 2].map(Duration::from_secs) {
-        for learned in names.learn(answer, now, Duration::from_secs(30)) {
+        for learned in names.learn(&answer.question, &answer.addresses, now, Duration::from_secs(30)) {
             assert_eq!(learned.name, answer.question);
             assert!(answer.addresses.iter().any(|(address, _)| *address == learned.address));
             assert!(learned.until >= now + Duration::from_secs(30));
