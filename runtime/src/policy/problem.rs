@@ -53,10 +53,12 @@ impl Span {
 /// The most characters of a sentence, the words of the file in it included.
 const LONGEST: usize = 1000;
 
-/// A sentence may quote the file: its control characters must not reach a terminal or a log, nor a megabyte of it a
-/// status.
+/// A sentence may quote the file: what moves a cursor or turns the direction of text must not reach a terminal or a log,
+/// nor a megabyte of it a status.
 fn in_one_line(text: &str) -> String {
-    let escaped = |c: char| if c.is_control() { c.escape_default().to_string() } else { c.to_string() };
+    // Of what a person can see, Rust escapes these three alone.
+    let unseen = |c: &char| !matches!(c, '\'' | '"' | '\\') && c.escape_debug().len() > 1;
+    let escaped = |c: char| if unseen(&c) { c.escape_default().to_string() } else { c.to_string() };
     let mut line: String = text.chars().take(LONGEST).map(escaped).collect();
     if text.chars().nth(LONGEST).is_some() {
         line.push('…');

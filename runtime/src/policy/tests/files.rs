@@ -194,6 +194,8 @@ fn what_a_file_says_is_quoted_in_one_line_without_control_characters_and_not_at_
     for (word, quoted) in [
         ("a\\nb".to_owned(), "`a\\nb`"),
         ("\\e[2Jgone".to_owned(), "`\\u{1b}[2Jgone`"),
+        ("a\\u202eb".to_owned(), "`a\\u{202e}b`"),
+        ("it's \\\"é\\\"".to_owned(), "`it's \"é\"`"),
         ("x".repeat(100_000), "xxx…"),
     ] {
         let text = format!("apiVersion: egret.dev/v1alpha1\nkind: \"{word}\"\n");
