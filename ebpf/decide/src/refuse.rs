@@ -3,7 +3,7 @@
 //! They go back over the interface the packet came from, so the link addresses are swapped and the source is the
 //! destination that was dialled, as if it had answered. `out` starts zeroed: a frame is too large to be handed about on a kernel stack.
 
-use crate::parse::{ICMP, ICMP6, LINK, Packet, TCP};
+use crate::parse::{ICMP, ICMP6, LINK, Packet, TCP, UDP};
 
 /// Bytes of a TCP reset over IPv4, link header included.
 pub const RESET4: usize = LINK + 20 + 20;
@@ -118,19 +118,22 @@ pub fn unreachable4<P: Packet>(packet: &P, out: &mut [u8; UNREACHABLE4]) -> Opti
     Some(())
 }
 
-/// The ICMPv6 error (destination unreachable, port) that refuses a UDP datagram; none for one with extension headers.
+/// The ICMPv6 error (destination unreachable, port) that refuses the UDP datagram whose header starts at `transport`. It
+/// quotes it as if nothing were between the headers: so it also refuses the first of its pieces.
 #[inline(always)]
 pub fn unreachable6<P: Packet>(packet: &P, transport: usize, out: &mut [u8; UNREACHABLE6]) -> Option<()> {
-    if transport != LINK + 40 {
-        return None;
-    }
     let link = packet.read::<LINK>(0)?;
-    let quoted = packet.read::<48>(LINK)?;
+    let ip = packet.read::<40>(LINK)?;
+    let between = transport.checked_sub(LINK + 40)? as u16;
+    let length = u16::from_be_bytes([ip[4], ip[5]]).wrapping_sub(between);
+    out[62..102].copy_from_slice(&ip);
+    out[66..68].copy_from_slice(&length.to_be_bytes());
+    out[68] = UDP;
+    out[102..].copy_from_slice(&packet.read::<8>(transport)?);
     swap_link(out, &link);
-    header6(out, &quoted, ICMP6, 8 + 48);
+    header6(out, &ip, ICMP6, 8 + 48);
     out[54] = 1;
     out[55] = 4;
-    out[62..].copy_from_slice(&quoted);
     let sum = sum_from(&out[22..54], 0) + ICMP6 as u32 + 8 + 48;
     let check = fold(sum_from(&out[54..], sum));
     out[56..58].copy_from_slice(&check);

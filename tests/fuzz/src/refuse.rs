@@ -50,12 +50,17 @@ pub fn run(data: &[u8]) {
         (UDP, true) if packet.plain => {
             let mut out = [0; UNREACHABLE4];
             unreachable4(&frame, &mut out).expect("a plain datagram can be refused");
-            check_error(&frame, &packet, &out, 28);
+            check_error(&frame, &packet, &out, &frame[LINK..LINK + 28]);
         }
-        (UDP, false) if packet.plain => {
+        (UDP, false) => {
             let mut out = [0; UNREACHABLE6];
-            unreachable6(&frame, at, &mut out).expect("a plain datagram can be refused");
-            check_error(&frame, &packet, &out, 48);
+            unreachable6(&frame, at, &mut out).expect("a datagram that was read can be refused");
+            let mut quoted = [&frame[LINK..LINK + 40], &packet.payload[..8]].concat();
+            let length =
+                plain::be16(&frame, LINK + 4).expect("a header").wrapping_sub((at - LINK - 40) as u16);
+            quoted[4..6].copy_from_slice(&length.to_be_bytes());
+            quoted[6] = UDP;
+            check_error(&frame, &packet, &out, &quoted);
         }
         _ => {}
     }
@@ -95,8 +100,8 @@ fn check_reset(frame: &Frame, packet: &Packet<'_>, made: &[u8]) {
     }
 }
 
-/// An error that quotes the first `quoted` bytes of what it refuses.
-fn check_error(frame: &Frame, packet: &Packet<'_>, made: &[u8], quoted: usize) {
+/// An error that quotes the beginning of what it refuses so.
+fn check_error(frame: &Frame, packet: &Packet<'_>, made: &[u8], quoted: &[u8]) {
     let protocol = if packet.from.is_ipv4() { plain::ICMP } else { plain::ICMP6 };
     let payload = match check_headers(frame, packet, made, protocol) {
         TransportSlice::Icmpv4(icmp) => {
@@ -109,7 +114,7 @@ fn check_error(frame: &Frame, packet: &Packet<'_>, made: &[u8], quoted: usize) {
         }
         other => panic!("no ICMP: {other:?}"),
     };
-    assert_eq!(payload, &frame[LINK..LINK + quoted]);
+    assert_eq!(payload, quoted);
 }
 
 /// Well-formed, from where the packet went to where it came from, and with right checksums.

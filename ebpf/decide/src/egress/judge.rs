@@ -100,7 +100,7 @@ fn refuse<T: Tables, K: InboundKey>(tables: &T, pending: &Pending<K>, silent: u8
         }
         _ if silent != 0 => Egress::Drop,
         TCP if !parse::is_reset(pending.flags) => Egress::Reset { transport },
-        UDP if pending.is_plain() && may_refuse(tables, pending.workload, now) => {
+        UDP if pending.is_quotable() && may_refuse(tables, pending.workload, now) => {
             Egress::Unreachable { transport }
         }
         _ => Egress::Drop,

@@ -140,10 +140,11 @@ impl<K: FlowKey> Pending<K> {
         Self { unreadable: 1, ..Self::of(generation, workload, &nothing) }
     }
 
-    /// Nothing stands between the IP header and the transport's: an ICMP error has room to quote both.
+    /// An ICMP error has room to quote both the IP header and the transport's: without options, which are part of the
+    /// first. What is between them over IPv6 is not quoted.
     #[inline(always)]
-    fn is_plain(&self) -> bool {
-        self.transport as usize == parse::LINK + if K::V6 { 40 } else { 20 }
+    fn is_quotable(&self) -> bool {
+        K::V6 || self.transport as usize == parse::LINK + 20
     }
 }
 

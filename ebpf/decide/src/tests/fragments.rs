@@ -100,8 +100,7 @@ fn a_denied_first_piece_is_refused_like_a_whole_packet_and_leaves_nothing_behind
             let [first, second, third] = three(&whole, ID);
             let refused = match protocol(&whole) {
                 TCP => (Reset { transport }, vec![Denied]),
-                // No ICMP error has room to quote a fragment's header over IPv6.
-                UDP if ends.from.is_ipv4() => (Unreachable { transport }, vec![Denied, Icmp]),
+                UDP => (Unreachable { transport }, vec![Denied, Icmp]),
                 _ => (Drop, vec![Denied]),
             };
             assert_eq!(world.send(&first), refused);

@@ -174,6 +174,19 @@ fn an_icmp_error_quotes_the_datagram_that_it_refuses() {
     }
 }
 
+#[test]
+fn an_icmp_error_quotes_over_ipv6_what_its_sender_wrote_before_it_was_cut_into_pieces() {
+    let [_, v6] = both(443);
+    let frame = v6.udp(b"data");
+    let expected = unreachable_at(&frame, LINK + 40);
+    // A fragment header, and others.
+    for (kind, count, eights) in [(44, 1, 1), (60, 1, 1), (0, 1, 3), (60, 6, 2)] {
+        let extended = with_extensions(&frame, kind, count, eights);
+        let at = LINK + 40 + count * usize::from(eights) * 8;
+        assert_eq!(unreachable_at(&extended, at), expected, "{kind} {count} {eights}");
+    }
+}
+
 fn assert_port_unreachable4(header: &Icmpv4Header, payload: &[u8]) {
     use etherparse::{Icmpv4Type::DestinationUnreachable, icmpv4::DestUnreachableHeader::Port};
     assert_eq!(header.icmp_type, DestinationUnreachable(Port));
@@ -191,7 +204,8 @@ fn assert_port_unreachable6(header: &Icmpv6Header, ip: &etherparse::Ipv6Header, 
 fn an_icmp_error_is_not_made_where_it_could_not_quote_the_ports() {
     let [v4, v6] = both(443).map(|ends| ends.udp(b"data"));
     assert_eq!(unreachable_at(&with_options(&v4, 1), LINK + 24), None);
-    assert_eq!(unreachable_at(&with_extensions(&v6, 60, 1, 1), LINK + 48), None);
+    assert_eq!(unreachable_at(&with_extensions(&v6, 60, 1, 1).cut(LINK + 55), LINK + 48), None);
+    assert_eq!(unreachable_at(&v6, LINK + 39), None);
     for length in [LINK, LINK + 27] {
         assert_eq!(unreachable_at(&v4.clone().cut(length), LINK + 20), None);
     }
