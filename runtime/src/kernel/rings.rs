@@ -47,21 +47,23 @@ impl Ring {
         Ok(Self { ring })
     }
 
-    /// Hands every record to `each` until `stop` is called. After each wake-up it waits for `gather` first: at a high
-    /// rate one wake-up then serves many records.
+    /// Hands every record to `each` until `stop` is called, and what is there then. After each wake-up it waits for
+    /// `gather` first: at a high rate one wake-up then serves many records.
     pub fn read_until(&mut self, stop: &Stop, gather: Duration, mut each: impl FnMut(&[u8])) {
+        let mut is_over = false;
         loop {
             while let Some(record) = self.ring.next() {
                 each(&record);
+            }
+            if is_over {
+                return;
             }
             let mut fds = [
                 PollFd::new(&self.ring, PollFlags::IN),
                 PollFd::from_borrowed_fd(stop.0.as_fd(), PollFlags::IN),
             ];
-            if poll(&mut fds, None).is_ok() && !fds[1].revents().is_empty() {
-                return;
-            }
-            if !gather.is_zero() {
+            is_over = poll(&mut fds, None).is_ok() && !fds[1].revents().is_empty();
+            if !is_over && !gather.is_zero() {
                 std::thread::sleep(gather);
             }
         }
