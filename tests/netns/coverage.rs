@@ -4,7 +4,8 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use egret_tests::neighbour::{Deaf, Manner, Neighbour, Seat, order};
+use egret_tests::hooks::{Place, places};
+use egret_tests::neighbour::{Deaf, Manner};
 use egret_tests::netns::{Netns, ip_batch};
 use egret_tests::{Agent, Attempt, Pod, Seen, Setup, World, enforced, eventually};
 
@@ -31,16 +32,11 @@ fn rules_hold(pod: &Pod) -> Result<()> {
     Ok(())
 }
 
-/// Where the two hooks of a pod are, and what they are called there.
-fn seats<'a>(world: &'a World, pod: &'a Pod) -> [(&'a Netns, &'a str, &'static str); 2] {
-    [(world.node(), pod.host_interface(), "from_pod"), (pod.netns(), "eth0", "door")]
-}
-
 /// Waits until these are the programs there.
-fn stands(netns: &Netns, interface: &str, expected: &[&str]) -> Result<()> {
-    let is_so = || Ok((order(netns, interface)? == expected).then_some(()));
-    eventually(&format!("{expected:?} on {interface}"), PATIENCE, is_so)
-        .with_context(|| format!("{:?}", order(netns, interface)))
+fn stands(place: Place<'_>, expected: &[&str]) -> Result<()> {
+    let is_so = || Ok((place.programs()? == expected).then_some(()));
+    eventually(&format!("{expected:?} on {}", place.interface), PATIENCE, is_so)
+        .with_context(|| format!("{:?}", place.programs()))
 }
 
 #[test]
@@ -48,10 +44,10 @@ fn a_program_that_was_put_before_a_hook_comes_to_stand_behind_it_and_is_told_of(
     let world = world()?;
     let web = world.pod("shop/web");
     let agent = start(&world)?;
-    for (netns, interface, hook) in seats(&world, web) {
+    for place in places(&world, web) {
         for manner in [Manner::Silencer, Manner::Swallower] {
-            let mut rival = Neighbour::with_manner(netns, interface, Seat::First, manner)?;
-            stands(netns, interface, &[hook, manner.name()])?;
+            let mut rival = place.put_before(manner)?;
+            stands(place, &[place.hook, manner.name()])?;
             let told = format!("`{}` (id {})", manner.name(), rival.id()?);
             assert!(agent.log().contains(&told), "{told}:\n{}", agent.log());
             assert_eq!(agent.gap(web)?, None);
@@ -67,23 +63,23 @@ fn a_program_that_insists_on_being_first_is_left_there_and_its_workload_is_not_c
     let world = world()?;
     let web = world.pod("shop/web");
     let agent = start(&world)?;
-    for (netns, interface, hook) in seats(&world, web) {
+    for place in places(&world, web) {
         let mut rival = None;
-        let gap = eventually(&format!("the fight for {hook} ends"), PATIENCE * 2, || {
-            if order(netns, interface)?.first().map(String::as_str) != Some("silencer") {
+        let gap = eventually(&format!("the fight for {} ends", place.hook), PATIENCE * 2, || {
+            if place.programs()?.first().map(String::as_str) != Some("silencer") {
                 drop(rival.take());
-                rival = Some(Neighbour::with_manner(netns, interface, Seat::First, Manner::Silencer)?);
+                rival = Some(place.put_before(Manner::Silencer)?);
             }
             agent.gap(web)
         })?;
         let id = rival.as_mut().expect("it insisted").id()?;
-        assert!(gap.contains(&format!("`silencer` (id {id})")) && gap.contains(interface), "{gap}");
-        let seen = order(netns, interface)?;
+        assert!(gap.contains(&format!("`silencer` (id {id})")) && gap.contains(place.interface), "{gap}");
+        let seen = place.programs()?;
         std::thread::sleep(Duration::from_secs(3));
-        assert_eq!(order(netns, interface)?, seen, "nobody fights any more");
+        assert_eq!(place.programs()?, seen, "nobody fights any more");
         drop(rival);
         agent.wait_for_gap(web, None)?;
-        stands(netns, interface, &[hook])?;
+        stands(place, &[place.hook])?;
         rules_hold(web)?;
     }
     Ok(())
@@ -94,19 +90,15 @@ fn the_next_agent_is_first_where_others_came_before_while_there_was_none() -> Re
     let world = world()?;
     let web = world.pod("shop/web");
     let agent = start(&world)?;
-    let behind: Vec<_> = seats(&world, web)
-        .into_iter()
-        .map(|(netns, interface, _)| Neighbour::attach(netns, interface, Seat::Tcx))
-        .collect::<Result<_>>()?;
+    let places = places(&world, web);
+    let behind = places.iter().map(Place::put_behind).collect::<Result<Vec<_>>>()?;
     let stopped = agent.kill()?;
-    let before: Vec<_> = seats(&world, web)
-        .into_iter()
-        .map(|(netns, interface, _)| Neighbour::with_manner(netns, interface, Seat::First, Manner::Silencer))
-        .collect::<Result<_>>()?;
+    let silence = |place: &Place<'_>| place.put_before(Manner::Silencer);
+    let before = places.iter().map(silence).collect::<Result<Vec<_>>>()?;
     let _agent = stopped.start()?;
-    for (netns, interface, hook) in seats(&world, web) {
-        assert_ne!(order(netns, interface)?[0], "silencer");
-        stands(netns, interface, &[hook, "silencer", "neighbour"])?;
+    for place in places {
+        assert_ne!(place.programs()?[0], "silencer");
+        stands(place, &[place.hook, "silencer", "neighbour"])?;
     }
     drop((before, behind));
     rules_hold(web)

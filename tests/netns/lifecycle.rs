@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use anyhow::Result;
-use egret_tests::neighbour::order;
+use egret_tests::hooks::{Tier, programs};
 use egret_tests::world::RESOLVER;
 use egret_tests::{Attempt, Pod, Seen, Setup, World, enforced};
 
@@ -149,8 +149,7 @@ fn nothing_slips_through_where_the_next_agent_cannot_read_what_the_last_one_left
                 spoil()?;
                 agent = killed.start()?;
                 rules_hold(web, what)?;
-                assert_eq!(order(world.node(), web.host_interface())?, ["from_pod"], "{what}");
-                assert_eq!(order(web.netns(), "eth0")?, ["door"], "{what}");
+                assert_eq!(programs(&world, web)?, Tier::of_this_test().hooks().map(|name| [name]), "{what}");
                 assert_eq!(fs::read_dir(world.bpffs())?.count(), 1, "{what}");
             }
             Ok(())

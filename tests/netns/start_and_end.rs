@@ -6,7 +6,7 @@ use std::process::Output;
 
 use anyhow::{Context, Result};
 use egret_tests::hooks::{Tier, programs};
-use egret_tests::{Pod, Seen, Setup, World, enforced};
+use egret_tests::{Pod, Seen, Setup, Surroundings, World, enforced};
 
 const RULES: &str = "allow:\n- to: [{cidr: 192.0.2.0/24}]";
 
@@ -29,6 +29,22 @@ fn rules_hold(web: &Pod) -> Result<()> {
         let outcome = web.connect(to, 443)?;
         assert_eq!(outcome.seen, expected, "{to}: {outcome:?}");
     }
+    Ok(())
+}
+
+/// Linux 6.6 brought tcx, and no distribution that the tests run on brought it to an older kernel.
+#[test]
+fn the_tier_is_that_of_the_kernel_or_the_one_that_was_asked_for() -> Result<()> {
+    let world = World::with_pods(&["shop/web"])?;
+    let agent = setup(&world)?.start()?;
+    let release = fs::read_to_string("/proc/sys/kernel/osrelease")?;
+    let mut numbers = release.split(['.', '-']).map_while(|number| number.parse::<u32>().ok());
+    let version = (numbers.next().context("a version")?, numbers.next().context("a version")?);
+    let is_first = version >= (6, 6) && world.surroundings() != Surroundings::Filtered;
+    let tier = if is_first { Tier::Tcx } else { Tier::Clsact };
+    assert_eq!(agent.status()?["tier"], tier.number(), "{release}");
+    assert_eq!(Tier::of_this_test(), tier, "what the other tests take it for");
+    assert_eq!(programs(&world, world.pod("shop/web"))?, tier.hooks().map(|name| [name]));
     Ok(())
 }
 

@@ -100,7 +100,7 @@ fn every_verdict_in_a_storm_of_policies_is_that_of_the_old_one_or_the_new() -> R
     for pod in world.pods() {
         setup = setup.policy(&format!("{}.yaml", pod.name()), &enforced(&pod.id(), &rules(0)))?;
     }
-    let agent = setup.within(Duration::from_secs(60)).start()?;
+    let agent = setup.start()?;
     let over = AtomicBool::new(false);
     let each = flows() / WORKLOADS;
     let changes = std::thread::scope(|scope| -> Result<u32> {

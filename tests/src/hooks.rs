@@ -3,7 +3,7 @@
 use anyhow::{Context, Result};
 use aya::programs::{SchedClassifier, TcAttachType};
 
-use crate::neighbour::{Seat, order};
+use crate::neighbour::{Manner, Neighbour, Seat, order};
 use crate::netns::Netns;
 use crate::world::{Pod, Surroundings, World};
 
@@ -45,6 +45,15 @@ impl Tier {
         }
     }
 
+    /// Where another sits that comes before these.
+    #[must_use]
+    pub fn seat_before(self) -> Seat {
+        match self {
+            Self::Tcx => Seat::First,
+            Self::Clsact => Seat::FirstFilter,
+        }
+    }
+
     /// Where another sits that comes behind these.
     #[must_use]
     pub fn seat_behind(self) -> Seat {
@@ -66,10 +75,65 @@ pub fn kernel_has_tcx() -> bool {
 /// # Errors
 /// The pod is gone.
 pub fn programs(world: &World, pod: &Pod) -> Result<[Vec<String>; 2]> {
-    let (node, host) = (world.node(), pod.host_interface());
-    match Tier::of_this_test() {
-        Tier::Tcx => Ok([order(node, host)?, order(pod.netns(), "eth0")?]),
-        Tier::Clsact => Ok([filters(node, host, "ingress")?, filters(node, host, "egress")?]),
+    let [from, to] = places(world, pod);
+    Ok([from.programs()?, to.programs()?])
+}
+
+/// Where one of the hooks of a pod is.
+#[derive(Clone, Copy, Debug)]
+pub struct Place<'a> {
+    /// In which namespace.
+    pub netns: &'a Netns,
+    /// On which interface.
+    pub interface: &'a str,
+    /// What the program under test is called there.
+    pub hook: &'static str,
+    side: TcAttachType,
+    tier: Tier,
+}
+
+/// Where packets come from `pod`, and where they go to it.
+#[must_use]
+pub fn places<'a>(world: &'a World, pod: &'a Pod) -> [Place<'a>; 2] {
+    let tier = Tier::of_this_test();
+    let [from, to] = tier.hooks();
+    let host = (world.node(), pod.host_interface());
+    let (inside, side) = match tier {
+        Tier::Tcx => ((pod.netns(), "eth0"), TcAttachType::Ingress),
+        Tier::Clsact => (host, TcAttachType::Egress),
+    };
+    let place = |(netns, interface), side, hook| Place { netns, interface, hook, side, tier };
+    [place(host, TcAttachType::Ingress, from), place(inside, side, to)]
+}
+
+impl Place<'_> {
+    /// The programs there, in order.
+    ///
+    /// # Errors
+    /// The interface is gone.
+    pub fn programs(&self) -> Result<Vec<String>> {
+        match (self.tier, self.side) {
+            (Tier::Tcx, _) => order(self.netns, self.interface),
+            (Tier::Clsact, TcAttachType::Egress) => filters(self.netns, self.interface, "egress"),
+            (Tier::Clsact, _) => filters(self.netns, self.interface, "ingress"),
+        }
+    }
+
+    /// Puts another program there before all of the moment.
+    ///
+    /// # Errors
+    /// What the kernel refused.
+    pub fn put_before(&self, manner: Manner) -> Result<Neighbour> {
+        Neighbour::on_side(self.netns, self.interface, self.side, self.tier.seat_before(), manner)
+    }
+
+    /// Puts a well-behaved program there behind all of the moment.
+    ///
+    /// # Errors
+    /// What the kernel refused.
+    pub fn put_behind(&self) -> Result<Neighbour> {
+        let seat = self.tier.seat_behind();
+        Neighbour::on_side(self.netns, self.interface, self.side, seat, Manner::Neighbour)
     }
 }
 

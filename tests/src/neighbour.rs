@@ -2,7 +2,7 @@
 
 use anyhow::{Context, Result};
 use aya::Ebpf;
-use aya::programs::tc::{NlOptions, TcAttachOptions, qdisc_add_clsact};
+use aya::programs::tc::{NlOptions, SchedClassifierLink, TcAttachOptions, qdisc_add_clsact};
 use aya::programs::{LinkOrder, SchedClassifier, TcAttachType, Xdp, XdpMode};
 use aya::sys::{Stats, enable_stats};
 
@@ -53,6 +53,8 @@ impl Manner {
 pub struct Neighbour {
     program: Ebpf,
     name: &'static str,
+    /// What is to be taken away there.
+    filter: Option<(Netns, SchedClassifierLink)>,
     /// The kernel counts runs for as long as this is open.
     _counting: std::os::fd::OwnedFd,
 }
@@ -71,11 +73,25 @@ impl Neighbour {
     /// # Errors
     /// What the kernel refused.
     pub fn with_manner(netns: &Netns, interface: &str, seat: Seat, manner: Manner) -> Result<Self> {
+        Self::on_side(netns, interface, TcAttachType::Ingress, seat, manner)
+    }
+
+    /// Attaches one of any manner to one side of `interface` in `netns`.
+    ///
+    /// # Errors
+    /// What the kernel refused.
+    pub fn on_side(
+        netns: &Netns,
+        interface: &str,
+        side: TcAttachType,
+        seat: Seat,
+        manner: Manner,
+    ) -> Result<Self> {
         let counting = enable_stats(Stats::RunTime).context("the kernel does not count runs")?;
         let name = manner.name();
         let mut program = load(name)?;
-        netns.run(|| sit(classifier(&mut program, name)?, interface, seat))??;
-        Ok(Self { program, name, _counting: counting })
+        let filter = netns.run(|| sit(classifier(&mut program, name)?, interface, side, seat))??;
+        Ok(Self { program, name, filter: filter.map(|filter| (netns.clone(), filter)), _counting: counting })
     }
 
     /// How many packets have reached it.
@@ -94,6 +110,15 @@ impl Neighbour {
     /// What the kernel refused.
     pub fn id(&mut self) -> Result<u32> {
         Ok(classifier(&mut self.program, self.name)?.info()?.id())
+    }
+}
+
+impl Drop for Neighbour {
+    fn drop(&mut self) {
+        // Where the interface is gone, so is the filter.
+        if let Some((netns, filter)) = self.filter.take() {
+            let _ = netns.run(|| drop(filter));
+        }
     }
 }
 
@@ -124,7 +149,13 @@ pub fn order(netns: &Netns, interface: &str) -> Result<Vec<String>> {
     Ok(programs.iter().map(|program| program.name_as_str().unwrap_or_default().to_owned()).collect())
 }
 
-fn sit(program: &mut SchedClassifier, interface: &str, seat: Seat) -> Result<()> {
+/// The filter, which is told by the namespace that one is in; a link of tcx goes with its program.
+fn sit(
+    program: &mut SchedClassifier,
+    interface: &str,
+    side: TcAttachType,
+    seat: Seat,
+) -> Result<Option<SchedClassifierLink>> {
     let options = match seat {
         Seat::First => TcAttachOptions::TcxOrder(LinkOrder::first()),
         Seat::Tcx => TcAttachOptions::TcxOrder(LinkOrder::default()),
@@ -135,10 +166,7 @@ fn sit(program: &mut SchedClassifier, interface: &str, seat: Seat) -> Result<()>
             TcAttachOptions::Netlink(NlOptions { priority, ..NlOptions::default() })
         }
     };
-    let link = program.attach_with_options(interface, TcAttachType::Ingress, options)?;
-    if matches!(seat, Seat::Clsact | Seat::FirstFilter) {
-        // A filter goes with its interface. To take it away from here would mean to be in this namespace again.
-        std::mem::forget(program.take_link(link)?);
-    }
-    Ok(())
+    let link = program.attach_with_options(interface, side, options)?;
+    let is_filter = matches!(seat, Seat::Clsact | Seat::FirstFilter);
+    Ok(if is_filter { Some(program.take_link(link)?) } else { None })
 }

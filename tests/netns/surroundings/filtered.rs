@@ -1,14 +1,20 @@
 //! Tier 2: the program under test puts its hooks on interfaces by filters of clsact, both on the host side.
 
 use anyhow::Result;
-use egret_tests::hooks::{Tier, programs, take_away};
+use egret_tests::hooks::{programs, take_away};
 use egret_tests::neighbour::{Manner, NAME, Neighbour, Seat};
-use egret_tests::{Seen, Setup, Surroundings, World, enforced, eventually};
+use egret_tests::{Seen, Setup, World, enforced, eventually};
 
+#[path = "../arming.rs"]
+mod arming;
+#[path = "../coverage.rs"]
+mod coverage;
 #[path = "../datagrams.rs"]
 mod datagrams;
 #[path = "../escapes.rs"]
 mod escapes;
+#[path = "../lifecycle.rs"]
+mod lifecycle;
 #[path = "../names.rs"]
 mod names;
 #[path = "../neighbours.rs"]
@@ -21,20 +27,12 @@ mod servers;
 mod spoofing;
 #[path = "../start_and_end.rs"]
 mod start_and_end;
+#[path = "../tightening.rs"]
+mod tightening;
 #[path = "../workloads.rs"]
 mod workloads;
 
 const NOTHING: &str = "default: Deny";
-
-#[test]
-fn the_status_tells_the_tier_and_the_hooks_are_those_of_it() -> Result<()> {
-    let world = World::with_pods(&["shop/web"])?;
-    assert_eq!((world.surroundings(), Tier::of_this_test()), (Surroundings::Filtered, Tier::Clsact));
-    let agent = Setup::new(&world)?.start()?;
-    assert_eq!(agent.status()?["tier"], 2);
-    assert_eq!(programs(&world, world.pod("shop/web"))?, [["from_pod"], ["host_door"]]);
-    Ok(())
-}
 
 #[test]
 fn a_filter_that_comes_before_ours_is_got_ahead_of_and_nothing_goes_unjudged_meanwhile() -> Result<()> {

@@ -25,8 +25,8 @@ pub use records::{Explained, Flow, Origin, Step, Verdict, WorkloadRow};
 pub use setup::{Setup, described};
 
 /// How long the agent may take to start, to stop, or to notice a file: a second or two, but for a machine that is played
-/// by a program (`cargo xtask test --vm`), where its programs alone take five to load.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+/// by a program (`cargo xtask test --vm`), where its programs alone take five to load, and the largest policy a minute.
+pub const PATIENCE: Duration = Duration::from_secs(180);
 
 /// A running agent. It is killed when this goes out of scope; what it left in the kernel goes with the world.
 #[derive(Debug)]

@@ -8,9 +8,24 @@ use std::{
 
 use anyhow::{Context as _, Result, bail, ensure};
 
-/// What the tests need that is a module, and what the host's files are seen through.
-const MODULES: [&str; 9] =
-    ["virtio_pci", "9pnet_virtio", "9p", "overlay", "veth", "tun", "cls_bpf", "sch_ingress", "bridge"];
+/// What the tests need that is a module, and what the host's files are seen through. A whole Debian loads them when they
+/// are asked for.
+const MODULES: [&str; 14] = [
+    "virtio_pci",
+    "9pnet_virtio",
+    "9p",
+    "overlay",
+    "veth",
+    "tun",
+    "cls_bpf",
+    "sch_ingress",
+    "bridge",
+    "macvlan",
+    "tcp_diag",
+    "udp_diag",
+    "nft_chain_nat",
+    "nft_masq",
+];
 
 /// A kernel that can be started.
 pub struct Kernel {
