@@ -82,13 +82,16 @@ impl Drop for Placed {
     }
 }
 
+/// The inode of no namespace. That of one that is gone is soon another's.
+const GONE: u64 = 0;
+
 struct Worker {
     workload: Workload,
     namespace: Namespace,
     resolvers: Vec<IpAddr>,
     /// Why the file that should name its resolvers does not count.
     resolvers_problem: Option<String>,
-    /// The namespace that it was last placed in.
+    /// The namespace that it was last placed in, by its inode; [`GONE`] once nothing leads there.
     netns: Option<u64>,
     /// The policies of the cluster that what this agent last put in force for it came from.
     bounds: Option<Vec<Policy>>,
@@ -286,6 +289,7 @@ impl Reconciler {
         for id in lost {
             if let Some(worker) = self.workers.get_mut(&id) {
                 worker.state = Err("its network namespace is gone".to_owned());
+                worker.netns = Some(GONE);
                 warn!("{id} is not covered: its network namespace is gone");
             }
         }
