@@ -132,6 +132,9 @@ impl Records {
         match kind {
             RecordType::CNAME if class == u16::from(DNSClass::IN) => {
                 let target = WireName::read(decoder)?;
+                if decoder.index() != end {
+                    return Err(DecodeError::InsufficientBytes);
+                }
                 self.aliases.entry(owner).or_default().push((target, ttl));
             }
             RecordType::A | RecordType::AAAA if class == u16::from(DNSClass::IN) => {

@@ -214,6 +214,19 @@ fn a_truncated_answer_teaches_what_is_in_it_and_any_other_cut_answer_teaches_not
 }
 
 #[test]
+fn an_alias_that_is_longer_than_its_name_leads_nowhere_in_a_truncated_answer_either() {
+    let mut message = message("a.example.", &["b.example. A 192.0.2.1 60", "a.example. CNAME b.example. 60"]);
+    message.metadata.truncation = true;
+    let mut odd = message.to_vec().unwrap();
+    assert_eq!(learned(&parse(&odd).unwrap()), ["192.0.2.1 60"]);
+    let length_at = odd.len() - 3;
+    assert_eq!(odd[length_at - 1..=length_at], [0, 2], "a pointer");
+    odd[length_at] = 3;
+    odd.push(0);
+    assert_eq!(learned(&parse(&odd).unwrap()), [] as [&str; 0]);
+}
+
+#[test]
 fn a_record_of_the_wrong_length_spoils_the_message() {
     let whole = message("a.example.", &["a.example. A 192.0.2.1 60"]).to_vec().unwrap();
     let length_at = whole.len() - 5;
