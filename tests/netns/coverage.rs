@@ -4,12 +4,12 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use egret_tests::agent::PATIENCE;
 use egret_tests::hooks::{Place, places};
 use egret_tests::neighbour::{Deaf, Manner};
 use egret_tests::netns::{Netns, ip_batch};
 use egret_tests::{Agent, Attempt, Pod, Seen, Setup, World, enforced, eventually};
 
-const PATIENCE: Duration = Duration::from_secs(10);
 const RULES: &str = "allow:\n- to: [{fqdn: github.com}]";
 
 fn world() -> Result<World> {
@@ -65,7 +65,7 @@ fn a_program_that_insists_on_being_first_is_left_there_and_its_workload_is_not_c
     let agent = start(&world)?;
     for place in places(&world, web) {
         let mut rival = None;
-        let gap = eventually(&format!("the fight for {} ends", place.hook), PATIENCE * 2, || {
+        let gap = eventually(&format!("the fight for {} ends", place.hook), PATIENCE, || {
             if place.programs()?.first().map(String::as_str) != Some("silencer") {
                 drop(rival.take());
                 rival = Some(place.put_before(Manner::Silencer)?);

@@ -10,7 +10,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 
 /// What the tests need that is a module, and what the host's files are seen through. A whole Debian loads them when they
 /// are asked for.
-const MODULES: [&str; 14] = [
+const MODULES: [&str; 15] = [
     "virtio_pci",
     "9pnet_virtio",
     "9p",
@@ -23,6 +23,8 @@ const MODULES: [&str; 14] = [
     "macvlan",
     "tcp_diag",
     "udp_diag",
+    // What nftables sums with; no module names it as one that it needs.
+    "crc32c_generic",
     "nft_chain_nat",
     "nft_masq",
 ];
