@@ -190,11 +190,13 @@ fn flood(pod: &Pod, resolver: IpAddr, many: usize) -> Result<()> {
     })?
 }
 
+const FLOOD: usize = 5_000;
+
 #[test]
 fn a_workload_that_floods_the_hold_stops_no_look_up_of_another() -> Result<()> {
     let world = World::with_pods(&["shop/web", "shop/busy"])?;
     let (web, busy) = (world.pod("shop/web"), world.pod("shop/busy"));
-    // Long answers: also where a whole machine is slow, they come faster than the bound lets in.
+    // Long answers: their records of 1,520 bytes come faster than the bound lets in.
     let many: Vec<_> = (100..130).map(|last| format!("192.0.2.{last}")).collect();
     world.dns().set("flood.example.com", &many.iter().map(String::as_str).collect::<Vec<_>>());
     world.dns().set("a.example.com", &[&REAL.to_string()]);
@@ -204,7 +206,9 @@ fn a_workload_that_floods_the_hold_stops_no_look_up_of_another() -> Result<()> {
         .start()?;
     // As slow as an agent can be.
     agent.pause()?;
-    flood(busy, RESOLVER.0.into(), 5_000)?;
+    let start = Instant::now();
+    flood(busy, RESOLVER.0.into(), FLOOD)?;
+    let seconds = start.elapsed().as_secs_f64();
     let outcome = thread::scope(|scope| {
         let dialing = scope.spawn(|| {
             web.dial_once(&Attempt::tcp("a.example.com", 443).ipv4().via(RESOLVER.0).within_ms(8000))
@@ -214,7 +218,10 @@ fn a_workload_that_floods_the_hold_stops_no_look_up_of_another() -> Result<()> {
         dialing.join().map_err(|_| anyhow::anyhow!("dialling panicked"))?
     })?;
     assert_eq!(outcome.seen, Seen::Connected, "{outcome:?}");
-    assert!(counter(&agent, "dns_answers_over_quota")? > 0, "the flood met its bound");
+    // A quarter of the ring at once, then a MiB a second: a slow machine may not send more.
+    let is_over = FLOOD * 1_520 > (4 << 20) + (seconds * f64::from(1 << 20)) as usize;
+    let over = counter(&agent, "dns_answers_over_quota")?;
+    assert!(over > 0 || !is_over, "the flood of {seconds} s met its bound");
     assert_eq!(counter(&agent, "map_full_answers")?, 0, "and the hold was never full");
     Ok(())
 }
