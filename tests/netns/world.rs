@@ -1,9 +1,10 @@
 //! The world by itself, without an agent: everything can be reached, so that a refusal is the agent's work.
 
+use std::io::Read;
 use std::net::{IpAddr, SocketAddr};
-use std::process::Command;
+use std::process::{Command, Stdio};
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use egret_tests::world::{RESOLVER, STRANGER};
 use egret_tests::{Attempt, Seen, Topology, World};
 
@@ -109,7 +110,10 @@ fn a_world_that_ends_leaves_nothing_behind() -> Result<()> {
     let node = world.node().clone();
     let (directory, resolv) =
         (world.directory(), format!("/etc/netns/{}", world.pod("shop/web").netns().name()));
-    let mut sleeper = node.command("sleep").arg("600").spawn()?;
+    let mut sleeper =
+        node.command("sh").args(["-c", "echo inside; exec sleep 600"]).stdout(Stdio::piped()).spawn()?;
+    // What is not inside yet when the world ends is nobody's to end.
+    sleeper.stdout.take().context("stdout")?.read_exact(&mut [0; 6])?;
     assert!(node.path().exists() && directory.exists() && std::path::Path::new(&resolv).exists());
     drop(world);
     assert!(!node.path().exists() && !directory.exists() && !std::path::Path::new(&resolv).exists());
