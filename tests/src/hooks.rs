@@ -144,8 +144,11 @@ impl Place<'_> {
 pub fn take_away(world: &World, pod: &Pod) -> Result<()> {
     match Tier::of_this_test() {
         Tier::Tcx => {
-            for link in std::fs::read_dir(world.bpffs().join("v1/links"))? {
-                std::fs::remove_file(link?.path())?;
+            // One folder for each version of the layouts.
+            for version in std::fs::read_dir(world.bpffs())? {
+                for link in std::fs::read_dir(version?.path().join("links"))? {
+                    std::fs::remove_file(link?.path())?;
+                }
             }
         }
         Tier::Clsact => {

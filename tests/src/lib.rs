@@ -3,7 +3,7 @@
 //!
 //! `netns` (one namespace) → `others` (the programs of others: `neighbour` on the same interface, `delivery` of a CNI) →
 //! `world` (node, pods, internet; made and removed) → `servers` (who answers there) → `dial` (what an application
-//! sees), `raw` (what none should send), `policy` (what it may), `hooks` (which
+//! sees), `raw` and `wire` (what none should send), `policy` (what it may), `hooks` (which
 //! programs are on a pod's pair) → `agent` (the program under test, by its command line
 //! and HTTP only) → `demo` (the story told with all of it). Each uses those before it. Nothing here links the agent's
 //! code: what these tests know of Egret is what a user can know.
@@ -19,6 +19,7 @@ pub mod others;
 pub mod policy;
 pub mod raw;
 pub mod servers;
+pub mod wire;
 pub mod world;
 
 use std::thread;

@@ -83,6 +83,18 @@ impl Netns {
         })?
     }
 
+    /// The link address of a device of the namespace.
+    ///
+    /// # Errors
+    /// There is no such device.
+    pub fn link_address(&self, device: &str) -> Result<[u8; 6]> {
+        let output = self.command("ip").args(["-br", "link", "show", "dev", device]).output()?;
+        let text = String::from_utf8_lossy(&output.stdout);
+        let word = text.split_whitespace().nth(2).context("no link address")?;
+        let bytes: Vec<u8> = word.split(':').filter_map(|byte| u8::from_str_radix(byte, 16).ok()).collect();
+        bytes.try_into().map_err(|_| anyhow::anyhow!("no link address: {text}"))
+    }
+
     /// A counter of the namespace's TCP/IP stack, such as `Tcp` `RetransSegs`.
     ///
     /// # Errors

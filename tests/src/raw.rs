@@ -206,7 +206,7 @@ fn header6(from: Ipv6Addr, to: Ipv6Addr, protocol: u8, payload: u16) -> Vec<u8> 
 }
 
 /// RFC 1071. Zero means "none" in UDP, and is written as its other form.
-fn checksum(bytes: &[u8]) -> u16 {
+pub(crate) fn checksum(bytes: &[u8]) -> u16 {
     let mut sum: u32 = bytes
         .chunks(2)
         .map(|pair| u32::from(u16::from_be_bytes([pair[0], pair.get(1).copied().unwrap_or_default()])))

@@ -20,7 +20,7 @@ pub use rule::{
 };
 
 /// Version of every layout in this crate.
-pub const ABI_VERSION: u32 = 2;
+pub const ABI_VERSION: u32 = 3;
 
 /// Workloads that one node can hold; index 0 is never used.
 pub const WORKLOADS_MAX: u32 = 4096;
@@ -84,7 +84,15 @@ pub struct Config {
     pub answers: u32,
     /// Until when a workload may be armed: one whose agent ended meanwhile is judged from then on.
     pub arming_until: Tick,
+    /// Which door looks at what comes to workloads: [`INSIDE`] or [`AT_HOST`]. The other lets all go by.
+    pub door: u32,
 }
+
+/// The door on a workload's own device, which sees what is delivered past the host side of its pair too, and whatever
+/// the workload puts there itself.
+pub const INSIDE: u32 = 0;
+/// The door on the host side, out of reach for the workload.
+pub const AT_HOST: u32 = 1;
 
 /// Token buckets of one workload; filled by time, emptied by use.
 #[derive(

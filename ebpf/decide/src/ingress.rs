@@ -99,6 +99,13 @@ impl Exchange {
     }
 }
 
+/// Whether this is the door that looks at what comes to workloads. Where nothing is delivered past the host side of
+/// pairs, it is the one there: inside, a workload that may redirect packets makes its own look like the world's.
+#[inline(always)]
+pub fn is_watched<T: Tables>(tables: &T, door: u32) -> bool {
+    tables.config().door == door
+}
+
 /// Looks at a packet of `ethertype` (host order) toward `workload`.
 #[inline(always)]
 pub fn to_pod<T: Tables, P: Packet>(

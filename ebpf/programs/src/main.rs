@@ -1,8 +1,8 @@
 //! The hooks and the steps behind them. Each finds its workload and does what `egret-decide` says.
 //!
 //! `from_pod`: ingress on the host side of a workload's interface pair; `stand_in`: its double. `to_pod`: the shared half
-//! of the doors, which are ingress on the workload's own device; where there is no tcx, `host_door` is the door of all,
-//! egress on the host side.
+//! of the doors, two for each workload: ingress on its own device, and egress on the host side; where there is no tcx,
+//! `host_door` is the door of all, egress on the host side.
 //! `judge4`, `judge6`, `query`, `reset`, `unreachable`, `answer`, `cut4`, `cut6`, `segment`, `piece`, `settle4`, `settle6`,
 //! `fragment4`, `fragment6`, `train`, `link4`, `link6`, `arp`: steps behind them, called through STEPS. `hold_answer`,
 //! `copy_asking`: called through HOLD while the agent lives.
@@ -18,7 +18,7 @@ mod refuse;
 mod steps;
 
 use aya_ebpf::{macros::classifier, programs::TcContext};
-use egret_abi::{Carried, Counter, Flow4Key, Flow6Key, IFACES_MAX, PROBE, WorkloadIndex};
+use egret_abi::{AT_HOST, Carried, Counter, Flow4Key, Flow6Key, IFACES_MAX, PROBE, WorkloadIndex};
 use egret_decide::{
     Egress, Exchange, FlowKey, Ingress, Segment, Tables,
     egress::{self, Onward, Pending, Pieced, Train, Verdict},
@@ -231,11 +231,15 @@ pub fn unreachable(ctx: TcContext) -> i32 {
 pub fn to_pod(ctx: TcContext) -> i32 {
     let skb = ctx.skb.skb;
     // SAFETY: the context; volatile, or the compiler makes an access that the verifier refuses.
-    let (mark, workload) = unsafe { (core::ptr::read_volatile(&raw const (*skb).mark), (*skb).cb[0]) };
+    let (mark, workload, door) =
+        unsafe { (core::ptr::read_volatile(&raw const (*skb).mark), (*skb).cb[0], (*skb).cb[1]) };
     if mark != 0 && mark == Kernel.config().mark {
         // SAFETY: as above. The mark has done its work, and is nobody else's business.
         unsafe { core::ptr::write_volatile(&raw mut (*skb).mark, 0) };
         return if is_probe(&ctx, WorkloadIndex(workload)) { DROP } else { NEXT };
+    }
+    if !ingress::is_watched(&Kernel, door) {
+        return NEXT;
     }
     match egret_decide::to_pod(&Kernel, &Frame(&ctx), WorkloadIndex(workload), ethertype(&ctx)) {
         Ingress::Pass => {}
@@ -251,7 +255,10 @@ pub fn to_pod(ctx: TcContext) -> i32 {
 pub fn host_door(ctx: TcContext) -> i32 {
     let Some(workload) = workload_of(&ctx) else { return NEXT };
     // SAFETY: the context; cb is writable by classifiers and kept across a tail call.
-    unsafe { (*ctx.skb.skb).cb[0] = workload.0 };
+    unsafe {
+        (*ctx.skb.skb).cb[0] = workload.0;
+        (*ctx.skb.skb).cb[1] = AT_HOST;
+    }
     // SAFETY: TO_POD holds classifiers only; where it is empty the call falls through.
     let _ = unsafe { maps::TO_POD.tail_call(&ctx, 0) };
     NEXT
@@ -305,7 +312,9 @@ pub fn copy_asking(ctx: TcContext) -> i32 {
 
 #[classifier]
 pub fn gate_in(ctx: TcContext) -> i32 {
-    hold::release(&ctx, hold::To::Pod)
+    // A released answer needs no look any more. A probe is for the door that looks.
+    let to_host = ethertype(&ctx) == PROBE && ingress::is_watched(&Kernel, AT_HOST);
+    hold::release(&ctx, if to_host { hold::To::Host } else { hold::To::Pod })
 }
 
 /// `gate_in` of tier 2: what was held at the host side goes on there.

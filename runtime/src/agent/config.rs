@@ -12,7 +12,7 @@ use serde_json::Value;
 use serde_saphyr::Spanned;
 
 use crate::api::LoopbackAddr;
-use crate::kernel::Hooks;
+use crate::kernel::{Doors, Hooks};
 use crate::model::Pattern;
 
 /// Where the agent listens and its command line asks, unless told otherwise.
@@ -60,6 +60,8 @@ pub struct Config {
     pub detach_on_exit: bool,
     /// How programs are put on interfaces.
     pub hooks: Hooks,
+    /// Where what comes to workloads is looked at.
+    pub door: Doors,
 }
 
 /// What becomes of flows under way that a change of policy denies.
@@ -121,6 +123,9 @@ pub struct Settings {
     /// How to put programs on interfaces [default: auto]
     #[arg(long, value_name = "KIND")]
     pub hooks: Option<Hooks>,
+    /// Where to look at what comes to workloads: at the host side of their pairs, or inside them [default: auto]
+    #[arg(long, value_name = "PLACE")]
+    pub door: Option<Doors>,
 }
 
 /// Something wrong in a configuration.
@@ -196,6 +201,7 @@ impl Config {
             on_tighten: settings.on_tighten.unwrap_or_default(),
             detach_on_exit: settings.detach_on_exit.unwrap_or(false),
             hooks: settings.hooks.unwrap_or_default(),
+            door: settings.door.unwrap_or_default(),
         })
     }
 }
@@ -223,6 +229,7 @@ impl Settings {
             on_tighten: keys.take("onTighten"),
             detach_on_exit: keys.take("detachOnExit"),
             hooks: keys.take("hooks"),
+            door: keys.take("door"),
         };
         (settings, keys.finish())
     }
@@ -245,6 +252,7 @@ impl Settings {
             on_tighten: self.on_tighten.or(below.on_tighten),
             detach_on_exit: self.detach_on_exit.or(below.detach_on_exit),
             hooks: self.hooks.or(below.hooks),
+            door: self.door.or(below.door),
         }
     }
 }

@@ -39,6 +39,7 @@ searchDomains: ['*.svc.cluster.local', svc.cluster.local]
 onTighten: keep
 detachOnExit: true
 hooks: clsact
+door: host
 ";
     let flags = Settings {
         workloads: Some("from-flag.yaml".into()),
@@ -64,6 +65,7 @@ hooks: clsact
         on_tighten: OnTighten::Keep,
         detach_on_exit: false,
         hooks: Hooks::Clsact,
+        door: Doors::Host,
     };
     assert_eq!(config, expected);
 }

@@ -53,7 +53,7 @@ pub struct Evidence {
     sent: Option<(Duration, bool)>,
     /// Something changed since.
     changed: bool,
-    contests: [Contest; 2],
+    contests: [Contest; 3],
 }
 
 #[derive(Clone, Debug, Default)]
@@ -152,6 +152,7 @@ impl Evidence {
         match hook {
             Hook::FromPod => &mut self.contests[0],
             Hook::ToPod => &mut self.contests[1],
+            Hook::HostDoor => &mut self.contests[2],
         }
     }
 }

@@ -19,7 +19,7 @@ use crate::api::{
 use crate::enforce::Binder;
 use crate::flows::{DEFAULT_NAMESPACES, FirstPackets, FlowLog, Totals};
 use crate::kernel::maps::{FlowTuple, Reader};
-use crate::kernel::{Tier, clock, preflight};
+use crate::kernel::{Door, Tier, clock, preflight};
 use crate::model::{
     Coverage, FlowRecord, Kind, Name, Namespace, Protocol, Workload, WorkloadId, WorkloadRef,
 };
@@ -64,6 +64,8 @@ pub struct View {
     pub problems: Vec<PolicyProblem>,
     /// What is of the cluster and of the node.
     pub ranges: Ranges,
+    /// Which door looks at what comes to workloads.
+    pub door: Door,
     /// Whether the first pass is done.
     pub ready: bool,
     /// For events: who sent.
@@ -211,6 +213,7 @@ impl Source for Node {
                 ready: view.ready,
                 since: self.since,
                 tier: self.tier.number(),
+                door: view.door,
                 policies: PolicyStatus {
                     accepted: view.accepted.policies().count() as u64,
                     problems: view.problems.clone(),

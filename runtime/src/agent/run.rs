@@ -26,7 +26,7 @@ use crate::flows::{DEFAULT_CAPACITY, FlowLog};
 use crate::kernel::maps::{Reader, Room};
 use crate::kernel::netns::{NetNs, Watch};
 use crate::kernel::rings::{Ring, Stop};
-use crate::kernel::{Gate, KernelError, Object, Pins, Tier, clock, preflight};
+use crate::kernel::{Door, Gate, KernelError, Object, Pins, Tier, clock, door, preflight};
 use crate::state::{self, Snapshot};
 
 /// How long a flow of a protocol without connections lives without a packet.
@@ -86,7 +86,11 @@ async fn serve(config: Config, tier: Tier) -> anyhow::Result<()> {
         fragments: FRAGMENTS_PER_WORKLOAD,
         queries: QUERIES_PER_WORKLOAD,
     };
-    let enforcer = Enforcer::open(&pins, numbers, shared(&config), room)?;
+    let own = NetNs::own().context("open the node's network namespace")?;
+    let mut node_watch = Watch::open(&own)?;
+    let node_survey = node_watch.survey().await?;
+    let door = Door::choose(tier, config.door, door::deliverer(&node_survey.devices).as_deref());
+    let enforcer = Enforcer::open(&pins, numbers, shared(&config, door), room)?;
     let binder = Arc::new(Mutex::new(Binder::open(&pins, learning(&config))?));
     gate.open(&mut object)?;
 
@@ -123,9 +127,6 @@ async fn serve(config: Config, tier: Tier) -> anyhow::Result<()> {
         thread("events", broken, move || events::serve(ring, &node, &rules, &stop))?
     };
 
-    let own = NetNs::own().context("open the node's network namespace")?;
-    let mut node_watch = Watch::open(&own)?;
-    let node_survey = node_watch.survey().await?;
     let detach = config.detach_on_exit;
     let grace = config.flow_grace;
     let ender = (config.on_tighten == OnTighten::Cut).then(|| Ender::new(node.clone(), grace));
@@ -192,7 +193,7 @@ fn learning(config: &Config) -> Learning {
     }
 }
 
-fn shared(config: &Config) -> Shared {
+fn shared(config: &Config, door: Door) -> Shared {
     Shared {
         mark: random_mark(),
         flow_grace: clock::tick(config.flow_grace),
@@ -202,6 +203,7 @@ fn shared(config: &Config) -> Shared {
         keep: (config.on_tighten == OnTighten::Keep).into(),
         answers: ANSWERS_PER_SECOND,
         arming_until: Tick::default(),
+        door: door.number(),
     }
 }
 

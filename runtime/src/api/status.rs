@@ -6,6 +6,8 @@ use std::net::{IpAddr, SocketAddr};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::kernel::Door;
+
 /// The agent, its policies and its workloads in short.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -22,6 +24,8 @@ pub struct Status {
     pub since: Timestamp,
     /// 1: every hook of the design; 2: what an older kernel can do.
     pub tier: u8,
+    /// Where what comes to workloads is looked at: `host`, or `pod`, where one with NET_ADMIN can forge it.
+    pub door: Door,
     /// What was read from the policy files.
     pub policies: PolicyStatus,
     /// What is enforced on, and what is not.

@@ -107,7 +107,7 @@ fn totals(status: &Status) -> String {
     let resolvers: Vec<_> = status.resolvers.iter().map(ToString::to_string).collect();
     let mut lines = vec![
         ("agent", format!("{} on {}, since {:.0}", status.version, status.node, status.since)),
-        ("kernel", format!("{}, tier {}", status.kernel, status.tier)),
+        ("kernel", format!("{}, tier {}, door {}", status.kernel, status.tier, status.door)),
         ("workloads", format!("{} of {} covered", workloads.covered, workloads.total)),
         ("policies", format!("{} in force, {} refused", policies.accepted, policies.problems.len())),
         (

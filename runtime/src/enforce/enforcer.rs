@@ -17,7 +17,7 @@ use egret_abi::{Config, Epoch, Generation, Home, OwnKey, RulesetId, WorkloadInde
 use super::change::only_range;
 use super::{Numbers, encode};
 use crate::kernel::maps::{Reader, Room, Writer, address};
-use crate::kernel::{KernelError, Pins};
+use crate::kernel::{Door, KernelError, Pins};
 use crate::model::WorkloadId;
 use crate::policy::Ruleset;
 
@@ -86,6 +86,20 @@ impl Enforcer {
         let mut this = Self { writer, config, numbers, room, loaded: HashMap::new(), placed, inherited };
         this.erase_litter();
         Ok(this)
+    }
+
+    /// Which door looks at what comes to workloads.
+    #[must_use]
+    pub fn door(&self) -> Door {
+        if self.config.door == Door::Host.number() { Door::Host } else { Door::Pod }
+    }
+
+    /// Lets this door look, and no other.
+    pub fn set_door(&mut self, door: Door) -> Result<(), KernelError> {
+        let config = Config { door: door.number(), ..self.config };
+        self.writer.set_config(config)?;
+        self.config = config;
+        Ok(())
     }
 
     /// The numbers in use.

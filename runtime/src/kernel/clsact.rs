@@ -100,6 +100,11 @@ impl Filter {
         (filter.handle != 0).then_some(filter)
     }
 
+    fn told(&self) -> Other {
+        let name = if self.name.is_empty() { &self.kind } else { &self.name };
+        Other::named(self.program.unwrap_or(0), name)
+    }
+
     fn is_ours(&self) -> bool {
         self.kind == KIND && self.priority == PRIORITY && HANDLES.contains(&self.handle)
     }
@@ -143,12 +148,18 @@ pub fn standing(device: u32, side: Side, ours: u32) -> Result<Standing, KernelEr
     let is_it = |filter: &Filter| filter.is_ours() && filter.program == Some(ours);
     Ok(match there.first() {
         Some(first) if is_it(first) => Standing::First,
-        Some(first) if there.iter().any(is_it) => Standing::Behind(Other::named(
-            first.program.unwrap_or(0),
-            if first.name.is_empty() { &first.kind } else { &first.name },
-        )),
+        Some(first) if there.iter().any(is_it) => Standing::Behind(first.told()),
         _ => Standing::Gone,
     })
+}
+
+/// The filters of others on one side of the device, of whatever kind.
+///
+/// # Errors
+/// What the kernel said.
+pub fn others(device: u32, side: Side) -> io::Result<Vec<Other>> {
+    let there = filters(device, side)?;
+    Ok(there.iter().filter(|filter| !filter.is_ours()).map(Filter::told).collect())
 }
 
 /// Takes Egret's filters away from a device; the qdisc stays, for others may have filters there.

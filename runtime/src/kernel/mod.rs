@@ -6,6 +6,7 @@
 pub mod clock;
 mod clsact;
 pub mod doctor;
+pub mod door;
 pub mod gate;
 pub mod maps;
 pub mod netns;
@@ -23,6 +24,7 @@ mod rooms;
 mod tcx;
 mod tuple;
 
+pub use door::{Door, Doors};
 pub use gate::Gate;
 pub use object::{Hook, Object};
 pub use pins::Pins;

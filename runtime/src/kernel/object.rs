@@ -1,7 +1,6 @@
 //! The eBPF objects: loaded, their maps adopted where they are pinned already, their programs put on links.
 
 use std::os::fd::AsFd;
-use std::path::Path;
 
 use aya::maps::{MapData, ProgramArray};
 use aya::programs::tc::TcAttachOptions;
@@ -12,7 +11,7 @@ use rustix::net::{AddressFamily, SocketType};
 
 use super::clsact::{self, Program, Side};
 use super::maps::absent_is_fine;
-use super::netns::{self, Device, NetNs};
+use super::netns::Device;
 use super::order::{self, Seat, Standing};
 use super::rooms;
 use super::tcx;
@@ -98,11 +97,13 @@ pub enum Hook {
     FromPod,
     /// tcx ingress on the workload's own device.
     ToPod,
+    /// tcx egress on the host side.
+    HostDoor,
 }
 
 impl Hook {
     /// The hooks that make a workload covered.
-    pub const OF_WORKLOAD: [Self; 2] = [Self::FromPod, Self::ToPod];
+    pub const OF_WORKLOAD: [Self; 3] = [Self::FromPod, Self::ToPod, Self::HostDoor];
 
     /// Its name in pins and messages.
     #[must_use]
@@ -110,17 +111,18 @@ impl Hook {
         match self {
             Self::FromPod => "from_pod",
             Self::ToPod => "to_pod",
+            Self::HostDoor => "host_door",
         }
     }
 }
 
 /// The programs that all workloads share.
 pub struct Object {
-    tier: Tier,
+    pub(super) tier: Tier,
     /// The numbers of `from_pod` and `host_door` in the kernel.
     numbers: [u32; 2],
     ebpf: Ebpf,
-    pins: Pins,
+    pub(super) pins: Pins,
     /// The one user-space handle of the hold: dropped with the agent, and then answers go the kernel's way.
     hold: ProgramArray<MapData>,
 }
@@ -195,7 +197,7 @@ impl Object {
             return Ok(());
         }
         let pin = self.pins.link(workload, Hook::FromPod);
-        tcx::attach(classifier(&mut self.ebpf, "from_pod")?, &host.name, &pin)?;
+        tcx::attach(classifier(&mut self.ebpf, "from_pod")?, &host.name, TcAttachType::Ingress, &pin)?;
         // What an agent of tier 2 left, now that it is not needed.
         clsact::sweep(host.index).doing(|| format!("take the filters of {} away", host.name))
     }
@@ -206,33 +208,9 @@ impl Object {
         self.tier
     }
 
-    fn put_filter(&mut self, device: u32, side: Side, name: &str) -> Result<(), KernelError> {
+    pub(super) fn put_filter(&mut self, device: u32, side: Side, name: &str) -> Result<(), KernelError> {
         let fd = classifier(&mut self.ebpf, name)?.fd().doing(|| format!("open the program {name}"))?;
         clsact::put_first(device, side, Program { name, fd: fd.as_fd() })
-    }
-
-    /// Puts the workload's door first on its own `device`, inside its namespace; in tier 2 that of all on `host`.
-    ///
-    /// # Errors
-    /// What the kernel said.
-    pub fn attach_to_pod(
-        &mut self,
-        workload: WorkloadIndex,
-        netns: &NetNs,
-        device: &Device,
-        host: &Device,
-    ) -> Result<(), KernelError> {
-        self.place_door(workload, netns, device, host, tcx::attach)
-    }
-
-    fn door(&self, workload: WorkloadIndex) -> Result<Ebpf, KernelError> {
-        let mut door = EbpfLoader::new()
-            .override_global("WORKLOAD", &workload.0, true)
-            .map_pin_path("TO_POD", self.pins.map("TO_POD"))
-            .load(DOOR)
-            .doing(|| "load the eBPF object of the door".to_owned())?;
-        classifier(&mut door, "door")?.load().doing(|| "load the eBPF program door".to_owned())?;
-        Ok(door)
     }
 
     /// Puts `from_pod` before all programs that came before it: by way of a double, which takes the old link's place: no packet goes
@@ -246,7 +224,7 @@ impl Object {
             return self.put_filter(host.index, Side::Ingress, "from_pod");
         }
         let pin = self.pins.link(workload, Hook::FromPod);
-        tcx::put_first(classifier(&mut self.ebpf, "stand_in")?, &host.name, &pin)
+        tcx::put_first(classifier(&mut self.ebpf, "stand_in")?, &host.name, TcAttachType::Ingress, &pin)
     }
 
     /// Puts `from_pod` in the place of its double.
@@ -262,49 +240,18 @@ impl Object {
             .doing(|| "put from_pod in the place of its double".to_owned())
     }
 
-    fn place_door(
-        &mut self,
-        workload: WorkloadIndex,
-        netns: &NetNs,
-        device: &Device,
-        host: &Device,
-        place: fn(&mut SchedClassifier, &str, &Path) -> Result<(), KernelError>,
-    ) -> Result<(), KernelError> {
-        if self.tier == Tier::Clsact {
-            return self.put_filter(host.index, Side::Egress, "host_door");
-        }
-        let pin = self.pins.link(workload, Hook::ToPod);
-        let mut door = self.door(workload)?;
-        let program = classifier(&mut door, "door")?;
-        netns::inside(netns, || place(program, &device.name, &pin))?
-    }
-
-    /// Puts the workload's door before all programs that came before it: a new copy, then the old one goes.
-    ///
-    /// # Errors
-    /// What the kernel said.
-    pub fn put_to_pod_first(
-        &mut self,
-        workload: WorkloadIndex,
-        netns: &NetNs,
-        device: &Device,
-        host: &Device,
-    ) -> Result<(), KernelError> {
-        self.place_door(workload, netns, device, host, tcx::put_first)
-    }
-
-    /// How the hooks of workloads stand, [`Hook::OF_WORKLOAD`] in order for each.
+    /// How the hooks of workloads stand: all that this tier has, for each.
     ///
     /// # Errors
     /// Where one cannot be looked at, there only.
-    pub fn standings(&self, seats: &[Seat<'_>]) -> Vec<[Result<Standing, KernelError>; 2]> {
+    pub fn standings(&self, seats: &[Seat<'_>]) -> Vec<Vec<(Hook, Result<Standing, KernelError>)>> {
         if self.tier == Tier::Tcx {
             return order::standings(&self.pins, seats);
         }
         let [ingress, egress] = self.numbers;
         let stand = |host: u32| {
-            [(Side::Ingress, ingress), (Side::Egress, egress)]
-                .map(|(side, ours)| clsact::standing(host, side, ours))
+            let hooks = [(Hook::FromPod, Side::Ingress, ingress), (Hook::ToPod, Side::Egress, egress)];
+            hooks.map(|(hook, side, ours)| (hook, clsact::standing(host, side, ours))).into()
         };
         seats.iter().map(|seat| stand(seat.host_index)).collect()
     }

@@ -28,7 +28,7 @@ pub struct Other {
 }
 
 impl Other {
-    fn of(program: &ProgramInfo) -> Self {
+    pub(super) fn of(program: &ProgramInfo) -> Self {
         Self::named(program.id(), &String::from_utf8_lossy(program.name()))
     }
 
@@ -53,32 +53,39 @@ pub struct Seat<'a> {
     pub host_index: u32,
 }
 
-/// How the hooks of workloads stand, [`Hook::OF_WORKLOAD`] in order for each. All namespaces are visited by one thread,
-/// for a thread is what such a look would cost most.
+/// How the hooks of workloads stand, each by its own. All namespaces are visited by one thread, for a thread is what
+/// such a look would cost most.
 ///
 /// # Errors
 /// Where a namespace cannot be entered, there only.
-pub fn standings(pins: &Pins, seats: &[Seat<'_>]) -> Vec<[Result<Standing, KernelError>; 2]> {
-    let outside = seats.iter().map(|seat| standing(pins, seat.workload, Hook::FromPod, seat.host));
+pub fn standings(pins: &Pins, seats: &[Seat<'_>]) -> Vec<Vec<(Hook, Result<Standing, KernelError>)>> {
+    let outside = seats.iter().map(|seat| {
+        let of = |hook, side| (hook, standing(pins, seat.workload, hook, seat.host, side));
+        [of(Hook::FromPod, TcAttachType::Ingress), of(Hook::HostDoor, TcAttachType::Egress)]
+    });
     let visits = seats.iter().map(|seat| {
-        let look = move || standing(pins, seat.workload, Hook::ToPod, seat.device);
+        let look = move || standing(pins, seat.workload, Hook::ToPod, seat.device, TcAttachType::Ingress);
         (seat.netns, look)
     });
     let inside = netns::visit(visits.collect()).into_iter().map(|visit| visit.and_then(|standing| standing));
-    outside.zip(inside).map(|(outside, inside)| [outside, inside]).collect()
+    outside
+        .zip(inside)
+        .map(|([from_pod, host_door], inside)| vec![from_pod, (Hook::ToPod, inside), host_door])
+        .collect()
 }
 
-/// How the program of a pinned link stands on `interface` of this thread's network namespace.
+/// How the program of a pinned link stands on one side of `interface` of this thread's network namespace.
 fn standing(
     pins: &Pins,
     workload: WorkloadIndex,
     hook: Hook,
     interface: &str,
+    side: TcAttachType,
 ) -> Result<Standing, KernelError> {
     let Ok(link) = PinnedLink::from_pin(pins.link(workload, hook)) else { return Ok(Standing::Gone) };
     let doing = || format!("read the order of programs on {interface}");
     let ours = FdLink::from(link).info().doing(doing)?.program_id();
-    let (_, programs) = SchedClassifier::query_tcx(interface, TcAttachType::Ingress).doing(doing)?;
+    let (_, programs) = SchedClassifier::query_tcx(interface, side).doing(doing)?;
     Ok(match programs.first() {
         Some(first) if first.id() == ours => Standing::First,
         Some(first) if programs.iter().any(|program| program.id() == ours) => {

@@ -4,6 +4,7 @@ use aya::programs::links::{FdLink, PinnedLink};
 use aya::programs::tc::{SchedClassifierLink, TcAttachOptions};
 use aya::programs::{LinkOrder, SchedClassifier, TcAttachType};
 
+use super::order::Other;
 use super::{Doing, KernelError, Pins};
 
 /// Takes over the pinned link where it is alive and on `interface`, else makes a new one in the first place and pins
@@ -11,15 +12,16 @@ use super::{Doing, KernelError, Pins};
 pub(super) fn attach(
     program: &mut SchedClassifier,
     interface: &str,
+    side: TcAttachType,
     pin: &std::path::Path,
 ) -> Result<(), KernelError> {
     // What an agent left that ended while it put a hook first.
     let _ = std::fs::remove_file(Pins::next(pin));
-    if pin.exists() && take_over(program, pin).is_ok() && runs_on(program, interface).unwrap_or(false) {
+    if pin.exists() && take_over(program, pin).is_ok() && runs_on(program, interface, side).unwrap_or(false) {
         return Ok(());
     }
     let _ = std::fs::remove_file(pin);
-    attach_first(program, interface, pin)
+    attach_first(program, interface, side, pin)
 }
 
 /// Makes a new link in the first place and pins it where the old one is, which goes with that: in one step, so that
@@ -27,23 +29,24 @@ pub(super) fn attach(
 pub(super) fn put_first(
     program: &mut SchedClassifier,
     interface: &str,
+    side: TcAttachType,
     pin: &std::path::Path,
 ) -> Result<(), KernelError> {
     let next = Pins::next(pin);
     let _ = std::fs::remove_file(&next);
-    attach_first(program, interface, &next)?;
+    attach_first(program, interface, side, &next)?;
     std::fs::rename(&next, pin).doing(|| format!("pin the link on {interface}"))
 }
 
 fn attach_first(
     program: &mut SchedClassifier,
     interface: &str,
+    side: TcAttachType,
     pin: &std::path::Path,
 ) -> Result<(), KernelError> {
     let first = TcAttachOptions::TcxOrder(LinkOrder::first());
-    let link = program
-        .attach_with_options(interface, TcAttachType::Ingress, first)
-        .doing(|| format!("attach to {interface}"))?;
+    let link =
+        program.attach_with_options(interface, side, first).doing(|| format!("attach to {interface}"))?;
     let link = program.take_link(link).doing(|| format!("the link on {interface}"))?;
     let link: FdLink = link.try_into().doing(|| format!("the link on {interface}"))?;
     link.pin(pin).doing(|| format!("pin the link on {interface}"))?;
@@ -60,18 +63,26 @@ pub(super) fn take_over(program: &mut SchedClassifier, pin: &std::path::Path) ->
 }
 
 /// Whether `program` is among the tcx programs on `interface`, of this network namespace.
-fn runs_on(program: &SchedClassifier, interface: &str) -> anyhow::Result<bool> {
+fn runs_on(program: &SchedClassifier, interface: &str, side: TcAttachType) -> anyhow::Result<bool> {
     let id = super::object::number(program)?;
-    let (_, programs) = SchedClassifier::query_tcx(interface, TcAttachType::Ingress)?;
+    let (_, programs) = SchedClassifier::query_tcx(interface, side)?;
     Ok(programs.iter().any(|program| program.id() == id))
 }
 
-/// The order of tcx programs on `interface`, by name, of this network namespace.
+/// The tcx programs on the ingress of `interface` of this network namespace, whosever they are, in order.
+///
+/// # Errors
+/// What the kernel said.
+pub(super) fn others(interface: &str) -> Result<Vec<Other>, KernelError> {
+    let (_, programs) = SchedClassifier::query_tcx(interface, TcAttachType::Ingress)
+        .doing(|| format!("read the programs on {interface}"))?;
+    Ok(programs.iter().map(Other::of).collect())
+}
+
+/// Their names.
 ///
 /// # Errors
 /// What the kernel said.
 pub(super) fn order(interface: &str) -> Result<Vec<String>, KernelError> {
-    let (_, programs) = SchedClassifier::query_tcx(interface, TcAttachType::Ingress)
-        .doing(|| format!("read the programs on {interface}"))?;
-    Ok(programs.iter().map(|program| program.name_as_str().unwrap_or_default().to_owned()).collect())
+    Ok(others(interface)?.into_iter().map(|other| other.name).collect())
 }

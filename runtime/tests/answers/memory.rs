@@ -125,6 +125,7 @@ impl Source for Memory {
             ready: well,
             since: jiff::Timestamp::from_second(1_767_268_800).expect("a time"),
             tier: 1,
+            door: egret::kernel::Door::Host,
             policies: PolicyStatus { accepted: 2, problems: if well { vec![] } else { vec![problem()] } },
             workloads: WorkloadTotals {
                 total: 3,

@@ -76,6 +76,7 @@ impl Node {
             keep: 0,
             answers: 0,
             arming_until: Tick(0),
+            door: egret_abi::AT_HOST,
         };
         let room = Room { flows: 4096, inbound: 4096, calls: 1024, fragments: 256, queries: 1024 };
         let mut enforcer = Enforcer::open(&pins, Numbers::default(), config, room)?;

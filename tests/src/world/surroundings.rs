@@ -3,7 +3,7 @@
 use std::sync::{Mutex, PoisonError};
 use std::thread;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 
 use super::Pod;
 use crate::delivery::{Delivery, Endpoint};
@@ -111,14 +111,9 @@ impl Others {
 }
 
 fn endpoint(pod: &Pod) -> Result<Endpoint> {
-    Ok(Endpoint { addresses: pod.addresses(), host_index: pod.link().host_index, link: link_of(pod)? })
-}
-
-/// The link address of the pod's own device.
-fn link_of(pod: &Pod) -> Result<[u8; 6]> {
-    let output = pod.netns().command("ip").args(["-br", "link", "show", "dev", "eth0"]).output()?;
-    let text = String::from_utf8_lossy(&output.stdout);
-    let word = text.split_whitespace().nth(2).context("no link address")?;
-    let bytes: Vec<u8> = word.split(':').filter_map(|byte| u8::from_str_radix(byte, 16).ok()).collect();
-    bytes.try_into().map_err(|_| anyhow::anyhow!("no link address: {text}"))
+    Ok(Endpoint {
+        addresses: pod.addresses(),
+        host_index: pod.link().host_index,
+        link: pod.netns().link_address("eth0")?,
+    })
 }

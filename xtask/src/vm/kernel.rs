@@ -10,7 +10,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 
 /// What the tests need that is a module, and what the host's files are seen through. A whole Debian loads them when they
 /// are asked for.
-const MODULES: [&str; 15] = [
+const MODULES: [&str; 17] = [
     "virtio_pci",
     "9pnet_virtio",
     "9p",
@@ -20,6 +20,8 @@ const MODULES: [&str; 15] = [
     "cls_bpf",
     "sch_ingress",
     "bridge",
+    "cls_u32",
+    "act_mirred",
     "macvlan",
     "tcp_diag",
     "udp_diag",

@@ -231,3 +231,14 @@ fn what_cannot_be_read_comes_in_and_opens_nothing() {
         assert_eq!(world.flows(), 0);
     }
 }
+
+#[test]
+fn one_door_looks_and_the_other_lets_all_go_by() {
+    use egret_abi::{AT_HOST, INSIDE};
+    let mut world = World::new();
+    for (says, other) in [(AT_HOST, INSIDE), (INSIDE, AT_HOST)] {
+        world.config.door = says;
+        assert!(crate::ingress::is_watched(&world, says));
+        assert!(!crate::ingress::is_watched(&world, other));
+    }
+}

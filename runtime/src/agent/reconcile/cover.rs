@@ -3,10 +3,10 @@
 use tracing::{info, warn};
 
 use super::{Placed, Reconciler, Worker};
-use crate::agent::coverage::Remedy;
+use crate::agent::coverage::{Evidence, Remedy};
 use crate::agent::probes::{Errand, Probed};
 use crate::kernel::order::{Other, Seat, Standing};
-use crate::kernel::{Hook, KernelError, Tier, clock};
+use crate::kernel::{Door, Hook, KernelError, Tier, clock, door};
 use crate::model::WorkloadId;
 
 impl Reconciler {
@@ -20,7 +20,7 @@ impl Reconciler {
         self.is_contested = false;
         let mut unhooked = Vec::new();
         for (id, standings) in found {
-            for (hook, standing) in Hook::OF_WORKLOAD.into_iter().zip(standings) {
+            for (hook, standing) in standings {
                 match standing {
                     Ok(Standing::First) => self.is_first(&id, hook),
                     Ok(Standing::Behind(other)) => self.is_behind(&id, hook, &other),
@@ -36,6 +36,25 @@ impl Reconciler {
             self.evidence.entry(id.clone()).or_default().forget();
         }
         unhooked
+    }
+
+    /// Lets the door look that the programs of others on the node ask for: the one inside as soon as one may deliver past
+    /// the other, back to the other once two looks found none.
+    pub(super) fn follow_door(&mut self) {
+        let other = door::deliverer(&self.node_survey.devices);
+        let door = Door::choose(self.parts.object.tier(), self.parts.config.door, other.as_deref());
+        let was_free = std::mem::replace(&mut self.is_free, other.is_none());
+        if door == self.parts.enforcer.door() || (door == Door::Host && !was_free) {
+            return;
+        }
+        if let Err(error) = self.parts.enforcer.set_door(door) {
+            return warn!("the door {door} is to look at what comes to workloads, and does not yet: {error}");
+        }
+        let why = other.map_or_else(|| "nothing on the node".to_owned(), |other| format!("{other}, which"));
+        info!(
+            "{why} may deliver past the host side of pairs: the door {door} looks at what comes to workloads"
+        );
+        self.evidence.values_mut().for_each(Evidence::disturb);
     }
 
     fn placed(&self) -> impl Iterator<Item = (&WorkloadId, &Placed)> {
@@ -81,6 +100,7 @@ impl Reconciler {
                 self.doubled.insert(id.clone());
                 Ok(())
             }
+            Hook::HostDoor => object.put_host_door_first(placed.index, &placed.host),
             Hook::ToPod => object.put_to_pod_first(placed.index, &placed.netns, &placed.device, &placed.host),
         }
     }

@@ -138,6 +138,8 @@ pub struct Reconciler {
     ticks: u64,
     /// Workloads whose hook on the node's side was put first again, and has a double in its place.
     doubled: BTreeSet<WorkloadId>,
+    /// At the last look nobody could deliver past the host side of pairs.
+    is_free: bool,
     /// At the last look another program was before a hook.
     is_contested: bool,
     /// Workloads whose rules have changed, and whose flows nobody looked at yet.
@@ -164,6 +166,7 @@ impl Reconciler {
             node_survey,
             ticks: 0,
             doubled: BTreeSet::new(),
+            is_free: false,
             is_contested: false,
             changed: Vec::new(),
             collecting: None,
@@ -302,6 +305,9 @@ impl Reconciler {
             }
         }
         self.settle_doubles();
+        if self.ticks.is_multiple_of(PROBE) {
+            self.follow_door();
+        }
         if self.is_contested || self.ticks.is_multiple_of(PROBE) {
             absent.extend(self.look_at_hooks());
         }
@@ -331,6 +337,7 @@ impl Reconciler {
     fn node_changed(&mut self, survey: Survey) {
         self.follow_host_sides(&survey);
         self.node_survey = survey;
+        self.follow_door();
         let ranges = self.ranges_now();
         if ranges != self.ranges {
             self.ranges = ranges;

@@ -34,6 +34,7 @@ impl Reconciler {
             view.problems = problems;
             view.ranges = self.ranges.clone();
             view.by_index = by_index;
+            view.door = self.parts.enforcer.door();
             view.ready = ready;
         });
     }

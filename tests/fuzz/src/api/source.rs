@@ -86,6 +86,7 @@ impl Source for Fixed {
             ready: true,
             since: jiff::Timestamp::UNIX_EPOCH,
             tier: 1,
+            door: egret::kernel::Door::Host,
             policies: PolicyStatus { accepted: 1, problems: vec![] },
             workloads: WorkloadTotals { total: 0, covered: 0, not_covered: vec![] },
             counters: [("events_lost".to_owned(), 0)].into(),

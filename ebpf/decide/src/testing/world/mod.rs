@@ -100,6 +100,7 @@ impl World {
                 keep: 0,
                 answers: 1,
                 arming_until: START.plus(ARMING),
+                door: egret_abi::INSIDE,
             },
             ..Self::default()
         };

@@ -1,0 +1,180 @@
+//! The doors of a workload, which look at what comes to it: one on its own device, one on the host side of its pair.
+//!
+//! Both are there in tier 1, and CONFIG says which of them looks. What a CNI delivers with `bpf_redirect_peer`, or XDP
+//! puts into the pair, passes the host side by, and only the door inside sees it. But what a workload with NET_ADMIN
+//! redirects into its own device looks there like what came from the world. So the door inside is the one only where
+//! something on the node may deliver that way. No pod can make it look so: it takes a program on a device of the node.
+
+use std::fmt;
+
+use aya::programs::{SchedClassifier, TcAttachType};
+use aya::{Ebpf, EbpfLoader};
+use egret_abi::{AT_HOST, INSIDE, WorkloadIndex};
+use serde::{Deserialize, Serialize};
+
+use super::clsact::{self, Side};
+use super::netns::{self, Device, NetNs};
+use super::object::{DOOR, classifier};
+use super::order::Other;
+use super::{Doing, Hook, KernelError, Object, Tier, tcx};
+
+/// Names of Egret's own programs on the ingress of the node's devices.
+const OWN: [&str; 4] = ["from_pod", "stand_in", "gate_in", "host_gate_in"];
+
+/// A door.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Door {
+    /// The one on the host side.
+    #[default]
+    Host,
+    /// The one inside the workload.
+    Pod,
+}
+
+impl fmt::Display for Door {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Host => "on the host side",
+            Self::Pod => "inside",
+        })
+    }
+}
+
+impl Door {
+    /// As CONFIG and the doors themselves have it.
+    #[must_use]
+    pub fn number(self) -> u32 {
+        match self {
+            Self::Host => AT_HOST,
+            Self::Pod => INSIDE,
+        }
+    }
+
+    /// The one that is to look, where `other` may deliver past the host side.
+    #[must_use]
+    pub fn choose(tier: Tier, asked: Doors, other: Option<&str>) -> Self {
+        match (tier, asked) {
+            (Tier::Clsact, _) | (Tier::Tcx, Doors::Host) => Self::Host,
+            (Tier::Tcx, Doors::Pod) => Self::Pod,
+            (Tier::Tcx, Doors::Auto) if other.is_some() => Self::Pod,
+            (Tier::Tcx, Doors::Auto) => Self::Host,
+        }
+    }
+}
+
+/// What the operator says of which door looks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum Doors {
+    /// The one on the host side, unless a program of somebody else may deliver past it
+    #[default]
+    Auto,
+    /// The one on the host side
+    Host,
+    /// The one inside each workload, where one with NET_ADMIN can forge what comes to it
+    Pod,
+}
+
+/// Who may deliver past the host side of pairs: a program of somebody else where packets come into the node, first
+/// found. `None`: nobody. A device that cannot be looked at is gone, or will be looked at again.
+#[must_use]
+pub fn deliverer(devices: &[Device]) -> Option<String> {
+    devices.iter().find_map(|device| {
+        if let Some(id) = device.xdp {
+            return Some(format!("an XDP program (id {id}) on {}", device.name));
+        }
+        let told = |Other { id, name }: Other| format!("`{name}` (id {id}) on {}", device.name);
+        let others = tcx::others(&device.name).unwrap_or_default().into_iter();
+        let filters = clsact::others(device.index, Side::Ingress).unwrap_or_default();
+        others.filter(|other| !OWN.contains(&other.name.as_str())).chain(filters).map(told).next()
+    })
+}
+
+impl Object {
+    /// Puts the workload's doors first on its own `device`, inside its namespace, and on `host`; in tier 2 that of all
+    /// on `host`.
+    ///
+    /// # Errors
+    /// What the kernel said.
+    pub fn attach_to_pod(
+        &mut self,
+        workload: WorkloadIndex,
+        netns: &NetNs,
+        device: &Device,
+        host: &Device,
+    ) -> Result<(), KernelError> {
+        if self.tier == Tier::Clsact {
+            return self.put_filter(host.index, Side::Egress, "host_door");
+        }
+        let mut door = self.door(workload, Door::Pod)?;
+        let (program, pin) = (classifier(&mut door, "door")?, self.pins.link(workload, Hook::ToPod));
+        netns::inside(netns, || tcx::attach(program, &device.name, TcAttachType::Ingress, &pin))??;
+        let mut door = self.door(workload, Door::Host)?;
+        let (program, pin) = (classifier(&mut door, "door")?, self.pins.link(workload, Hook::HostDoor));
+        tcx::attach(program, &host.name, TcAttachType::Egress, &pin)
+    }
+
+    /// Puts the workload's door inside before all programs that came before it: a new copy, then the old one goes. In
+    /// tier 2, the one of all on the host side.
+    ///
+    /// # Errors
+    /// What the kernel said.
+    pub fn put_to_pod_first(
+        &mut self,
+        workload: WorkloadIndex,
+        netns: &NetNs,
+        device: &Device,
+        host: &Device,
+    ) -> Result<(), KernelError> {
+        if self.tier == Tier::Clsact {
+            return self.put_filter(host.index, Side::Egress, "host_door");
+        }
+        let mut door = self.door(workload, Door::Pod)?;
+        let (program, pin) = (classifier(&mut door, "door")?, self.pins.link(workload, Hook::ToPod));
+        netns::inside(netns, || tcx::put_first(program, &device.name, TcAttachType::Ingress, &pin))?
+    }
+
+    /// Puts the workload's door on the host side first, in the same way.
+    ///
+    /// # Errors
+    /// What the kernel said.
+    pub fn put_host_door_first(&mut self, workload: WorkloadIndex, host: &Device) -> Result<(), KernelError> {
+        let mut door = self.door(workload, Door::Host)?;
+        let program: &mut SchedClassifier = classifier(&mut door, "door")?;
+        let pin = self.pins.link(workload, Hook::HostDoor);
+        tcx::put_first(program, &host.name, TcAttachType::Egress, &pin)
+    }
+
+    fn door(&self, workload: WorkloadIndex, door: Door) -> Result<Ebpf, KernelError> {
+        let mut loaded = EbpfLoader::new()
+            .override_global("WORKLOAD", &workload.0, true)
+            .override_global("DOOR", &door.number(), true)
+            .map_pin_path("TO_POD", self.pins.map("TO_POD"))
+            .load(DOOR)
+            .doing(|| "load the eBPF object of the door".to_owned())?;
+        classifier(&mut loaded, "door")?.load().doing(|| "load the eBPF program door".to_owned())?;
+        Ok(loaded)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_door_inside_looks_only_where_something_may_pass_the_other_by() {
+        use Doors::{Auto, Host, Pod};
+        let cni = Some("`cil_from_netdev` (id 7) on eth0");
+        for (tier, asked, other, expected) in [
+            (Tier::Tcx, Auto, None, Door::Host),
+            (Tier::Tcx, Auto, cni, Door::Pod),
+            (Tier::Tcx, Host, cni, Door::Host),
+            (Tier::Tcx, Pod, None, Door::Pod),
+            (Tier::Clsact, Auto, cni, Door::Host),
+            (Tier::Clsact, Pod, None, Door::Host),
+        ] {
+            assert_eq!(Door::choose(tier, asked, other), expected, "{tier:?} {asked:?} {other:?}");
+        }
+    }
+}
