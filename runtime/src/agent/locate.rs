@@ -61,10 +61,13 @@ pub fn other_ways_out(survey: &Survey, device: &Device) -> Option<String> {
     })
 }
 
-/// The path of a namespace: a name is one under /run/netns.
+/// The folder of the names that `ip netns` gives.
+pub const NAMES: &str = "/run/netns";
+
+/// The path of a namespace: a name is one in [`NAMES`].
 #[must_use]
 pub fn path_of(netns: &str) -> PathBuf {
-    if netns.contains('/') { PathBuf::from(netns) } else { Path::new("/run/netns").join(netns) }
+    if netns.contains('/') { PathBuf::from(netns) } else { Path::new(NAMES).join(netns) }
 }
 
 /// Finds a workload from the node's own namespace, whose devices are in `node`.

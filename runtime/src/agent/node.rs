@@ -177,8 +177,9 @@ impl Node {
 
     /// Adds the packets and bytes of live flows to their records.
     pub fn collect_traffic(&self) {
-        let indexes: Vec<_> = self.view(|view| view.by_index.keys().copied().collect());
-        for index in indexes {
+        let senders = self.traffic().senders();
+        let there = |index: &WorkloadIndex| self.view(|view| view.by_index.contains_key(index));
+        for index in senders.into_iter().filter(there) {
             self.traffic().collect(index, &self.reader, &self.log);
         }
     }

@@ -57,7 +57,7 @@ pub fn serve(errands: &Receiver<Vec<Errand>>, gate: &Gate, prober: &mut Prober, 
 }
 
 fn run(errands: &[Errand], gate: &Gate, prober: &mut Prober) -> Vec<Probed> {
-    let sent: Vec<_> = errands.iter().map(|errand| prober.send(gate, target(errand))).collect();
+    let sent = prober.send(gate, &errands.iter().map(target).collect::<Vec<_>>());
     let start = Instant::now();
     let mut pause = Duration::from_micros(50);
     loop {

@@ -1,5 +1,6 @@
 //! Packets and bytes of flows: read from the kernel's flow maps, added to the records as differences.
 
+use std::collections::BTreeSet;
 use std::num::NonZeroUsize;
 
 use egret_abi::WorkloadIndex;
@@ -36,6 +37,11 @@ impl Traffic {
     /// A flow was there before, and nothing of it is in the record yet.
     pub fn go_on(&mut self, workload: WorkloadIndex, flow: FlowTuple, key: FlowKey) {
         self.known.put((workload, flow), Known { key, packets: 0, bytes: 0 });
+    }
+
+    /// Those who have flows of which anything is known: to walk the flow map of one who has none costs as much.
+    pub fn senders(&self) -> BTreeSet<WorkloadIndex> {
+        self.known.iter().map(|((workload, _), _)| *workload).collect()
     }
 
     /// Adds what the flows of a workload sent since the last time.

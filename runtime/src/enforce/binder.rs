@@ -206,8 +206,8 @@ impl Binder {
         quota.addresses().try_for_each(|ip| self.writer.remove_binding(key(index, ip)))
     }
 
-    /// Takes away the bindings that ended long ago, or some of them.
-    pub fn sweep(&mut self, now: Duration) -> Result<(), KernelError> {
+    /// Takes away the bindings that ended long ago, or some of them: true where more may be left.
+    pub fn sweep(&mut self, now: Duration) -> Result<bool, KernelError> {
         let limit = tick(now.saturating_sub(self.learning.flow_grace + SLACK));
         let mut left = SWEEP;
         for (index, bound) in &mut self.workloads {
@@ -217,7 +217,7 @@ impl Binder {
             });
             old.into_iter().try_for_each(|ip| self.writer.remove_binding(key(*index, ip)))?;
         }
-        Ok(())
+        Ok(left == 0)
     }
 }
 

@@ -6,7 +6,7 @@ use egret_abi::{Held, Probe, WorkloadIndex};
 use rustix::rand::{GetRandomFlags, getrandom};
 
 use crate::kernel::netns::NetNs;
-use crate::kernel::probe::{ProbeWriter, frame, send};
+use crate::kernel::probe::{Leaving, ProbeWriter, frame, send};
 use crate::kernel::{Gate, KernelError, Pins};
 
 /// A workload to be probed.
@@ -65,14 +65,28 @@ impl Prober {
         Ok(Self { writer: ProbeWriter::open(pins)? })
     }
 
-    /// Sends one probe out of the workload's device and one to it, the way that answers are released.
+    /// Sends one probe out of each workload's device and one to it, the way that answers are released.
     ///
     /// # Errors
     /// Why either was not sent.
-    pub fn send(&mut self, gate: &Gate, target: Target<'_>) -> Result<(), Unsent> {
-        let probe = Probe { out: number(), into: number() };
-        self.writer.set(target.workload, probe)?;
-        send(target.netns, target.device, &frame(probe.out))?.map_err(Unsent::Device)?;
+    pub fn send(&mut self, gate: &Gate, targets: &[Target<'_>]) -> Vec<Result<(), Unsent>> {
+        let probes: Vec<_> = targets.iter().map(|_| Probe { out: number(), into: number() }).collect();
+        let pairs = || targets.iter().zip(&probes);
+        let noted: Vec<_> = pairs().map(|(target, probe)| self.writer.set(target.workload, *probe)).collect();
+        let leaving: Vec<_> = pairs()
+            .map(|(&Target { netns, device, .. }, probe)| Leaving { netns, device, frame: frame(probe.out) })
+            .collect();
+        let left = send(&leaving);
+        let sent = pairs().zip(noted.into_iter().zip(left));
+        sent.map(|((target, probe), (noted, left))| {
+            noted?;
+            left?.map_err(Unsent::Device)?;
+            self.put_in(gate, target, probe.into)
+        })
+        .collect()
+    }
+
+    fn put_in(&mut self, gate: &Gate, target: &Target<'_>, probe: u64) -> Result<(), Unsent> {
         let ticket = number() as u32;
         let held = Held {
             workload: target.workload,
@@ -81,7 +95,7 @@ impl Prober {
             zero: [0; 2],
         };
         self.writer.hold(ticket, held)?;
-        let released = gate.release(ticket, &mut frame(probe.into), None);
+        let released = gate.release(ticket, &mut frame(probe), None);
         if released.is_err() {
             self.writer.release(ticket)?;
         }

@@ -3,6 +3,7 @@
 //! In: what the agent wants loaded, attached, read. Out: typed handles that speak `egret_abi`. The only module that
 //! knows aya and netlink. Who may write maps is settled by who holds a [`maps::Writer`]: `enforce` alone.
 
+mod bpf;
 pub mod clock;
 mod clsact;
 pub mod doctor;

@@ -43,6 +43,12 @@ impl NetNs {
         Ok(Self { file, inode, path: path.to_owned() })
     }
 
+    /// Whether it is what the file at `path` stands for.
+    #[must_use]
+    pub fn is_at(&self, path: &Path) -> bool {
+        fs::metadata(path).is_ok_and(|metadata| metadata.ino() == self.inode)
+    }
+
     /// The namespace of this thread.
     ///
     /// # Errors

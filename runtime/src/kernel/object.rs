@@ -12,7 +12,7 @@ use rustix::net::{AddressFamily, SocketType};
 use super::clsact::{self, Program, Side};
 use super::maps::absent_is_fine;
 use super::netns::Device;
-use super::order::{self, Seat, Standing};
+use super::order::{self, Known, Seat, Standing};
 use super::rooms;
 use super::tcx;
 use super::tier::Tier;
@@ -91,7 +91,7 @@ pub(super) const HOOKS: &[&str] = &[
 ];
 
 /// Where a program of a workload sits, in tier 1.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Hook {
     /// tcx ingress on the host side of the interface pair.
     FromPod,
@@ -125,6 +125,8 @@ pub struct Object {
     pub(super) pins: Pins,
     /// The one user-space handle of the hold: dropped with the agent, and then answers go the kernel's way.
     hold: ProgramArray<MapData>,
+    /// What was first at the hooks of workloads at the last look.
+    first: Known,
 }
 
 impl Object {
@@ -147,7 +149,7 @@ impl Object {
             *number = self::number(classifier(&mut ebpf, name)?)?;
         }
         let hold = take_programs(&mut ebpf, "HOLD")?;
-        let mut object = Self { tier, numbers, ebpf, pins: pins.clone(), hold };
+        let mut object = Self { tier, numbers, ebpf, pins: pins.clone(), hold, first: Known::default() };
         object.fill("STEPS", STEPS)?;
         Ok(object)
     }
@@ -244,16 +246,16 @@ impl Object {
     ///
     /// # Errors
     /// Where one cannot be looked at, there only.
-    pub fn standings(&self, seats: &[Seat<'_>]) -> Vec<Vec<(Hook, Result<Standing, KernelError>)>> {
+    pub fn standings(&mut self, seats: &[Seat<'_>]) -> Vec<Vec<(Hook, Result<Standing, KernelError>)>> {
         if self.tier == Tier::Tcx {
-            return order::standings(&self.pins, seats);
+            return order::standings(&self.pins, seats, &mut self.first);
         }
         let [ingress, egress] = self.numbers;
         let stand = |host: u32| {
             let hooks = [(Hook::FromPod, Side::Ingress, ingress), (Hook::ToPod, Side::Egress, egress)];
             hooks.map(|(hook, side, ours)| (hook, clsact::standing(host, side, ours))).into()
         };
-        seats.iter().map(|seat| stand(seat.host_index)).collect()
+        seats.iter().map(|seat| stand(seat.host.index)).collect()
     }
 
     /// Takes a workload's programs away from wherever they are: its packets pass unjudged from then on.

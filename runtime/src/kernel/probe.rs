@@ -9,7 +9,7 @@ use egret_abi::{Held, PROBE, PROBE_LENGTH, PROBE_NUMBER_AT, Probe, WorkloadIndex
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socket_with};
 
 use super::maps::{absent_is_fine, open};
-use super::netns::{NetNs, inside};
+use super::netns::{NetNs, visit};
 use super::plain::Plain;
 use super::{Doing, KernelError, Pins};
 
@@ -31,27 +31,40 @@ pub fn frame(number: u64) -> [u8; PROBE_LENGTH] {
     frame
 }
 
-/// Sends `frame` out of the device numbered `device` of `netns`, as an application that wants to go round every hook
-/// would: past the device's own queue and its hooks. No address is looked up for it, and no connection is tracked.
+/// A frame that is to leave a workload.
+#[derive(Clone, Copy, Debug)]
+pub struct Leaving<'a> {
+    /// From where.
+    pub netns: &'a NetNs,
+    /// By which device, by its number there.
+    pub device: u32,
+    /// Itself.
+    pub frame: [u8; PROBE_LENGTH],
+}
+
+/// Sends each frame out of its device, as an application that wants to go round every hook would: past the device's own
+/// queue and its hooks. No address is looked up for it, and no connection is tracked.
 ///
 /// # Errors
-/// Where the namespace cannot be entered; within, what the device said.
-pub fn send(netns: &NetNs, device: u32, frame: &[u8]) -> Result<io::Result<()>, KernelError> {
-    inside(netns, || {
-        // Of no protocol: it hears nothing.
-        let socket = socket_with(AddressFamily::PACKET, SocketType::RAW, SocketFlags::CLOEXEC, None)?;
-        let (yes, length) = (1_i32, socklen(size_of::<i32>()));
-        // SAFETY: the option's value is an int of the length given.
-        check(unsafe {
-            let value = (&raw const yes).cast();
-            libc::setsockopt(socket.as_raw_fd(), libc::SOL_PACKET, libc::PACKET_QDISC_BYPASS, value, length)
-        } as isize)?;
-        let to = address(device)?;
-        // SAFETY: the frame is of the length given, and the address is a sockaddr_ll of its own size.
-        check(unsafe {
-            let (to, length) = ((&raw const to).cast(), socklen(size_of::<libc::sockaddr_ll>()));
-            libc::sendto(socket.as_raw_fd(), frame.as_ptr().cast(), frame.len(), 0, to, length)
-        })
+/// Where a namespace cannot be entered; within, what the device said.
+pub fn send(frames: &[Leaving<'_>]) -> Vec<Result<io::Result<()>, KernelError>> {
+    visit(frames.iter().map(|leaving| (leaving.netns, || send_here(leaving))).collect())
+}
+
+fn send_here(Leaving { device, frame, .. }: &Leaving<'_>) -> io::Result<()> {
+    // Of no protocol: it hears nothing.
+    let socket = socket_with(AddressFamily::PACKET, SocketType::RAW, SocketFlags::CLOEXEC, None)?;
+    let (yes, length) = (1_i32, socklen(size_of::<i32>()));
+    // SAFETY: the option's value is an int of the length given.
+    check(unsafe {
+        let value = (&raw const yes).cast();
+        libc::setsockopt(socket.as_raw_fd(), libc::SOL_PACKET, libc::PACKET_QDISC_BYPASS, value, length)
+    } as isize)?;
+    let to = address(*device)?;
+    // SAFETY: the frame is of the length given, and the address is a sockaddr_ll of its own size.
+    check(unsafe {
+        let (to, length) = ((&raw const to).cast(), socklen(size_of::<libc::sockaddr_ll>()));
+        libc::sendto(socket.as_raw_fd(), frame.as_ptr().cast(), frame.len(), 0, to, length)
     })
 }
 

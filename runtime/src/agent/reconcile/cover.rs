@@ -5,7 +5,8 @@ use tracing::{info, warn};
 use super::{Placed, Reconciler, Worker};
 use crate::agent::coverage::{Evidence, Remedy};
 use crate::agent::probes::{Errand, Probed};
-use crate::kernel::order::{Other, Seat, Standing};
+use crate::kernel::netns::Device;
+use crate::kernel::order::{At, Other, Seat, Standing};
 use crate::kernel::{Door, Hook, KernelError, Tier, clock, door};
 use crate::model::WorkloadId;
 
@@ -13,10 +14,9 @@ impl Reconciler {
     /// Looks how the hooks of all workloads stand: puts first those that are not, as often as that is worth while, and
     /// gives the workloads that lost one.
     pub(super) fn look_at_hooks(&mut self) -> Vec<WorkloadId> {
-        let placed: Vec<_> = self.placed().map(|(id, placed)| (id.clone(), seat(placed))).collect();
-        let seats: Vec<_> = placed.iter().map(|(_, seat)| *seat).collect();
-        let found = self.parts.object.standings(&seats);
-        let found: Vec<_> = placed.into_iter().map(|(id, _)| id).zip(found).collect();
+        let placed = self.workers.iter().filter_map(|(id, worker)| Some((id, worker.state.as_ref().ok()?)));
+        let (ids, seats): (Vec<_>, Vec<_>) = placed.map(|(id, placed)| (id.clone(), seat(placed))).unzip();
+        let found: Vec<_> = ids.into_iter().zip(self.parts.object.standings(&seats)).collect();
         self.is_contested = false;
         let mut unhooked = Vec::new();
         for (id, standings) in found {
@@ -39,30 +39,28 @@ impl Reconciler {
     }
 
     /// Lets the door look that the programs of others on the node ask for: the one inside as soon as one may deliver past
-    /// the other, back to the other once two looks found none.
-    pub(super) fn follow_door(&mut self) {
+    /// the other, back to the other once two looks found none. Whether another looks now.
+    pub(super) fn follow_door(&mut self) -> bool {
         let other = door::deliverer(&self.node_survey.devices);
         let door = Door::choose(self.parts.object.tier(), self.parts.config.door, other.as_deref());
         let was_free = std::mem::replace(&mut self.is_free, other.is_none());
         if door == self.parts.enforcer.door() || (door == Door::Host && !was_free) {
-            return;
+            return false;
         }
         if let Err(error) = self.parts.enforcer.set_door(door) {
-            return warn!("the door {door} is to look at what comes to workloads, and does not yet: {error}");
+            warn!("the door {door} is to look at what comes to workloads, and does not yet: {error}");
+            return false;
         }
         let why = other.map_or_else(|| "nothing on the node".to_owned(), |other| format!("{other}, which"));
         info!(
             "{why} may deliver past the host side of pairs: the door {door} looks at what comes to workloads"
         );
         self.evidence.values_mut().for_each(Evidence::disturb);
-    }
-
-    fn placed(&self) -> impl Iterator<Item = (&WorkloadId, &Placed)> {
-        self.workers.iter().filter_map(|(id, worker)| Some((id, worker.state.as_ref().ok()?)))
+        true
     }
 
     fn is_first(&mut self, id: &WorkloadId, hook: Hook) {
-        if self.evidence.entry(id.clone()).or_default().is_first(hook) {
+        if self.evidence.get_mut(id).is_some_and(|evidence| evidence.is_first(hook)) {
             info!("{id}: the hook {} is first again", hook.word());
         }
     }
@@ -119,8 +117,6 @@ impl Reconciler {
     /// Sends for a proof of every workload of which one is due.
     pub(super) fn probe_due(&mut self) {
         let now = clock::now();
-        let workers = &self.workers;
-        self.evidence.retain(|id, _| workers.contains_key(id));
         let placed = self.workers.iter().filter_map(|(id, worker)| Some((id, worker.state.as_ref().ok()?)));
         let due: Vec<_> = placed
             .filter(|(id, _)| self.evidence.get(*id).is_none_or(|evidence| evidence.is_due(now)))
@@ -136,7 +132,9 @@ impl Reconciler {
         let _ = self.parts.errands.send(due);
     }
 
-    pub(super) fn probed(&mut self, outcomes: Vec<Probed>) {
+    /// True: what is to be told of a workload has changed.
+    pub(super) fn probed(&mut self, outcomes: Vec<Probed>) -> bool {
+        let mut is_news = false;
         for Probed { id, inode, outcome } in outcomes {
             let Some(Worker { state: Ok(placed), .. }) = self.workers.get(&id) else { continue };
             if placed.netns.inode != inode {
@@ -148,23 +146,23 @@ impl Reconciler {
             }
             let evidence = self.evidence.entry(id.clone()).or_default();
             if evidence.probed(outcome) {
+                is_news = true;
                 match evidence.gap() {
                     Some(reason) => warn!("{id} is not covered: {reason}"),
                     None => info!("{id} is covered: a probe passed both of its hooks"),
                 }
             }
         }
+        is_news
     }
 }
 
 fn seat(placed: &Placed) -> Seat<'_> {
-    Seat {
-        workload: placed.index,
-        netns: &placed.netns,
-        device: &placed.device.name,
-        host: &placed.host.name,
-        host_index: placed.host.index,
-    }
+    Seat { workload: placed.index, netns: &placed.netns, device: at(&placed.device), host: at(&placed.host) }
+}
+
+fn at(device: &Device) -> At<'_> {
+    At { index: device.index, name: &device.name }
 }
 
 fn errand(id: &WorkloadId, placed: &Placed) -> Errand {

@@ -14,7 +14,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use egret_abi::WorkloadIndex;
 use tokio::sync::mpsc::{Receiver, Sender};
@@ -25,7 +25,7 @@ use self::enforce::Compiled;
 use super::Config;
 use super::addresses::Own;
 use super::coverage::Evidence;
-use super::locate::path_of;
+use super::locate::{NAMES, path_of};
 use super::node::Node;
 use super::probes::{Errand, Probed};
 use super::tighten::Ender;
@@ -39,8 +39,10 @@ use crate::workloads;
 
 /// How long changes gather before they are acted on: editors and mounts change a file in several steps.
 const GATHER: Duration = Duration::from_millis(20);
-/// Ticks from one look at every hook to the next.
-const PROBE: u64 = 5;
+/// Ticks from one look at every hook and namespace to the next.
+const LOOK: u64 = 5;
+/// Ticks from one sweep of bindings to the next; they stay for hours.
+const SWEEP: u64 = 60;
 /// How long a namespace that was looked at is left alone: its workload may change it in a loop.
 const REST: Duration = Duration::from_millis(200);
 
@@ -142,6 +144,10 @@ pub struct Reconciler {
     is_free: bool,
     /// At the last look another program was before a hook.
     is_contested: bool,
+    /// When the folder of names was last changed.
+    named_at: Option<SystemTime>,
+    /// The last sweep of bindings did not come to its end.
+    has_expired: bool,
     /// Workloads whose rules have changed, and whose flows nobody looked at yet.
     changed: Vec<(WorkloadIndex, Arc<Ruleset>)>,
     collecting: Option<JoinHandle<()>>,
@@ -168,6 +174,8 @@ impl Reconciler {
             doubled: BTreeSet::new(),
             is_free: false,
             is_contested: false,
+            named_at: None,
+            has_expired: false,
             changed: Vec::new(),
             collecting: None,
         };
@@ -203,22 +211,33 @@ impl Reconciler {
     /// Acts on changes until there are no more to come.
     pub async fn serve(&mut self, changes: &mut Receiver<Change>) {
         while let Some(change) = changes.recv().await {
-            match change {
-                Change::Policies | Change::Everything => {
-                    tokio::time::sleep(GATHER).await;
-                    self.read_again(matches!(change, Change::Everything)).await;
-                }
-                Change::Workload(id, survey) => self.workload_changed(&id, &survey).await,
-                Change::Unwatched(id) => self.cover(&id).await,
-                Change::Node(survey) => self.node_changed(survey),
-                Change::Probed(outcomes) => self.probed(outcomes),
-                Change::Tick => self.tick().await,
+            let is_news = self.act_on(change).await;
+            if is_news {
+                self.probe_due();
             }
-            self.probe_due();
             self.settle();
             self.sweep();
-            self.publish(true);
+            // Most of the time nothing happens, and telling so of every workload is most of what that costs.
+            if is_news {
+                self.publish(true);
+            }
         }
+    }
+
+    /// Whether what is told of workloads may be different after it.
+    async fn act_on(&mut self, change: Change) -> bool {
+        match change {
+            Change::Policies | Change::Everything => {
+                tokio::time::sleep(GATHER).await;
+                self.read_again(matches!(change, Change::Everything)).await;
+            }
+            Change::Workload(id, survey) => self.workload_changed(&id, &survey).await,
+            Change::Unwatched(id) => self.cover(&id).await,
+            Change::Node(survey) => self.node_changed(survey),
+            Change::Probed(outcomes) => return self.probed(outcomes),
+            Change::Tick => return self.tick().await,
+        }
+        true
     }
 
     /// Ends what is denied now, and writes down what is in force.
@@ -279,15 +298,19 @@ impl Reconciler {
         self.enforce_all();
     }
 
-    /// Looks for workloads that came or went without a word.
-    async fn tick(&mut self) {
+    /// Looks for workloads that came or went without a word; whether what is told of them may be different after it.
+    async fn tick(&mut self) -> bool {
         self.ticks += 1;
+        let is_look = self.ticks.is_multiple_of(LOOK);
+        let is_renamed = self.names_changed();
         let lost: Vec<_> = self
             .workers
             .iter()
+            .filter(|(_, worker)| is_look || is_renamed || !is_named(&worker.workload.place))
             .filter(|(_, worker)| is_lost(worker, &self.parts.own))
             .map(|(id, _)| id.clone())
             .collect();
+        let mut is_news = !lost.is_empty() || self.is_contested;
         // Its interface may still be there, and then it is still judged: see `retire_if_gone`.
         for id in lost {
             if let Some(worker) = self.workers.get_mut(&id) {
@@ -305,12 +328,11 @@ impl Reconciler {
             }
         }
         self.settle_doubles();
-        if self.ticks.is_multiple_of(PROBE) {
-            self.follow_door();
-        }
-        if self.is_contested || self.ticks.is_multiple_of(PROBE) {
+        is_news |= is_look && self.follow_door();
+        if self.is_contested || is_look {
             absent.extend(self.look_at_hooks());
         }
+        is_news |= self.is_contested || !absent.is_empty() || !refused.is_empty();
         for id in absent {
             self.cover(&id).await;
         }
@@ -318,12 +340,24 @@ impl Reconciler {
         for id in refused {
             self.follow_addresses(&id);
         }
-        if let Err(error) = self.parts.node.binder().sweep(clock::now()) {
-            warn!("expired bindings stay: {error}");
+        if self.has_expired || self.ticks.is_multiple_of(SWEEP) {
+            let swept = self.parts.node.binder().sweep(clock::now());
+            self.has_expired = swept.unwrap_or_else(|error| {
+                warn!("expired bindings stay: {error}");
+                false
+            });
         }
         if self.ticks.is_multiple_of(10) {
             self.collect_traffic();
         }
+        self.probe_due();
+        is_news
+    }
+
+    /// Whether a namespace was given a name since the last tick, or lost it.
+    fn names_changed(&mut self) -> bool {
+        let now = std::fs::metadata(NAMES).and_then(|metadata| metadata.modified()).ok();
+        std::mem::replace(&mut self.named_at, now) != now
     }
 
     /// Beside this task, for it reads every flow there is; not twice at a time.
@@ -346,11 +380,16 @@ impl Reconciler {
     }
 }
 
+/// Whether the folder of names tells when the namespace becomes another; where one is mounted over the other, it does not.
+fn is_named(place: &Place) -> bool {
+    matches!(place, Place::Netns(name) if path_of(name).parent() == Some(Path::new(NAMES)))
+}
+
 /// Whether the namespace of a placed workload is only kept alive by the agent that watches it, or its name now leads
 /// elsewhere.
 fn is_lost(worker: &Worker, own: &NetNs) -> bool {
     let Ok(placed) = &worker.state else { return false };
-    let is_at = |path: &Path| NetNs::open(path).is_ok_and(|netns| netns.inode == placed.netns.inode);
+    let is_at = |path: &Path| placed.netns.is_at(path);
     match &worker.workload.place {
         Place::Netns(name) => !is_at(&path_of(name)),
         Place::Interface(_) => {

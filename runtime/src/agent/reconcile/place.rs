@@ -29,6 +29,7 @@ impl Reconciler {
         let gone: Vec<_> = self.workers.keys().filter(|id| !names.contains(id)).cloned().collect();
         for id in gone {
             self.workers.remove(&id);
+            self.evidence.remove(&id);
             self.retire(&id);
         }
         for workload in wanted {
@@ -36,6 +37,7 @@ impl Reconciler {
             let moved = self.workers.get(&id).is_some_and(|worker| worker.workload.place != workload.place);
             if moved {
                 self.workers.remove(&id);
+                self.evidence.remove(&id);
                 self.retire(&id);
             }
             let (resolvers, resolvers_problem) = self.resolvers_of(&workload);
