@@ -279,23 +279,17 @@ impl Enforcer {
 
     fn write(&mut self, ruleset: &Ruleset, id: RulesetId) -> Result<(), KernelError> {
         let encoded = encode(ruleset, id, &mut self.numbers);
-        for (bits, key, value) in encoded.rules {
-            self.writer.set_rule(bits, key, value)?;
-        }
-        for (bits, key, value) in encoded.dest {
-            self.writer.set_dest(bits, key, value)?;
-        }
+        self.writer.set_rules(&encoded.rules)?;
+        self.writer.set_dests(&encoded.dest)?;
         self.writer.set_ruleset(id, encoded.defaults)
     }
 
     fn erase(&mut self, ruleset: &Ruleset, id: RulesetId) {
         let encoded = encode(ruleset, id, &mut self.numbers);
-        for (bits, key, _) in encoded.dest {
-            let _ = self.writer.remove_dest(bits, key);
-        }
-        for (bits, key, _) in encoded.rules {
-            let _ = self.writer.remove_rule(bits, key);
-        }
+        let dest: Vec<_> = encoded.dest.into_iter().map(|(bits, key, _)| (bits, key)).collect();
+        let rules: Vec<_> = encoded.rules.into_iter().map(|(bits, key, _)| (bits, key)).collect();
+        let _ = self.writer.remove_dests(&dest);
+        let _ = self.writer.remove_rules(&rules);
     }
 
     fn has_litter(&self) -> bool {
@@ -332,17 +326,11 @@ impl Enforcer {
     fn erase_litter(&mut self) {
         let ours = self.loaded.values().map(|loaded| loaded.id.0);
         let used: BTreeSet<u32> = self.inherited.iter().map(|id| id.0).chain(ours).collect();
-        let (dest, rules) = self.writer.leftovers();
-        for (bits, key) in
-            dest.into_iter().filter(|(_, key)| !used.contains(&(u32::from_be_bytes(key.tree) >> 1)))
-        {
-            let _ = self.writer.remove_dest(bits, key);
-        }
-        for (bits, key) in
-            rules.into_iter().filter(|(_, key)| !used.contains(&u32::from_be_bytes(key.ruleset)))
-        {
-            let _ = self.writer.remove_rule(bits, key);
-        }
+        let (mut dest, mut rules) = self.writer.leftovers();
+        dest.retain(|(_, key)| !used.contains(&(u32::from_be_bytes(key.tree) >> 1)));
+        rules.retain(|(_, key)| !used.contains(&u32::from_be_bytes(key.ruleset)));
+        let _ = self.writer.remove_dests(&dest);
+        let _ = self.writer.remove_rules(&rules);
     }
 
     /// Forgets a workload: its interface, addresses, resolvers, word and index.

@@ -3,9 +3,14 @@
 
 use std::io;
 use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, AsRawFd};
 
+use aya::Pod;
+use aya::maps::{IterableMap, MapData};
 use aya::programs::TcAttachType;
 
+const BPF_MAP_UPDATE_BATCH: libc::c_long = 26;
+const BPF_MAP_DELETE_BATCH: libc::c_long = 27;
 const BPF_PROG_QUERY: libc::c_long = 16;
 const BPF_TCX_INGRESS: u32 = 46;
 const BPF_TCX_EGRESS: u32 = 47;
@@ -50,6 +55,66 @@ pub(super) fn first_at(device: u32, side: TcAttachType) -> io::Result<Option<u32
     // SAFETY: zero, or a number that the kernel wrote.
     let first = unsafe { first.assume_init() };
     Ok((query.count > 0 && first != 0).then_some(first))
+}
+
+/// The kernel's `union bpf_attr`, as the calls for many entries read and write it.
+#[repr(C)]
+struct Batch {
+    first: u64,
+    last: u64,
+    keys: u64,
+    values: u64,
+    /// In: how many there are. Out: how many are done.
+    count: u32,
+    map: u32,
+    entry_flags: u64,
+    flags: u64,
+}
+
+impl Batch {
+    fn new<K>(map: &MapData, keys: &[K]) -> io::Result<Self> {
+        let count = u32::try_from(keys.len()).map_err(io::Error::other)?;
+        let map = map.fd().as_fd().as_raw_fd().cast_unsigned();
+        let keys = keys.as_ptr() as u64;
+        Ok(Self { first: 0, last: 0, keys, values: 0, count, map, entry_flags: 0, flags: 0 })
+    }
+}
+
+/// Writes entries with one system call.
+///
+/// # Errors
+/// Why one could not be written; those before it are.
+pub(super) fn insert_all<K: Pod, V: Pod>(
+    map: &impl IterableMap<K, V>,
+    (keys, values): (&[K], &[V]),
+) -> io::Result<()> {
+    if keys.len() != values.len() {
+        return Err(io::ErrorKind::InvalidInput.into());
+    }
+    if keys.is_empty() {
+        return Ok(());
+    }
+    let mut batch = Batch { values: values.as_ptr() as u64, ..Batch::new(map.map(), keys)? };
+    // SAFETY: there are as many keys and values as the count says, and those of a typed map are of its sizes.
+    unsafe { call(BPF_MAP_UPDATE_BATCH, &mut batch) }
+}
+
+/// Takes entries out with one system call, and one more for each that is not there.
+///
+/// # Errors
+/// Why one could not be taken out; those before it are.
+pub(super) fn remove_all<K: Pod, V: Pod>(map: &impl IterableMap<K, V>, mut keys: &[K]) -> io::Result<()> {
+    while !keys.is_empty() {
+        let mut batch = Batch::new(map.map(), keys)?;
+        // SAFETY: there are as many keys as the count says, and those of a typed map are of its size.
+        match unsafe { call(BPF_MAP_DELETE_BATCH, &mut batch) } {
+            Err(error) if error.raw_os_error() == Some(libc::ENOENT) => {
+                keys = keys.get(batch.count as usize + 1..).unwrap_or_default();
+            }
+            done => return done,
+        }
+    }
+    Ok(())
 }
 
 /// # Safety

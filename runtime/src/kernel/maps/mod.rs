@@ -1,6 +1,7 @@
 //! The maps, typed: a [`Writer`] for `enforce` alone, a [`Reader`] for all who ask.
 
 mod flows;
+mod many;
 
 use aya::maps::lpm_trie::Key;
 use aya::maps::{Array, ArrayOfMaps, HashMap, LpmTrie, Map, MapData, MapError, PerCpuArray};
@@ -200,22 +201,6 @@ impl Writer {
     /// Removes an address range.
     pub fn remove_dest(&mut self, bits: u32, key: DestKey) -> Result<(), KernelError> {
         absent_is_fine(self.dest.remove(&Key::new(bits, Plain(key)))).doing(|| "write DEST".to_owned())
-    }
-
-    /// Writes what rules say; `bits` of the key count.
-    pub fn set_rule(&mut self, bits: u32, key: RuleKey, value: RuleValue) -> Result<(), KernelError> {
-        if bits == RuleKey::ALL_BITS {
-            return self.exact.insert(Plain(key), Plain(value), 0).doing(|| "write EXACT".to_owned());
-        }
-        self.rules.insert(&Key::new(bits, Plain(key)), Plain(value), 0).doing(|| "write RULES".to_owned())
-    }
-
-    /// Removes what rules say.
-    pub fn remove_rule(&mut self, bits: u32, key: RuleKey) -> Result<(), KernelError> {
-        if bits == RuleKey::ALL_BITS {
-            return absent_is_fine(self.exact.remove(&Plain(key))).doing(|| "write EXACT".to_owned());
-        }
-        absent_is_fine(self.rules.remove(&Key::new(bits, Plain(key)))).doing(|| "write RULES".to_owned())
     }
 
     /// Every rule and range that an earlier agent left: their prefix lengths and keys.
