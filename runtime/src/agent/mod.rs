@@ -11,6 +11,7 @@ mod error;
 mod events;
 mod lessons;
 mod locate;
+mod memory;
 mod node;
 mod probes;
 mod reconcile;

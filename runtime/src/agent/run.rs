@@ -19,7 +19,7 @@ use super::lessons::Lessons;
 use super::node::Node;
 use super::reconcile::{Change, Parts, Reconciler};
 use super::tighten::Ender;
-use super::{AgentError, Config, answers, events, probes, watch as watching};
+use super::{AgentError, Config, answers, events, memory, probes, watch as watching};
 use crate::api::{ApiPlaces, Server};
 use crate::enforce::{Binder, Enforcer, Learning, Numbers, Prober};
 use crate::flows::{DEFAULT_CAPACITY, FlowLog};
@@ -46,6 +46,7 @@ const LAST_ANSWERS: Duration = Duration::from_millis(50);
 /// # Errors
 /// Why it could not start, or what broke.
 pub fn run(config: Config) -> Result<(), AgentError> {
+    memory::share_arenas();
     let tier = preflight::check(&config.bpffs, config.hooks).map_err(|error| agent_error(error.into()))?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
@@ -158,6 +159,7 @@ async fn serve(config: Config, tier: Tier) -> anyhow::Result<()> {
     tick(changes);
     let work = async {
         reconciler.start().await?;
+        memory::give_back();
         info!("ready");
         reconciler.serve(&mut changed).await;
         anyhow::Ok(())

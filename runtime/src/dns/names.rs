@@ -1,6 +1,6 @@
 //! What one workload's own look-ups said: which names lead to which addresses, and until when.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -45,7 +45,8 @@ pub struct Learned {
 pub struct Names {
     limits: Limits,
     by_name: LruCache<Arc<Name>, Known>,
-    by_address: HashMap<IpAddr, BTreeSet<Arc<Name>>>,
+    /// Sorted: most addresses have one name, and of that a tree would take four times as much.
+    by_address: HashMap<IpAddr, Vec<Arc<Name>>>,
     pairs: usize,
     look_ups: u64,
 }
@@ -54,8 +55,8 @@ pub struct Names {
 struct Known {
     /// The number of its latest look-up: a higher one is later.
     look_up: u64,
-    /// Address to its end.
-    addresses: BTreeMap<IpAddr, Duration>,
+    /// Address and its end, sorted, for the same reason.
+    addresses: Vec<(IpAddr, Duration)>,
 }
 
 impl Names {
@@ -95,7 +96,7 @@ impl Names {
             })
             .collect();
         for address in known.over(self.limits.addresses_per_name, fresh) {
-            known.addresses.remove(&address);
+            known.remove(address);
             self.forget(address, &name);
         }
         self.by_name.put(name, known);
@@ -124,7 +125,7 @@ impl Names {
     /// All that leads somewhere at `now`: name, address and end, the latest looked-up name first.
     pub fn live(&self, now: Duration) -> impl Iterator<Item = (&Name, IpAddr, Duration)> {
         self.by_name.iter().flat_map(move |(name, known)| {
-            let live = known.addresses.iter().filter(move |(_, until)| **until > now);
+            let live = known.addresses.iter().filter(move |(_, until)| *until > now);
             live.map(move |(address, until)| (&**name, *address, *until))
         })
     }
@@ -133,19 +134,22 @@ impl Names {
     fn entries_of(&self, address: IpAddr) -> impl Iterator<Item = (u64, Duration, &Arc<Name>)> {
         self.by_address.get(&address).into_iter().flatten().filter_map(move |name| {
             let known = self.by_name.peek(&**name)?;
-            Some((known.look_up, *known.addresses.get(&address)?, name))
+            Some((known.look_up, known.end_of(address)?, name))
         })
     }
 
     fn index(&mut self, address: IpAddr, name: &Arc<Name>) {
-        if self.by_address.entry(address).or_default().insert(Arc::clone(name)) {
+        let names = self.by_address.entry(address).or_insert_with(|| Vec::with_capacity(1));
+        if let Err(at) = names.binary_search(name) {
+            names.insert(at, Arc::clone(name));
             self.pairs += 1;
         }
     }
 
     fn forget(&mut self, address: IpAddr, name: &Arc<Name>) {
         let Some(names) = self.by_address.get_mut(&address) else { return };
-        if names.remove(name) {
+        if let Ok(at) = names.binary_search(name) {
+            names.remove(at);
             self.pairs -= 1;
         }
         if names.is_empty() {
@@ -156,7 +160,7 @@ impl Names {
     fn evict(&mut self) {
         while self.by_name.len() > self.limits.names || self.pairs > self.limits.addresses {
             let Some((name, known)) = self.by_name.pop_lru() else { return };
-            known.addresses.keys().for_each(|address| self.forget(*address, &name));
+            known.addresses.iter().for_each(|(address, _)| self.forget(*address, &name));
         }
     }
 }
@@ -164,9 +168,35 @@ impl Names {
 impl Known {
     /// Moves the end of `address` to `until` if that is later, and tells the end.
     fn extend(&mut self, address: IpAddr, until: Duration) -> Duration {
-        let end = self.addresses.entry(address).or_insert(until);
-        *end = until.max(*end);
-        *end
+        match self.at(address) {
+            Ok(at) => {
+                let end = &mut self.addresses[at].1;
+                *end = until.max(*end);
+                *end
+            }
+            Err(at) => {
+                if self.addresses.is_empty() {
+                    self.addresses.reserve_exact(1);
+                }
+                self.addresses.insert(at, (address, until));
+                until
+            }
+        }
+    }
+
+    fn remove(&mut self, address: IpAddr) {
+        if let Ok(at) = self.at(address) {
+            self.addresses.remove(at);
+        }
+    }
+
+    fn end_of(&self, address: IpAddr) -> Option<Duration> {
+        self.at(address).ok().map(|at| self.addresses[at].1)
+    }
+
+    /// Where `address` is, or would be.
+    fn at(&self, address: IpAddr) -> Result<usize, usize> {
+        self.addresses.binary_search_by_key(&address, |(address, _)| *address)
     }
 
     /// The addresses beyond `limit`, soonest end first, none of them of `fresh`.
