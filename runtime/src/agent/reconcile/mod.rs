@@ -12,7 +12,7 @@ mod show;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -22,17 +22,17 @@ use tokio::task::{AbortHandle, JoinHandle};
 use tracing::warn;
 
 use self::enforce::Compiled;
+use self::place::{is_lost, is_named};
 use super::Config;
 use super::addresses::Own;
 use super::coverage::Evidence;
-use super::locate::{NAMES, path_of};
 use super::node::Node;
 use super::probes::{Errand, Probed};
 use super::tighten::Ender;
 use crate::enforce::Enforcer;
-use crate::kernel::netns::{self, Device, NetNs, Survey};
+use crate::kernel::netns::{Device, NetNs, Survey};
 use crate::kernel::{Object, Pins, clock};
-use crate::model::{Namespace, Place, Policy, Workload, WorkloadId};
+use crate::model::{Namespace, Policy, Workload, WorkloadId};
 use crate::policy::{self, Accepted, Good, Problem, Ranges, Ruleset};
 use crate::state::PolicyText;
 use crate::workloads;
@@ -354,12 +354,6 @@ impl Reconciler {
         is_news
     }
 
-    /// Whether a namespace was given a name since the last tick, or lost it.
-    fn names_changed(&mut self) -> bool {
-        let now = std::fs::metadata(NAMES).and_then(|metadata| metadata.modified()).ok();
-        std::mem::replace(&mut self.named_at, now) != now
-    }
-
     /// Beside this task, for it reads every flow there is; not twice at a time.
     fn collect_traffic(&mut self) {
         if self.collecting.as_ref().is_none_or(JoinHandle::is_finished) {
@@ -376,25 +370,6 @@ impl Reconciler {
         if ranges != self.ranges {
             self.ranges = ranges;
             self.enforce_all();
-        }
-    }
-}
-
-/// Whether the folder of names tells when the namespace becomes another; where one is mounted over the other, it does not.
-fn is_named(place: &Place) -> bool {
-    matches!(place, Place::Netns(name) if path_of(name).parent() == Some(Path::new(NAMES)))
-}
-
-/// Whether the namespace of a placed workload is only kept alive by the agent that watches it, or its name now leads
-/// elsewhere.
-fn is_lost(worker: &Worker, own: &NetNs) -> bool {
-    let Ok(placed) = &worker.state else { return false };
-    let is_at = |path: &Path| placed.netns.is_at(path);
-    match &worker.workload.place {
-        Place::Netns(name) => !is_at(&path_of(name)),
-        Place::Interface(_) => {
-            !is_at(&placed.netns.path)
-                && netns::all(own).iter().all(|netns| netns.inode != placed.netns.inode)
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::net::IpAddr;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,12 +12,12 @@ use tracing::{info, warn};
 
 use super::{Change, GATHER, Placed, REST, Reconciler, Worker, arm};
 use crate::agent::addresses::{Own, choose, found_on};
-use crate::agent::locate::{Located, locate, other_ways_out};
+use crate::agent::locate::{Located, NAMES, locate, other_ways_out, path_of};
 use crate::enforce::Placement;
 use crate::kernel::KernelError;
 use crate::kernel::gate::DEVICE;
-use crate::kernel::netns::{NetNs, Survey, Watch};
-use crate::model::{Labels, Namespace, Workload, WorkloadId};
+use crate::kernel::netns::{self, NetNs, Survey, Watch};
+use crate::model::{Labels, Namespace, Place, Workload, WorkloadId};
 use crate::policy::Ruleset;
 use crate::workloads::{self, WorkloadsFile};
 impl Reconciler {
@@ -339,5 +340,30 @@ impl Reconciler {
         let left = self.node_survey.devices.iter().filter(|device| !used.contains(&device.index));
         // Its own programs are on the gate.
         self.parts.object.sweep_filters(left.filter(|device| device.name != DEVICE));
+    }
+
+    /// Whether a namespace was given a name since the last tick, or lost it.
+    pub(super) fn names_changed(&mut self) -> bool {
+        let now = std::fs::metadata(NAMES).and_then(|metadata| metadata.modified()).ok();
+        std::mem::replace(&mut self.named_at, now) != now
+    }
+}
+
+/// Whether the folder of names tells when the namespace becomes another; where one is mounted over the other, it does not.
+pub(super) fn is_named(place: &Place) -> bool {
+    matches!(place, Place::Netns(name) if path_of(name).parent() == Some(Path::new(NAMES)))
+}
+
+/// Whether the namespace of a placed workload is only kept alive by the agent that watches it, or its name now leads
+/// elsewhere.
+pub(super) fn is_lost(worker: &Worker, own: &NetNs) -> bool {
+    let Ok(placed) = &worker.state else { return false };
+    let is_at = |path: &Path| placed.netns.is_at(path);
+    match &worker.workload.place {
+        Place::Netns(name) => !is_at(&path_of(name)),
+        Place::Interface(_) => {
+            !is_at(&placed.netns.path)
+                && netns::all(own).iter().all(|netns| netns.inode != placed.netns.inode)
+        }
     }
 }
