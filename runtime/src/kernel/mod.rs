@@ -6,6 +6,7 @@
 mod bpf;
 pub mod clock;
 mod clsact;
+mod delivery;
 pub mod doctor;
 pub mod door;
 pub mod gate;
@@ -25,6 +26,7 @@ mod rooms;
 mod tcx;
 mod tuple;
 
+pub use delivery::Delivery;
 pub use door::{Door, Doors};
 pub use gate::Gate;
 pub use object::{Hook, Object};

@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use egret_tests::agent::PATIENCE;
 use egret_tests::hooks::{Tier, kernel_has_tcx};
-use egret_tests::neighbour::{Neighbour, Seat};
+use egret_tests::neighbour::{Manner, Neighbour, Seat};
 use egret_tests::netns::ip_batch;
 use egret_tests::wire::{Frame, datagram};
 use egret_tests::{Pod, Seen, Setup, World, enforced, eventually};
@@ -198,18 +198,26 @@ fn the_door_inside_looks_while_a_program_on_the_node_may_deliver_past_the_other(
         eventually(&format!("the door {door} looks"), PATIENCE, is_so).with_context(|| agent.log())
     };
     looks("host")?;
-    let both = [Seat::Tcx, Seat::Clsact];
-    let there_are = both.into_iter().filter(|seat| kernel_has_tcx() || *seat == Seat::Clsact);
-    for seat in there_are {
-        let uplink = "internet";
-        let other = Neighbour::attach(world.node(), uplink, seat)?;
+    let (both, uplink) = ([Seat::Tcx, Seat::Clsact], "internet");
+    let there_are = || both.into_iter().filter(|seat| kernel_has_tcx() || *seat == Seat::Clsact);
+    // Those that only look on, and those inside a workload, deliver nothing.
+    let mut others = vec![Neighbour::attach(web.netns(), "eth0", Seat::Clsact)?];
+    for seat in there_are() {
+        others.push(Neighbour::attach(world.node(), uplink, seat)?);
+    }
+    std::thread::sleep(TWO_LOOKS);
+    looks("host")?;
+    drop(others);
+    tc(world.node(), &format!("qdisc del dev {uplink} clsact"))?;
+    for seat in there_are() {
+        let other = Neighbour::with_manner(world.node(), uplink, seat, Manner::Deliverer)?;
         if Tier::of_this_test() == Tier::Clsact {
             std::thread::sleep(TWO_LOOKS);
             looks("host")?;
             continue;
         }
         looks("pod")?;
-        assert!(agent.log().contains(&format!("on {uplink}, which may deliver past the host side")));
+        assert!(agent.log().contains("`deliver` (id "), "{}", agent.log());
         assert_eq!(web.connect("a.example.com", 443)?.seen, Seen::Connected);
         agent.wait_for_gap(web, None)?;
         drop(other);
@@ -220,8 +228,5 @@ fn the_door_inside_looks_while_a_program_on_the_node_may_deliver_past_the_other(
         assert_eq!(web.connect("a.example.com", 443)?.seen, Seen::Connected);
         agent.wait_for_gap(web, None)?;
     }
-    // Programs inside a workload are none of the node's.
-    let _own = Neighbour::attach(web.netns(), "eth0", Seat::Clsact)?;
-    std::thread::sleep(TWO_LOOKS);
-    looks("host")
+    Ok(())
 }

@@ -5,6 +5,8 @@ use anyhow::Result;
 use egret_tests::neighbour::{NAME, order};
 use egret_tests::{Setup, Surroundings, World};
 
+#[path = "../attacks/main.rs"]
+mod attacks;
 #[path = "../datagrams.rs"]
 mod datagrams;
 #[path = "../escapes.rs"]

@@ -4,6 +4,8 @@ use anyhow::Result;
 use egret_tests::neighbour::order;
 use egret_tests::{Attempt, Seen, Setup, Surroundings, World, enforced};
 
+#[path = "withstood.rs"]
+mod attacks;
 #[path = "../datagrams.rs"]
 mod datagrams;
 #[path = "../escapes.rs"]

@@ -41,7 +41,7 @@ impl Reconciler {
     /// Lets the door look that the programs of others on the node ask for: the one inside as soon as one may deliver past
     /// the other, back to the other once two looks found none. Whether another looks now.
     pub(super) fn follow_door(&mut self) -> bool {
-        let other = door::deliverer(&self.node_survey.devices);
+        let other = door::deliverer(&mut self.parts.delivery, &self.node_survey.devices);
         let door = Door::choose(self.parts.object.tier(), self.parts.config.door, other.as_deref());
         let was_free = std::mem::replace(&mut self.is_free, other.is_none());
         if door == self.parts.enforcer.door() || (door == Door::Host && !was_free) {

@@ -31,7 +31,7 @@ use super::probes::{Errand, Probed};
 use super::tighten::Ender;
 use crate::enforce::Enforcer;
 use crate::kernel::netns::{Device, NetNs, Survey};
-use crate::kernel::{Object, Pins, clock};
+use crate::kernel::{Delivery, Object, Pins, clock};
 use crate::model::{Namespace, Policy, Workload, WorkloadId};
 use crate::policy::{self, Accepted, Good, Problem, Ranges, Ruleset};
 use crate::state::PolicyText;
@@ -108,6 +108,8 @@ pub struct Parts {
     pub pins: Pins,
     /// The programs.
     pub object: Object,
+    /// Who may deliver past them.
+    pub delivery: Delivery,
     /// The maps.
     pub enforcer: Enforcer,
     /// What is shared.
