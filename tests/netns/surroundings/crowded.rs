@@ -13,10 +13,14 @@ mod datagrams;
 mod escapes;
 #[path = "../flows.rs"]
 mod flows;
+#[path = "../fragments.rs"]
+mod fragments;
 #[path = "../fresh_answers.rs"]
 mod fresh_answers;
 #[path = "../names.rs"]
 mod names;
+#[path = "../names_attacked.rs"]
+mod names_attacked;
 #[path = "../outcomes.rs"]
 mod outcomes;
 #[path = "../policies.rs"]
