@@ -169,12 +169,14 @@ impl Records {
 
     /// The longest name that an alias of `question` gives it and that it begins with.
     fn searched(&self, question: &WireName) -> Option<Searched> {
+        // Most answers have none.
+        let aliases = self.aliases.get(question)?;
         let labels: Vec<_> = question.iter().map(<[u8]>::to_ascii_lowercase).collect();
         let begins = |target: &WireName| {
             let given = target.iter().map(<[u8]>::to_ascii_lowercase);
             target.iter().count() < labels.len() && given.zip(&labels).all(|(given, own)| given == *own)
         };
-        let targets = self.aliases.get(question)?.iter().filter(|(target, _)| begins(target));
+        let targets = aliases.iter().filter(|(target, _)| begins(target));
         let (target, ttl) = targets.max_by_key(|(target, _)| target.iter().count())?;
         let name = host_name(target)?;
         let domain = WireName::from_labels(question.iter().skip(target.iter().count())).ok()?;
