@@ -3,6 +3,7 @@
 
 mod class;
 mod flow;
+mod module;
 mod name;
 mod policy;
 mod selector;
@@ -12,6 +13,7 @@ mod workload;
 pub use class::NameClass;
 pub(crate) use class::both;
 pub use flow::{Attempt, Destination, FlowRecord, WorkloadRef};
+pub use module::{FailurePolicy, ModuleAnswer, ModuleFacts, ModuleStage, ModuleUse, Modules};
 pub use name::{Name, NameError, Pattern, PatternError};
 pub use policy::{
     Ceiling, Mode, OnDeny, Origin, Policy, PolicyId, PolicyKind, PortRange, Rule, Scope, Target,

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
-use super::{Labels, Namespace, Pattern, Protocol, Selector};
+use super::{Kind, Labels, ModuleUse, Namespace, Pattern, Protocol, Selector};
 
 /// Which policy: its kind, by whether it has a namespace, and its name. Those of the cluster come first.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -76,7 +76,7 @@ pub enum Mode {
     Enforce,
 }
 
-/// What the default deny covers.
+/// What the default deny covers, and of what modules are asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Scope {
@@ -84,6 +84,14 @@ pub enum Scope {
     Internet,
     /// Every destination.
     All,
+}
+
+impl Scope {
+    /// Whether destinations of `kind` are in it.
+    #[must_use]
+    pub fn covers(self, kind: Kind) -> bool {
+        self == Self::All || kind == Kind::Internet
+    }
 }
 
 /// What a denied packet's sender sees.
@@ -149,7 +157,7 @@ pub struct Policy {
     pub pod_selector: Selector,
     /// In force or only reported.
     pub mode: Mode,
-    /// What its default deny covers.
+    /// What its default deny covers, and of what its modules are asked.
     pub scope: Scope,
     /// What a denied packet's sender sees.
     pub on_deny: OnDeny,
@@ -161,11 +169,13 @@ pub struct Policy {
     pub deny: Vec<Rule>,
     /// Of a policy of the cluster: what the allows of namespaces are intersected with.
     pub ceiling: Option<Ceiling>,
+    /// Which modules are asked, in this order.
+    pub modules: Vec<ModuleUse>,
 }
 
 impl Policy {
     /// Whether this policy makes its subjects default-deny: it has allow rules or a ceiling, or says `default: Deny`.
-    /// One with only deny rules does not.
+    /// One that only denies, by rules or by modules, does not.
     #[must_use]
     pub fn denies_by_default(&self) -> bool {
         self.default_deny || !self.allow.is_empty() || self.ceiling.is_some()

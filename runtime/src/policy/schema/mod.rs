@@ -2,9 +2,11 @@
 //! Pure; called by `parse`, which files, the command line and the restart all go through.
 
 mod metadata;
+mod module;
 mod reader;
 mod rule;
 mod selector;
+mod settings;
 mod spec;
 mod words;
 

@@ -63,7 +63,7 @@ impl<'a> Reader<'a> {
         }
         let reason = format!("`{}` must be a text, but this is {}", entry.key, entry.node.value.kind());
         let fix = match entry.node.value {
-            Value::Number(_) | Value::Fraction | Value::Bool => format!("put it in quotes, or {fix}"),
+            Value::Number(_) | Value::Fraction(_) | Value::Bool(_) => format!("put it in quotes, or {fix}"),
             _ => fix.to_owned(),
         };
         self.refuse(entry.node.at, reason, fix);

@@ -1,4 +1,4 @@
-//! `spec`: whom a policy speaks of, how, and its rules.
+//! `spec`: whom a policy speaks of, how, its rules and its modules.
 
 use std::collections::BTreeMap;
 
@@ -7,14 +7,14 @@ use crate::model::{Ceiling, Mode, OnDeny, Policy, PolicyId, PolicyKind, Rule, Sc
 use super::super::problem::Span;
 use super::super::yaml::{Entry, Value};
 use super::reader::{Fields, Reader, Shape};
-use super::{rule, selector};
+use super::{module, rule, selector};
 
 const CLUSTER_FIX: &str = "take it out, or write it in a policy of `kind: ClusterEgressPolicy`";
 
 const OF_NAMESPACE: Shape = Shape {
     what: "spec",
-    keys: &["podSelector", "mode", "scope", "onDeny", "default", "allow", "deny"],
-    later: &["modules"],
+    keys: &["podSelector", "mode", "scope", "onDeny", "default", "allow", "deny", "modules"],
+    later: &[],
     misplaced: &[
         ("ceiling", "only a ClusterEgressPolicy has a `ceiling`", CLUSTER_FIX),
         ("namespaceSelector", "only a ClusterEgressPolicy has a `namespaceSelector`", CLUSTER_FIX),
@@ -33,6 +33,7 @@ const OF_CLUSTER: Shape = Shape {
         "allow",
         "deny",
         "ceiling",
+        "modules",
     ],
     misplaced: &[],
     ..OF_NAMESPACE
@@ -70,6 +71,10 @@ pub(super) fn read(reader: &mut Reader<'_>, entry: &Entry, kind: PolicyKind) -> 
     let deny = rules(reader, &fields, rule::Side::Deny);
     let entries = rules(reader, &fields, rule::Side::Ceiling);
     refuse_same_names(reader, &[&allow, &deny, &entries]);
+    let modules = module::read(reader, &fields);
+    if !["allow", "default", "ceiling"].into_iter().any(|key| writes(&fields, key)) {
+        module::refuse_unmatched(reader, &modules);
+    }
     let plain = |rules: Vec<(Span, Rule)>| rules.into_iter().map(|(_, rule)| rule).collect();
     let origin = fields.get("ceiling").map(|entry| reader.origin(entry.at));
     let unnamed = PolicyId { namespace: None, name: String::new() };
@@ -85,6 +90,7 @@ pub(super) fn read(reader: &mut Reader<'_>, entry: &Entry, kind: PolicyKind) -> 
         allow: plain(allow),
         deny: plain(deny),
         ceiling: origin.map(|origin| Ceiling { entries: plain(entries), origin }),
+        modules: modules.into_iter().map(|(_, module)| module).collect(),
     })
 }
 
@@ -116,20 +122,22 @@ fn rules(reader: &mut Reader<'_>, fields: &Fields<'_>, side: rule::Side) -> Vec<
 }
 
 fn refuse_idle(reader: &mut Reader<'_>, fields: &Fields<'_>, at: Span, of_cluster: bool) {
-    let writes = |key| {
-        fields.get(key).is_some_and(|entry| match &entry.node.value {
-            Value::List(items) => !items.is_empty(),
-            // Anything else was refused by whoever read it, or is `default`.
-            _ => true,
-        })
-    };
-    // An empty ceiling says something: no allow below it counts.
-    if ["allow", "deny", "default"].into_iter().any(writes) || fields.get("ceiling").is_some() {
+    if ["allow", "deny", "default", "ceiling", "modules"].into_iter().any(|key| writes(fields, key)) {
         return;
     }
     let fix = "add rules under `allow` or `deny`, or write `default: Deny` to deny everything in its scope";
-    let has = if of_cluster { "allow, deny, ceiling" } else { "allow, deny" };
+    let has = if of_cluster { "allow, deny, ceiling, modules" } else { "allow, deny, modules" };
     reader.refuse(at, format!("the policy does nothing: it has neither {has} nor default"), fix);
+}
+
+/// Whether the policy says something under `key`.
+fn writes(fields: &Fields<'_>, key: &str) -> bool {
+    fields.get(key).is_some_and(|entry| match &entry.node.value {
+        // An empty ceiling says something: no allow below it counts.
+        Value::List(items) => !items.is_empty() || key == "ceiling",
+        // Anything else was refused by whoever read it, or is `default`.
+        _ => true,
+    })
 }
 
 fn refuse_same_names(reader: &mut Reader<'_>, sides: &[&Vec<(Span, Rule)>]) {

@@ -95,6 +95,7 @@ fn policy() -> impl Strategy<Value = Policy> {
             allow,
             deny,
             ceiling: ceiling.map(|entries| Ceiling { entries, origin: origin() }),
+            modules: Vec::new(),
         },
     )
 }

@@ -8,7 +8,7 @@ use proptest::prelude::*;
 
 use super::super::load::parse_bytes;
 use super::super::{CheckResult, check, parse};
-use crate::model::{Mode, OnDeny, Operator, PolicyKind, Scope, Target};
+use crate::model::{Mode, ModuleStage, OnDeny, Operator, PolicyKind, Scope, Target};
 
 fn dir(kind: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/policies").join(kind)
@@ -71,6 +71,13 @@ fn every_word_of_a_policy_is_understood() {
     assert!(
         matches!(&policy.pod_selector.match_expressions[0].operator, Operator::NotIn(values) if values.len() == 2)
     );
+    let modules: Vec<_> =
+        policy.modules.iter().map(|module| (&*module.name, module.stage, &*module.settings)).collect();
+    let hours = r#"{"days":["mon","tue"],"from":"08:00","to":"18:00","zone":"Europe/Paris"}"#;
+    assert_eq!(
+        modules,
+        [("working-hours", ModuleStage::Unmatched, hours), ("port-scan-brake", ModuleStage::Always, "{}")]
+    );
     // The same name in a namespace and in the cluster are two policies.
     let of_cluster = &policies[2];
     assert_eq!(
@@ -80,7 +87,8 @@ fn every_word_of_a_policy_is_understood() {
     assert_eq!(of_cluster.namespace_selector.match_expressions.len(), 3);
     let ceiling = of_cluster.ceiling.as_ref().expect("a ceiling");
     let entries: Vec<_> = ceiling.entries.iter().map(|entry| (&*entry.name, entry.origin.line)).collect();
-    assert_eq!((ceiling.origin.line, entries), (73, vec![("company", 74), ("ceiling[1]", 77)]));
+    assert_eq!((ceiling.origin.line, entries), (79, vec![("company", 80), ("ceiling[1]", 83)]));
+    assert_eq!(of_cluster.modules[0].stage, ModuleStage::Always);
 }
 
 #[test]
