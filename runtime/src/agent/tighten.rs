@@ -132,6 +132,7 @@ mod tests {
     use egret_abi::Address;
 
     use super::*;
+    use crate::model::Modules;
     use crate::policy::{Ranges, compile, parse};
 
     fn changed(rules: &str) -> Changed {
@@ -140,7 +141,8 @@ mod tests {
              podSelector: {{}}\n  mode: Enforce\n  scope: internet\n{rules}"
         );
         let policies = parse("web.yaml", &text).expect("a policy");
-        let ruleset = compile(&policies.iter().collect::<Vec<_>>(), &Ranges::default()).expect("small");
+        let ruleset = compile(&policies.iter().collect::<Vec<_>>(), &Ranges::default(), &Modules::new())
+            .expect("small");
         let patterns = ruleset.names.iter().map(|pattern| (Class::name(1), pattern.clone())).collect();
         Changed {
             index: WorkloadIndex(1),

@@ -12,7 +12,7 @@ use proptest::prelude::*;
 
 use super::{Encoded, Numbers, encode};
 use crate::dns::Matcher;
-use crate::model::{Action, Attempt, OnDeny, Policy, Protocol, Reason, Verdict, Verdicts};
+use crate::model::{Action, Attempt, Modules, OnDeny, Policy, Protocol, Reason, Verdict, Verdicts};
 use crate::policy::tests::agreement::{attempt, policies, ranges};
 use crate::policy::{Ranges, compile, evaluate};
 
@@ -27,7 +27,7 @@ struct Compiled<'a> {
 impl<'a> Compiled<'a> {
     fn new(policies: &'a [Policy], ranges: &'a Ranges, numbers: &mut Numbers) -> Self {
         let policies: Vec<_> = policies.iter().collect();
-        let ruleset = compile(&policies, ranges).expect("a small ruleset");
+        let ruleset = compile(&policies, ranges, &Modules::new()).expect("a small ruleset");
         let patterns: Vec<_> =
             numbers.words_of(&ruleset).into_iter().map(|(pattern, class)| (pattern, class.0)).collect();
         let encoded = encode(&ruleset, RULESET, numbers);

@@ -18,6 +18,7 @@ pub fn only_range(before: &Ruleset, after: &Ruleset) -> Option<IpNet> {
         names,
         dest,
         rules,
+        modules,
     } = after;
     let same = before.unmanaged == *unmanaged
         && before.enforced == *enforced
@@ -26,7 +27,8 @@ pub fn only_range(before: &Ruleset, after: &Ruleset) -> Option<IpNet> {
         && before.applied_default == *applied_default
         && before.observed_default == *observed_default
         && before.names == *names
-        && before.rules == *rules;
+        && before.rules == *rules
+        && before.modules == *modules;
     if !same {
         return None;
     }
@@ -50,6 +52,7 @@ pub fn only_range(before: &Ruleset, after: &Ruleset) -> Option<IpNet> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::Modules;
     use crate::policy::{Ranges, compile, parse};
 
     fn ruleset(ranges: &[&str], ports: &str) -> Ruleset {
@@ -60,7 +63,8 @@ mod tests {
             to.join(", ")
         );
         let policies = parse("a", &text).expect("a policy");
-        compile(&policies.iter().collect::<Vec<_>>(), &Ranges::default()).expect("a small ruleset")
+        compile(&policies.iter().collect::<Vec<_>>(), &Ranges::default(), &Modules::new())
+            .expect("a small ruleset")
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! that select a workload ([`compile`]), which `enforce` writes to the kernel; an [`Explanation`] of any attempt, which
 //! the API answers with; a [`Report`] for `egret policy check`.
 
+mod asked;
 mod check;
 mod compile;
 mod evaluate;
@@ -18,8 +19,9 @@ mod yaml;
 #[cfg(test)]
 pub(crate) mod tests;
 
+pub use asked::{Asked, Asks, Which};
 pub use check::{CheckResult, Checked, Report, check};
-pub use compile::{Excess, MAX_COMBINED, MAX_RULES, Ranges, TooLarge, compile, compile_bounds};
+pub use compile::{Excess, MAX_COMBINED, MAX_RULES, Ranges, TooLarge, bounds, compile, compile_bounds};
 pub use evaluate::evaluate;
 pub use explain::{Explanation, Finding, Stage, Step, explain, explain_question};
 pub use load::{Good, Outcome, load_dir};

@@ -9,6 +9,8 @@ use ipnet::IpNet;
 
 use crate::model::{Action, Kind, NameClass, OnDeny, PolicyId, Protocol};
 
+use super::asked::Asked;
+
 /// A set of destinations that the rules of a ruleset treat alike.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Class {
@@ -23,7 +25,7 @@ pub enum Class {
 pub struct RuleRef {
     /// The policy.
     pub policy: PolicyId,
-    /// The rule's name, or `allow[0]`.
+    /// The rule's name, or `allow[0]`; `module/NAME` for a module.
     pub rule: String,
 }
 
@@ -98,4 +100,7 @@ pub struct Ruleset {
     pub dest: BTreeMap<IpNet, DestEntry>,
     /// Class and ports to what the rules say, applied then observed; the longest match is final.
     pub rules: BTreeMap<RuleKey, (Said, Said)>,
+    /// The modules that are asked, in this order. One of another digest, or with other settings, makes another ruleset:
+    /// so what it said before no longer counts.
+    pub modules: Vec<Asked>,
 }

@@ -15,7 +15,7 @@ use egret::dns::Answer;
 use egret::enforce::{Binder, Enforcer, Learning, Numbers, Placement};
 use egret::kernel::maps::Room;
 use egret::kernel::{Hooks, Object, Pins, clock, preflight};
-use egret::model::Name;
+use egret::model::{Modules, Name};
 use egret::policy::{Ranges, Ruleset, compile, parse};
 use egret_abi::{Config, Tick, WorkloadIndex};
 
@@ -169,5 +169,5 @@ pub fn ruleset(first: impl Fn(u16) -> Option<u8>) -> Result<Arc<Ruleset>> {
         to.join(", ")
     );
     let policies = parse("bench", &text).map_err(|problems| anyhow::anyhow!("{problems:?}"))?;
-    Ok(Arc::new(compile(&policies.iter().collect::<Vec<_>>(), &Ranges::default())?))
+    Ok(Arc::new(compile(&policies.iter().collect::<Vec<_>>(), &Ranges::default(), &Modules::new())?))
 }

@@ -4,7 +4,7 @@
 
 use std::net::IpAddr;
 
-use egret::model::{Action, Attempt, Name, Policy, Protocol, Rule, Target, Verdict};
+use egret::model::{Action, Attempt, Modules, Name, Policy, Protocol, Rule, Target, Verdict};
 use egret::policy::{MAX_RULES, Problem, Ranges, compile, evaluate, explain, parse};
 use ipnet::IpNet;
 
@@ -53,7 +53,7 @@ fn check_policies(policies: &[Policy]) {
         node: vec!["10.0.0.1/32".parse().expect("a range")],
     };
     let all: Vec<_> = policies.iter().collect();
-    let Ok(ruleset) = compile(&all, &ranges) else { return };
+    let Ok(ruleset) = compile(&all, &ranges, &Modules::new()) else { return };
     assert!(ruleset.rules.len() <= MAX_RULES);
     for attempt in attempts(policies) {
         let address = attempt.address.expect("an attempt has an address");

@@ -10,7 +10,7 @@ use tracing::{info, warn};
 
 use super::Reconciler;
 use crate::kernel::clock;
-use crate::model::{Policy, PolicyId, PolicyKind, WorkloadId};
+use crate::model::{Modules, Policy, PolicyId, PolicyKind, WorkloadId};
 use crate::policy::{self, Problem, Ranges, Ruleset, TooLarge, compile};
 use crate::state::{self, PolicyText, Snapshot};
 /// fe80::/10, without its length.
@@ -39,9 +39,11 @@ impl Compiled {
     fn of(&mut self, policies: &[&Policy], ranges: &Ranges) -> Result<Arc<Ruleset>, Excessive> {
         let ids = policies.iter().map(|policy| policy.id.clone()).collect();
         let compiled = self.0.entry(ids).or_insert_with(|| {
-            let excessive =
-                |excess| Excessive { excess, bounds: Arc::new(policy::compile_bounds(policies, ranges)) };
-            compile(policies, ranges).map(Arc::new).map_err(excessive)
+            let excessive = |excess| Excessive {
+                excess,
+                bounds: Arc::new(policy::compile_bounds(policies, ranges, &Modules::new())),
+            };
+            compile(policies, ranges, &Modules::new()).map(Arc::new).map_err(excessive)
         });
         compiled.clone()
     }

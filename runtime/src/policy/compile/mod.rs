@@ -1,7 +1,7 @@
 //! From the policies of a workload to its [`Ruleset`]: merged, so that in every table the longest match is final.
 //!
-//! In: the policies that select a workload, in any order, and the address ranges of cluster and node. Out: a ruleset,
-//! equal for equal policies. Pure; called by the agent for every distinct set of policies. [`Ruleset::look_up`] reads
+//! In: the policies that select a workload, in any order, the address ranges of cluster and node, and the modules that
+//! are loaded. Out: a ruleset, equal for equal policies. Pure; called by the agent for every distinct set of policies. [`Ruleset::look_up`] reads
 //! a ruleset the way the kernel does, and a property test holds it against the plain evaluator.
 
 mod ceilings;
@@ -15,8 +15,9 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-use crate::model::{Kind, Mode, OnDeny, Policy, PolicyKind, Scope};
+use crate::model::{Kind, Mode, ModuleStage, Modules, OnDeny, Policy, PolicyKind, Scope};
 
+use super::asked::asked_by;
 use super::ruleset::{Class, Default3, Ruleset};
 use ranks::{Ranking, Rules};
 
@@ -78,11 +79,12 @@ impl Ranges {
     }
 }
 
-/// What `policies`, those that select a workload, come to.
+/// What `policies`, those that select a workload, come to where `modules` are loaded. A policy may ask a module that is
+/// not: it may come later ([`Ruleset::missing_modules`]).
 ///
 /// # Errors
 /// [`TooLarge`]; then the caller keeps what these workloads had.
-pub fn compile(policies: &[&Policy], ranges: &Ranges) -> Result<Ruleset, TooLarge> {
+pub fn compile(policies: &[&Policy], ranges: &Ranges, modules: &Modules) -> Result<Ruleset, TooLarge> {
     if policies.is_empty() {
         return Ok(Ruleset { unmanaged: true, ..of_no_rules(policies) });
     }
@@ -94,28 +96,38 @@ pub fn compile(policies: &[&Policy], ranges: &Ranges) -> Result<Ruleset, TooLarg
     }
     let dest = destinations::walk(&ranking, ranges, &mut rules)?;
     let names = names.into_keys().cloned().collect();
-    Ok(Ruleset { names, dest, rules: rules.entries, ..of_no_rules(policies) })
+    let modules = asked_by(policies, modules);
+    Ok(Ruleset { names, dest, rules: rules.entries, modules, ..of_no_rules(policies) })
 }
 
-/// What is to be put in force where `policies` are [`TooLarge`] and what was in force cannot stay: the policies of the
-/// cluster and the denies of namespaces. No policy of a namespace, however large, keeps one of the cluster out of force.
-/// Where that is too large as well, nothing is allowed.
+/// What is to be put in force where `policies` are [`TooLarge`] and what was in force cannot stay: their [`bounds`].
+/// Where these are too large as well, nothing is allowed, and no module is asked.
 #[must_use]
-pub fn compile_bounds(policies: &[&Policy], ranges: &Ranges) -> Ruleset {
-    let without_allows = |policy: &&Policy| match policy.id.kind() {
-        PolicyKind::ClusterEgressPolicy => Policy::clone(policy),
-        PolicyKind::EgressPolicy => {
-            Policy { allow: Vec::new(), default_deny: policy.denies_by_default(), ..Policy::clone(policy) }
-        }
-    };
-    let bounds: Vec<_> = policies.iter().map(without_allows).collect();
-    if let Ok(ruleset) = compile(&bounds.iter().collect::<Vec<_>>(), ranges) {
+pub fn compile_bounds(policies: &[&Policy], ranges: &Ranges, modules: &Modules) -> Ruleset {
+    let bounds = bounds(policies);
+    if let Ok(ruleset) = compile(&bounds.iter().collect::<Vec<_>>(), ranges, modules) {
         return ruleset;
     }
     let everywhere = Default3 { internet: true, cluster: true, node: true };
     let closed = of_no_rules(policies);
     let applied_default = if closed.enforced { everywhere } else { Default3::default() };
     Ruleset { applied_default, observed_default: everywhere, denies_ranges: false, ..closed }
+}
+
+/// `policies` without what those of namespaces allow, by rules or by modules: the policies of the cluster, and the denies
+/// and `always` modules of namespaces. No policy of a namespace, however large, keeps one of the cluster out of force.
+#[must_use]
+pub fn bounds(policies: &[&Policy]) -> Vec<Policy> {
+    let without_allows = |policy: &&Policy| {
+        let mut bound = Policy::clone(policy);
+        if bound.id.kind() == PolicyKind::EgressPolicy {
+            bound.default_deny = bound.denies_by_default();
+            bound.allow.clear();
+            bound.modules.retain(|module| module.stage == ModuleStage::Always);
+        }
+        bound
+    };
+    policies.iter().map(without_allows).collect()
 }
 
 fn of_no_rules(policies: &[&Policy]) -> Ruleset {
@@ -130,6 +142,7 @@ fn of_no_rules(policies: &[&Policy]) -> Ruleset {
         names: Vec::new(),
         dest: BTreeMap::new(),
         rules: BTreeMap::new(),
+        modules: Vec::new(),
     }
 }
 

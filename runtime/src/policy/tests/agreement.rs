@@ -8,8 +8,8 @@ use proptest::prelude::*;
 
 use super::super::{Ranges, compile, evaluate, explain};
 use crate::model::{
-    Action, Attempt, Ceiling, Kind, Mode, Name, OnDeny, Origin, Pattern, Policy, PolicyId, PortRange,
-    Protocol, Rule, Scope, Selector, Target, Verdict, Verdicts,
+    Action, Attempt, Ceiling, Kind, Mode, Modules, Name, OnDeny, Origin, Pattern, Policy, PolicyId,
+    PortRange, Protocol, Rule, Scope, Selector, Target, Verdict, Verdicts,
 };
 
 /// Some imply one another, some meet and do not, some never meet.
@@ -159,8 +159,8 @@ proptest! {
     ) {
         let all: Vec<_> = policies.iter().collect();
         let reversed: Vec<_> = policies.iter().rev().collect();
-        let ruleset = compile(&all, &ranges).expect("a small ruleset");
-        prop_assert_eq!(&ruleset, &compile(&reversed, &ranges).expect("a small ruleset"));
+        let ruleset = compile(&all, &ranges, &Modules::new()).expect("a small ruleset");
+        prop_assert_eq!(&ruleset, &compile(&reversed, &ranges, &Modules::new()).expect("a small ruleset"));
         for attempt in &attempts {
             let address = attempt.address.expect("an address");
             let kind = ranges.kind_of(address);

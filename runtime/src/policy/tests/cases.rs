@@ -2,15 +2,15 @@
 
 use super::super::{Ranges, Ruleset, compile, evaluate};
 use super::{attempt, policies};
-use crate::model::{Action, Kind, OnDeny, Policy, Verdict};
+use crate::model::{Action, Kind, Modules, OnDeny, Policy, Verdict};
 
-fn ranges() -> Ranges {
+pub(super) fn ranges() -> Ranges {
     let nets = |text: &str| text.split(' ').map(|net| net.parse().expect("a range")).collect();
     Ranges { cluster: nets("10.96.0.0/12 fd00:96::/112"), node: nets("192.168.7.0/24 10.96.7.0/24") }
 }
 
 fn compiled(policies: &[Policy]) -> Ruleset {
-    compile(&policies.iter().collect::<Vec<_>>(), &ranges()).expect("a small ruleset")
+    compile(&policies.iter().collect::<Vec<_>>(), &ranges(), &Modules::new()).expect("a small ruleset")
 }
 
 pub(super) fn told(verdict: &Verdict) -> String {
@@ -243,7 +243,8 @@ fn ten_thousand_ranges_of_one_rule_are_one_class() {
     let ranges: Vec<_> = (0..10_000).map(|n| format!("{{cidr: 10.{}.{}.0/24}}", n / 250, n % 250)).collect();
     let spec = format!("mode: Enforce, scope: all, allow: [{{to: [{}]}}]", ranges.join(", "));
     let policies = policies(&[&spec]);
-    let ruleset = compile(&policies.iter().collect::<Vec<_>>(), &Ranges::default()).expect("a small ruleset");
+    let ruleset = compile(&policies.iter().collect::<Vec<_>>(), &Ranges::default(), &Modules::new())
+        .expect("a small ruleset");
     assert_eq!((ruleset.dest.len(), ruleset.rules.len()), (10_000, 1));
 }
 
@@ -264,7 +265,8 @@ fn compiling_many_rules_is_not_quadratic() {
     };
     let policies: Vec<_> = specs.iter().enumerate().map(named).collect();
     let began = std::time::Instant::now();
-    let ruleset = compile(&policies.iter().collect::<Vec<_>>(), &Ranges::default()).expect("a small ruleset");
+    let ruleset = compile(&policies.iter().collect::<Vec<_>>(), &Ranges::default(), &Modules::new())
+        .expect("a small ruleset");
     assert!(began.elapsed().as_secs() < 10, "{:?}", began.elapsed());
     assert_eq!(ruleset.dest.len(), 50_001);
 }
@@ -286,6 +288,7 @@ fn rules_that_multiply_are_refused_before_they_fill_the_memory() {
         inner.join(", ")
     );
     let policies = policies(&[&spec]);
-    let error = compile(&policies.iter().collect::<Vec<_>>(), &Ranges::default()).expect_err("too large");
+    let error = compile(&policies.iter().collect::<Vec<_>>(), &Ranges::default(), &Modules::new())
+        .expect_err("too large");
     assert!(error.to_string().contains("n/p0"), "{error}");
 }

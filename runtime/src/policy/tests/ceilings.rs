@@ -3,6 +3,7 @@
 use super::super::{Excess, Ranges, Ruleset, compile, compile_bounds};
 use super::cases::{self, Case, holds};
 use super::{attempt, policies};
+use crate::model::Modules;
 
 const EXAMPLE: &str = "cluster: mode: Enforce, scope: internet, ceiling: [{to: [{fqdn: '**.example.com'}, {cidr: 192.0.2.0/24}]}]";
 
@@ -223,7 +224,8 @@ fn a_ceiling_that_holds_all_of_a_rule_adds_no_class() {
         "mode: Enforce, scope: all, allow: [{to: [{fqdn: a.test}, {fqdn: '*.b.test'}, {cidr: 192.0.2.0/24}]}]",
     ];
     let policies = policies(&specs);
-    let ruleset = compile(&policies.iter().collect::<Vec<_>>(), &Ranges::default()).expect("a small ruleset");
+    let ruleset = compile(&policies.iter().collect::<Vec<_>>(), &Ranges::default(), &Modules::new())
+        .expect("a small ruleset");
     let names: Vec<_> = ruleset.names.iter().map(ToString::to_string).collect();
     assert_eq!(names, ["*.b.test", "a.test"]);
     assert_eq!(ruleset.dest.len(), 1);
@@ -242,7 +244,7 @@ fn allows_and_ceilings_that_multiply_are_refused_before_they_cost_much() {
     let compiled = |names: usize, ceiling: &str| {
         let rules = format!("mode: Enforce, scope: all, allow: [{{to: [{}]}}]", list(names, "nN.a.test"));
         let policies = policies(&[ceiling, &rules]);
-        compile(&policies.iter().collect::<Vec<_>>(), &Ranges::default())
+        compile(&policies.iter().collect::<Vec<_>>(), &Ranges::default(), &Modules::new())
     };
     let wide = |count| {
         format!("cluster: mode: Enforce, scope: all, ceiling: [{{to: [{}]}}]", list(count, "*N.a.test"))
@@ -275,8 +277,8 @@ fn policies_of_a_namespace_that_are_too_large_leave_those_of_the_cluster_as_they
     };
     let policies = policies(&[company, &tenant]);
     let all: Vec<_> = policies.iter().collect();
-    assert!(compile(&all, &Ranges::default()).is_err());
-    let bounds = compile_bounds(&all, &Ranges::default());
+    assert!(compile(&all, &Ranges::default(), &Modules::new()).is_err());
+    let bounds = compile_bounds(&all, &Ranges::default(), &Modules::new());
     for (tried, expected) in [
         ("a.test@192.0.2.1|TCP|443", "deny rule d"),
         ("a.test@192.0.3.1|TCP|443", "deny rule own"),
@@ -289,6 +291,6 @@ fn policies_of_a_namespace_that_are_too_large_leave_those_of_the_cluster_as_they
     let company =
         format!("cluster: mode: Enforce, scope: internet, allow: [{large}, {{to: [{{fqdn: a.test}}]}}]");
     let policies = super::policies(&[&company]);
-    let closed = compile_bounds(&policies.iter().collect::<Vec<_>>(), &Ranges::default());
+    let closed = compile_bounds(&policies.iter().collect::<Vec<_>>(), &Ranges::default(), &Modules::new());
     assert_eq!(told(&closed, "a.test@198.51.100.1|TCP|443"), "deny default-deny");
 }

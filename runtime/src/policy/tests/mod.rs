@@ -5,6 +5,7 @@ mod cases;
 mod ceilings;
 mod explaining;
 mod files;
+mod modules;
 
 use crate::model::{Attempt, Name, Policy, Protocol};
 
