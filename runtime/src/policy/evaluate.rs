@@ -1,16 +1,19 @@
-//! The plain evaluator: what policies say of an attempt, by looking at every rule in turn. Slow and obviously right;
+//! The plain evaluator: what the rules of policies say of an attempt, by looking at every rule in turn. Slow and obviously right;
 //! `explain` builds on it, and the compiled ruleset is tested against it.
 //!
 //! A ceiling must cover an attempt the same way as the allow below it: by the same name, or by the address alone
 //! ([`ways`]). Else a name that the ceiling lets pass would carry one that it does not, where both lead to one address.
 
 use crate::model::{
-    Action, Attempt, Ceiling, Kind, Mode, Policy, PolicyKind, PortRange, Protocol, Reason, Rule, Scope,
-    Target, Verdict, Verdicts,
+    Action, Attempt, Ceiling, Kind, Policy, PolicyId, PolicyKind, PortRange, Protocol, Reason, Rule, Target,
+    Verdict, Verdicts,
 };
 
-/// Both verdicts on `attempt` by `policies`, those that select the workload, in any order. `kind` is that of the
-/// destination. An attempt without an address is judged by its names alone.
+use super::asked::Which;
+
+/// Both verdicts on `attempt` by the rules and defaults of `policies`, those that select the workload, in any order;
+/// modules have their say in [`super::consult()`]. `kind` is that of the destination. An attempt without an address is
+/// judged by its names alone.
 #[must_use]
 pub fn evaluate(policies: &[&Policy], attempt: &Attempt, kind: Kind) -> Verdicts {
     let policies = in_order(policies);
@@ -19,7 +22,7 @@ pub fn evaluate(policies: &[&Policy], attempt: &Attempt, kind: Kind) -> Verdicts
         return Verdicts { applied: unmanaged.clone(), observed: unmanaged };
     }
     Verdicts {
-        applied: judge(&enforced(&policies), attempt, kind),
+        applied: judge(&counting(&policies, Which::Applied), attempt, kind),
         observed: judge(&policies, attempt, kind),
     }
 }
@@ -31,9 +34,9 @@ pub(super) fn in_order<'a>(policies: &[&'a Policy]) -> Vec<&'a Policy> {
     policies
 }
 
-/// Those in mode Enforce.
-pub(super) fn enforced<'a>(policies: &[&'a Policy]) -> Vec<&'a Policy> {
-    policies.iter().copied().filter(|policy| policy.mode == Mode::Enforce).collect()
+/// Those that count in a verdict.
+pub(super) fn counting<'a>(policies: &[&'a Policy], which: Which) -> Vec<&'a Policy> {
+    policies.iter().copied().filter(|policy| which.counts(policy.mode)).collect()
 }
 
 fn judge(policies: &[&Policy], attempt: &Attempt, kind: Kind) -> Verdict {
@@ -68,15 +71,24 @@ pub(super) fn deciding<'a>(
 
 /// Whether `rule`, an allow of `policy`, covers `attempt` in a way that every ceiling above it covers too.
 pub(super) fn allows(policies: &[&Policy], policy: &Policy, rule: &Rule, attempt: &Attempt) -> bool {
-    let ceilings = ceilings_above(policies, policy);
-    ways(attempt)
-        .iter()
-        .any(|way| covers(rule, way) && ceilings.iter().all(|(_, ceiling)| is_within(ceiling, way)))
+    within_ceilings(policies, &policy.id, attempt, |way| covers(rule, way))
 }
 
-/// The ceilings of `policies` that bind `policy`: those of the cluster bind those of namespaces, not one another.
-pub(super) fn ceilings_above<'a>(policies: &[&'a Policy], policy: &Policy) -> Vec<(&'a Policy, &'a Ceiling)> {
-    match policy.id.kind() {
+/// Whether an allow of the policy `id` covers `attempt` in a way, of those that it `covers`, in which every ceiling above it
+/// does too.
+pub(super) fn within_ceilings(
+    policies: &[&Policy],
+    id: &PolicyId,
+    attempt: &Attempt,
+    covers: impl Fn(&Attempt) -> bool,
+) -> bool {
+    let ceilings = ceilings_above(policies, id);
+    ways(attempt).iter().any(|way| covers(way) && ceilings.iter().all(|(_, ceiling)| is_within(ceiling, way)))
+}
+
+/// The ceilings of `policies` that bind the policy `id`: those of the cluster bind those of namespaces, not one another.
+pub(super) fn ceilings_above<'a>(policies: &[&'a Policy], id: &PolicyId) -> Vec<(&'a Policy, &'a Ceiling)> {
+    match id.kind() {
         PolicyKind::ClusterEgressPolicy => Vec::new(),
         PolicyKind::EgressPolicy => ceilings(policies),
     }
@@ -108,7 +120,7 @@ pub(super) fn rules(policy: &Policy, action: Action) -> &[Rule] {
 
 /// Whether the default of `policy` denies destinations of `kind`.
 pub(super) fn default_denies(policy: &Policy, kind: Kind) -> bool {
-    policy.denies_by_default() && (policy.scope == Scope::All || kind == Kind::Internet)
+    policy.denies_by_default() && policy.scope.covers(kind)
 }
 
 /// Whether `rule` covers where `attempt` goes and on which port.

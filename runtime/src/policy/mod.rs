@@ -7,6 +7,7 @@
 mod asked;
 mod check;
 mod compile;
+mod consult;
 mod evaluate;
 mod explain;
 mod load;
@@ -22,6 +23,7 @@ pub(crate) mod tests;
 pub use asked::{Asked, Asks, Which};
 pub use check::{CheckResult, Checked, Report, check};
 pub use compile::{Excess, MAX_COMBINED, MAX_RULES, Ranges, TooLarge, bounds, compile, compile_bounds};
+pub use consult::{consult, consult_after};
 pub use evaluate::evaluate;
 pub use explain::{Explanation, Finding, Stage, Step, explain, explain_question};
 pub use load::{Good, Outcome, load_dir};

@@ -2,7 +2,8 @@
 
 use crate::model::{Attempt, Mode, Policy, Rule};
 
-use super::super::evaluate::{allows, ceilings_above, covers, enforced, is_within, ways};
+use super::super::asked::Which;
+use super::super::evaluate::{allows, ceilings_above, counting, covers, is_within, ways};
 use super::{Finding, Stage, words};
 
 /// That ceilings keep an allow from an attempt.
@@ -25,7 +26,7 @@ pub(super) fn by_ceilings(
         return None;
     }
     let ways: Vec<_> = ways(attempt).into_iter().filter(|way| covers(rule, way)).collect();
-    let mut names: Vec<String> = ceilings_above(policies, policy)
+    let mut names: Vec<String> = ceilings_above(policies, &policy.id)
         .into_iter()
         .filter(|(_, ceiling)| !ways.iter().any(|way| is_within(ceiling, way)))
         .map(|(above, _)| words::ceiling(above))
@@ -36,6 +37,7 @@ pub(super) fn by_ceilings(
     } else {
         format!("{} does not allow it", names.join(" and "))
     };
-    let in_force = allows(&enforced(policies), policy, rule, attempt) && policy.mode == Mode::Enforce;
+    let in_force =
+        allows(&counting(policies, Which::Applied), policy, rule, attempt) && policy.mode == Mode::Enforce;
     Some(Cut { finding: if in_force { Finding::Match } else { Finding::Cut }, text })
 }

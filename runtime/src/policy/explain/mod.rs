@@ -8,8 +8,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::{Action, Attempt, Ceiling, Kind, Origin, Policy, Reason, Rule, Target, Verdict, Verdicts};
 
+use super::asked::Which;
 use super::evaluate::{
-    ceilings, covers, covers_destination, covers_port, deciding, default_denies, enforced, evaluate,
+    ceilings, counting, covers, covers_destination, covers_port, deciding, default_denies, evaluate,
     in_order, rules, ways,
 };
 
@@ -87,7 +88,7 @@ pub enum Finding {
 #[must_use]
 pub fn explain(policies: &[&Policy], attempt: &Attempt, kind: Kind) -> Explanation {
     let policies = in_order(policies);
-    let asked = Asked { enforced: enforced(&policies), policies, attempt, kind };
+    let asked = Asked { enforced: counting(&policies, Which::Applied), policies, attempt, kind };
     let mut steps = asked.selecting();
     if !asked.policies.is_empty() {
         steps.extend(asked.by_rules(Stage::Deny, Action::Deny));

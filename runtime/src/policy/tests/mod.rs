@@ -3,6 +3,7 @@
 pub(crate) mod agreement;
 mod cases;
 mod ceilings;
+mod consulting;
 mod explaining;
 mod files;
 mod modules;
