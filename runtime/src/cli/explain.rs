@@ -5,6 +5,7 @@ use serde::Deserialize;
 
 use crate::api::Dest;
 use crate::model::{Origin, Verdict, WorkloadId};
+use crate::policy::{Decider, Undecided};
 
 use super::client::{self, SocketArg, encode};
 use super::exit::Failure;
@@ -17,7 +18,8 @@ const EXAMPLE: &str = "\
 DEST is a name, an IPv4 address, or an IPv6 address in brackets. PROTO is TCP (the default), UDP, SCTP or ICMP; without
 a port 443/TCP is meant, and ICMP takes none. A name is judged together with the addresses that the workload's own
 look-ups gave for it, where there are any.
-The answer `deny` is an answer: the exit code is 0.
+The answer `deny` is an answer: the exit code is 0. Modules are not asked for an explanation: where they may decide, the
+answer is `undecided`, with their names.
 
 Example:
   egret explain updates/update github.com:22
@@ -59,6 +61,8 @@ pub(super) async fn run(args: Args) -> Result<Exit, Failure> {
 struct Explanation {
     applied: Verdict,
     observed: Verdict,
+    #[serde(default)]
+    undecided: Undecided,
     steps: Vec<Step>,
 }
 
@@ -74,12 +78,23 @@ struct Step {
 }
 
 fn render(title: &str, explanation: &Explanation) -> String {
-    let Explanation { applied, observed, steps } = explanation;
+    let Explanation { applied, observed, undecided, steps } = explanation;
     let decided = |decides: fn(&Step) -> bool| steps.iter().find(|step| decides(step)).and_then(place);
     let mut text = format!("{}\n\n", clean(title).bold());
-    text += &verdict("applied", applied, decided(|step| step.decides_applied), "what happens");
-    text +=
-        &verdict("observed", observed, decided(|step| step.decides_observed), "with every policy enforced");
+    text += &verdict(
+        "applied",
+        applied,
+        &undecided.applied,
+        decided(|step| step.decides_applied),
+        "what happens",
+    );
+    text += &verdict(
+        "observed",
+        observed,
+        &undecided.observed,
+        decided(|step| step.decides_observed),
+        "with every policy enforced",
+    );
     let mut stage = None;
     for step in steps {
         let first = stage.replace(step.stage.as_str()) != Some(step.stage.as_str());
@@ -89,16 +104,33 @@ fn render(title: &str, explanation: &Explanation) -> String {
     text
 }
 
-/// Action, reason, what decided, and where that is written.
-fn verdict(which: &str, verdict: &Verdict, place: Option<String>, meaning: &str) -> String {
+/// Action, reason, what decided, and where that is written; before these the modules that may decide otherwise.
+fn verdict(
+    which: &str,
+    verdict: &Verdict,
+    deciders: &[Decider],
+    place: Option<String>,
+    meaning: &str,
+) -> String {
     let action = format!("{:<5}", verdict.action);
     let place = place.map(|place| format!(" at {place}")).unwrap_or_default();
     let because = clean(&format!("{}{place}", reason(verdict)));
     format!(
-        "{which:<9} {}  {because}  {}\n",
+        "{which:<9} {}{}  {because}  {}\n",
+        undecided(deciders),
         action.style(style(verdict.action).bold()),
         format!("({meaning})").dimmed()
     )
+}
+
+fn undecided(deciders: &[Decider]) -> String {
+    if deciders.is_empty() {
+        return String::new();
+    }
+    let named: Vec<_> = deciders.iter().map(|one| format!("{} of {}", one.module, one.policy)).collect();
+    let modules = if named.len() == 1 { "module" } else { "modules" };
+    let asked = clean(&format!("asked of {modules} {}", named.join(", ")));
+    format!("{} {asked}; if none decides: ", "undecided:".bold())
 }
 
 fn line(step: &Step, stage: &str) -> String {
@@ -115,4 +147,37 @@ fn line(step: &Step, stage: &str) -> String {
 /// `file:line`.
 fn place(step: &Step) -> Option<String> {
     step.origin.as_ref().map(|origin| format!("{}:{}", origin.file, origin.line))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_depends_on_modules_is_told_as_undecided() {
+        let decider = |policy: &str, module: &str| serde_json::json!({"policy": policy, "module": module, "stage": "unmatched"});
+        let denied = serde_json::json!({"action": "deny", "reason": "default-deny"});
+        let body = |applied: Vec<serde_json::Value>| {
+            serde_json::json!({
+                "applied": denied, "observed": denied, "steps": [],
+                "undecided": {"applied": applied, "observed": []},
+            })
+        };
+        for (applied, expected) in [
+            (vec![], "applied   deny   default-deny  (what happens)"),
+            (
+                vec![decider("company", "hours"), decider("shop/web", "hours")],
+                "applied   undecided: asked of modules hours of company, hours of shop/web; if none decides: \
+                 deny   default-deny  (what happens)",
+            ),
+        ] {
+            let explanation = serde_json::from_value(body(applied)).expect("an explanation");
+            let told = anstream::adapter::strip_str(&render("a to b", &explanation)).to_string();
+            assert_eq!(told.lines().nth(2), Some(expected));
+            assert_eq!(
+                told.lines().nth(3),
+                Some("observed  deny   default-deny  (with every policy enforced)")
+            );
+        }
+    }
 }

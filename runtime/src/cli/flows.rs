@@ -154,7 +154,9 @@ fn why(applied: &Verdict, observed: &Verdict) -> String {
 /// The reason, and whatever decided.
 pub(super) fn reason(verdict: &Verdict) -> String {
     let mut text = verdict.reason.to_string();
-    for part in [&verdict.module, &verdict.policy, &verdict.rule].into_iter().flatten() {
+    // In the place of a rule a module is named as `module/NAME`.
+    let module = verdict.module.as_ref().filter(|_| verdict.rule.is_none());
+    for part in [module, verdict.policy.as_ref(), verdict.rule.as_ref()].into_iter().flatten() {
         text = format!("{text} {part}");
     }
     text

@@ -140,7 +140,7 @@ pub struct Verdict {
     pub action: Action,
     /// The one word of why.
     pub reason: Reason,
-    /// The rule's name, or `allow[0]`; `dns` for the implied rule of trusted resolvers.
+    /// The rule's name, or `allow[0]`; `dns` for the implied rule of trusted resolvers; `module/NAME` for a module.
     pub rule: Option<String>,
     /// The policy, as `namespace/name`.
     pub policy: Option<String>,

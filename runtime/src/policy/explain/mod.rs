@@ -1,18 +1,23 @@
 //! Why: the decision order walked aloud, for whoever asks "why was I denied?". Pure; the body of `/v1/explain`.
 
 mod cut;
+mod modules;
 mod near;
 mod words;
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::{Action, Attempt, Ceiling, Kind, Origin, Policy, Reason, Rule, Target, Verdict, Verdicts};
+use crate::model::{
+    Action, Attempt, Ceiling, Kind, ModuleStage, Origin, Policy, Reason, Rule, Target, Verdict, Verdicts,
+};
 
 use super::asked::Which;
 use super::evaluate::{
     ceilings, counting, covers, covers_destination, covers_port, deciding, default_denies, evaluate,
     in_order, rules, ways,
 };
+
+pub use modules::{Decider, Undecided};
 
 /// More steps of one stage than anyone reads are counted, not listed.
 const MAX_STEPS: usize = 20;
@@ -21,9 +26,12 @@ const MAX_STEPS: usize = 20;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Explanation {
-    /// The verdicts: `applied` and `observed`.
+    /// The verdicts: `applied` and `observed`. Where these are undecided, what they are if every module says `next`.
     #[serde(flatten)]
     pub verdicts: Verdicts,
+    /// On which modules they depend: none can be asked here.
+    #[serde(default, skip_serializing_if = "Undecided::is_empty")]
+    pub undecided: Undecided,
     /// What was looked at, in the order of decision.
     pub steps: Vec<Step>,
 }
@@ -60,10 +68,14 @@ pub enum Stage {
     Policies,
     /// Deny rules.
     Deny,
+    /// The modules that are asked wherever no rule denies.
+    Always,
     /// The ceilings of policies of the cluster, which bound the allows below them.
     Ceiling,
     /// Allow rules.
     Allow,
+    /// The modules that are asked where no rule speaks.
+    Unmatched,
     /// The default.
     Default,
 }
@@ -74,7 +86,7 @@ pub enum Stage {
 pub enum Finding {
     /// It speaks of the attempt.
     Match,
-    /// It speaks of the attempt, and a ceiling above it does not.
+    /// It speaks of the attempt, or is a module that is asked, and a ceiling above it does not allow the attempt.
     Cut,
     /// It almost does: most likely what the asker had in mind.
     NearMiss,
@@ -82,22 +94,27 @@ pub enum Finding {
     Nothing,
     /// It cannot be told from what was asked.
     Unknown,
+    /// A module is asked, and what it says may decide.
+    Asked,
 }
 
-/// Both verdicts on `attempt`, as [`evaluate`] gives them, and the way there.
+/// Both verdicts on `attempt`, as [`evaluate`] gives them, the modules that may turn them, and the way there.
 #[must_use]
 pub fn explain(policies: &[&Policy], attempt: &Attempt, kind: Kind) -> Explanation {
     let policies = in_order(policies);
-    let asked = Asked { enforced: counting(&policies, Which::Applied), policies, attempt, kind };
-    let mut steps = asked.selecting();
-    if !asked.policies.is_empty() {
-        steps.extend(asked.by_rules(Stage::Deny, Action::Deny));
-        steps.extend(asked.by_ceilings());
-        steps.extend(asked.by_rules(Stage::Allow, Action::Allow));
-        steps.extend(asked.by_default());
+    let verdicts = evaluate(&policies, attempt, kind);
+    let enforced = counting(&policies, Which::Applied);
+    let question = Question { policies, enforced, attempt, kind, verdicts };
+    let mut steps = question.selecting();
+    if !question.policies.is_empty() {
+        steps.extend(question.by_rules(Stage::Deny, Action::Deny));
+        steps.extend(question.by_modules(ModuleStage::Always));
+        steps.extend(question.by_ceilings());
+        steps.extend(question.by_rules(Stage::Allow, Action::Allow));
+        steps.extend(question.by_modules(ModuleStage::Unmatched));
+        steps.extend(question.by_default());
     }
-    let verdicts = evaluate(&asked.policies, attempt, kind);
-    Explanation { verdicts, steps }
+    Explanation { undecided: question.undecided(), verdicts: question.verdicts, steps }
 }
 
 /// The explanation of a question to a resolver that the workload trusts: no policy is asked about it.
@@ -106,17 +123,20 @@ pub fn explain_question() -> Explanation {
     let verdict = Verdict { rule: Some("dns".to_owned()), ..Verdict::of(Action::Allow, Reason::Rule) };
     let text = "a question to a resolver that the workload trusts; it is allowed whatever the policies say";
     let step = Step::new(Stage::Resolver, Finding::Match, text).deciding(true, true);
-    Explanation { verdicts: Verdicts { applied: verdict.clone(), observed: verdict }, steps: vec![step] }
+    let verdicts = Verdicts { applied: verdict.clone(), observed: verdict };
+    Explanation { verdicts, undecided: Undecided::default(), steps: vec![step] }
 }
 
-struct Asked<'a> {
+struct Question<'a> {
     policies: Vec<&'a Policy>,
     enforced: Vec<&'a Policy>,
     attempt: &'a Attempt,
     kind: Kind,
+    /// By rules and defaults.
+    verdicts: Verdicts,
 }
 
-impl Asked<'_> {
+impl Question<'_> {
     fn selecting(&self) -> Vec<Step> {
         if self.policies.is_empty() {
             let text = "no policy selects the workload: it is unmanaged, and everything is allowed";

@@ -1,8 +1,12 @@
 //! The sentences of an explanation.
 
 use crate::model::{
-    Action, Ceiling, Kind, Mode, Policy, PolicyKind, PortRange, Protocol, Rule, Scope, Target,
+    Action, Ceiling, Kind, Mode, ModuleStage, ModuleUse, Policy, PolicyKind, PortRange, Protocol, Rule,
+    Scope, Target,
 };
+
+use super::Finding;
+use super::modules::Turn;
 
 /// More destinations or ports of one rule than this are counted, not listed.
 const MAX_LISTED: usize = 4;
@@ -50,12 +54,17 @@ pub(super) fn policy(policy: &Policy) -> String {
         Mode::Enforce => "mode Enforce",
     };
     let default = match (policy.denies_by_default(), policy.scope) {
-        (false, _) => "no default deny (it has only deny rules)",
+        (false, _) => "no default deny (it only denies)",
         (true, Scope::Internet) => "denies the internet by default",
         (true, Scope::All) => "denies everything by default",
     };
     let ceiling = if policy.ceiling.is_some() { ", has a ceiling for what namespaces allow" } else { "" };
-    format!("{mode}, {default}{ceiling}")
+    let modules = match policy.modules.len() {
+        0 => String::new(),
+        1 => ", asks a module".to_owned(),
+        count => format!(", asks {count} modules"),
+    };
+    format!("{mode}, {default}{ceiling}{modules}")
 }
 
 /// What a rule says.
@@ -135,11 +144,7 @@ pub(super) fn default(policy: &Policy, covered: bool, kind: Kind) -> String {
         Scope::Internet => "the internet",
         Scope::All => "everything",
     };
-    let place = match kind {
-        Kind::Internet => "on the internet",
-        Kind::Cluster => "in the cluster",
-        Kind::Node => "on the node",
-    };
+    let place = place(kind);
     let covers = if covered { "covers" } else { "does not cover" };
     format!("{} denies {scope} by default: that {covers} this destination, which is {place}", named(policy))
 }
@@ -151,5 +156,49 @@ pub(super) fn no_default(applied: bool, observed: bool) -> &'static str {
             "no policy in mode Enforce denies it by default: it goes on, but would not were all enforced"
         }
         _ => "no default denies it: it goes on",
+    }
+}
+
+/// Whether a module of `policy` is asked, in each verdict, and what of it.
+pub(super) fn module(
+    policy: &Policy,
+    module: &ModuleUse,
+    turns: [Turn; 2],
+    finding: Finding,
+    kind: Kind,
+) -> String {
+    let named = format!("module {} of {}", module.name, named(policy));
+    let only = match turns.map(|turn| turn == Turn::Comes) {
+        [true, false] => " for what is applied only",
+        [false, true] => " for what is observed only",
+        _ => "",
+    };
+    match (finding, module.stage) {
+        (Finding::Asked, ModuleStage::Always) => format!("{named} is asked{only}: it may deny"),
+        (Finding::Asked, ModuleStage::Unmatched) => {
+            format!("{named} is asked{only}, for no rule speaks: it decides unless it says `next`")
+        }
+        (Finding::Cut, _) => {
+            format!(
+                "{named} is asked{only}, for no rule speaks: it may deny, but a ceiling keeps it from allowing"
+            )
+        }
+        _ => format!("{named} is not asked: {}", not_asked(turns, kind)),
+    }
+}
+
+fn not_asked(turns: [Turn; 2], kind: Kind) -> String {
+    match turns.into_iter().find(|turn| *turn != Turn::NotCounted) {
+        Some(Turn::Rule(Action::Deny)) => "a rule denies it".to_owned(),
+        Some(Turn::Rule(Action::Allow)) => "a rule allows it".to_owned(),
+        _ => format!("its policy is about the internet, and this destination is {}", place(kind)),
+    }
+}
+
+fn place(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Internet => "on the internet",
+        Kind::Cluster => "in the cluster",
+        Kind::Node => "on the node",
     }
 }

@@ -7,6 +7,7 @@ mod consulting;
 mod explaining;
 mod files;
 mod modules;
+mod statements;
 
 use crate::model::{Attempt, Name, Policy, Protocol};
 
