@@ -4,8 +4,8 @@
 
 use std::net::IpAddr;
 
-use egret::model::{Action, Attempt, Modules, Name, Policy, Protocol, Rule, Target, Verdict};
-use egret::policy::{MAX_RULES, Problem, Ranges, compile, evaluate, explain, parse};
+use egret::model::{Action, Attempt, ModuleAnswer, Modules, Name, Policy, Protocol, Rule, Target, Verdict};
+use egret::policy::{MAX_RULES, Problem, Ranges, compile, consult, evaluate, explain, parse};
 use ipnet::IpNet;
 
 /// Attempts of one file: enough to meet its rules, few enough to try many files.
@@ -55,6 +55,11 @@ fn check_policies(policies: &[Policy]) {
     let all: Vec<_> = policies.iter().collect();
     let Ok(ruleset) = compile(&all, &ranges, &Modules::new()) else { return };
     assert!(ruleset.rules.len() <= MAX_RULES);
+    for asked in &ruleset.modules {
+        let settings: serde_json::Value =
+            serde_json::from_str(&asked.module.settings).expect("settings are JSON");
+        assert!(settings.is_object(), "{settings}");
+    }
     for attempt in attempts(policies) {
         let address = attempt.address.expect("an attempt has an address");
         let kind = ranges.kind_of(address);
@@ -62,6 +67,8 @@ fn check_policies(policies: &[Policy]) {
         let fast = ruleset.look_up(&attempt.names, address, attempt.protocol, attempt.port);
         assert!(alike(&fast.applied, &said.applied), "{attempt:?}: {fast:?} is not {said:?}");
         assert!(alike(&fast.observed, &said.observed), "{attempt:?}: {fast:?} is not {said:?}");
+        let silent = consult(&all, &ruleset.modules, &attempt, kind, &mut |_| ModuleAnswer::Next);
+        assert_eq!(silent, said, "modules that say nothing change nothing");
         let told = explain(&all, &attempt, kind);
         assert_eq!(told.verdicts, said);
         assert_eq!(told.steps.iter().filter(|step| step.decides_applied).count(), 1);

@@ -53,6 +53,16 @@ fn every_good_file_is_read() {
 }
 
 #[test]
+fn the_example_of_the_documentation_is_read() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/policies.md");
+    let page = fs::read_to_string(path).expect("docs/policies.md");
+    let examples: Vec<_> =
+        page.split("```yaml\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
+    assert_eq!(examples.len(), 1);
+    assert!(parse("policies.md", examples[0]).is_ok_and(|policies| policies[0].modules.len() == 1));
+}
+
+#[test]
 fn every_word_of_a_policy_is_understood() {
     let text = fs::read_to_string(dir("good/everything.yaml")).expect("a text");
     let policies = parse("everything.yaml", &text).expect("good");
