@@ -56,10 +56,15 @@ mod tests {
     use crate::policy::{Ranges, compile, parse};
 
     fn ruleset(ranges: &[&str], ports: &str) -> Ruleset {
+        with_modules(ranges, ports, "[]")
+    }
+
+    fn with_modules(ranges: &[&str], ports: &str, modules: &str) -> Ruleset {
         let to: Vec<_> = ranges.iter().map(|range| format!("{{cidr: {range}}}")).collect();
         let text = format!(
             "apiVersion: egret.dev/v1alpha1\nkind: EgressPolicy\nmetadata: {{name: a, namespace: a}}\nspec:\n  \
-             podSelector: {{}}\n  mode: Enforce\n  scope: all\n  allow:\n  - to: [{}]\n    ports: [{{protocol: TCP, port: {ports}}}]\n",
+             podSelector: {{}}\n  mode: Enforce\n  scope: all\n  allow:\n  - to: [{}]\n    ports: [{{protocol: TCP, port: {ports}}}]\n  \
+             modules: {modules}\n",
             to.join(", ")
         );
         let policies = parse("a", &text).expect("a policy");
@@ -85,5 +90,15 @@ mod tests {
             let changed = only_range(&before, &ruleset(ranges, ports));
             assert_eq!(changed.map(|range| range.to_string()).as_deref(), expected, "{ranges:?} {ports}");
         }
+    }
+    #[test]
+    fn a_range_that_changes_together_with_a_module_is_not_all_that_changes() {
+        let [a, b] = ["192.0.2.0/24", "198.51.100.0/24"];
+        let asking = |ranges: &[&str]| with_modules(ranges, "443", "[{name: guard, stage: always}]");
+        assert_eq!(only_range(&ruleset(&[a], "443"), &asking(&[a, b])), None);
+        assert_eq!(
+            only_range(&asking(&[a]), &asking(&[a, b])).map(|range| range.to_string()).as_deref(),
+            Some(b)
+        );
     }
 }

@@ -1,8 +1,9 @@
 //! From policy files to rulesets, and the plain evaluator that explains a verdict. Without I/O but for reading files.
 //!
 //! In: a directory of YAML or JSON files ([`load_dir`]), kept good by [`refresh`]. Out: one [`Ruleset`] for the policies
-//! that select a workload ([`compile`]), which `enforce` writes to the kernel; an [`Explanation`] of any attempt, which
-//! the API answers with; a [`Report`] for `egret policy check`.
+//! that select a workload ([`compile`]), which `enforce` writes to the kernel; both verdicts on an attempt where modules are
+//! asked ([`consult()`]), for whoever runs them; an [`Explanation`] of any attempt, which the API answers with; a
+//! [`Report`] for `egret policy check`.
 
 mod asked;
 mod check;
