@@ -18,7 +18,7 @@ fn every_test_that_a_rule_about_names_is_held_by_exists() {
         .collect();
     assert!(tests.len() > 30, "the table is read");
     let mut sources = String::new();
-    for room in ["ebpf/decide/src", "runtime/src", "tests/netns"] {
+    for room in ["ebpf/decide/src", "runtime/src", "sdk/contract/src", "tests/netns"] {
         read_all(&root.join(room), &mut sources);
     }
     let missing: Vec<_> = tests.iter().filter(|test| !sources.contains(&format!("fn {test}("))).collect();

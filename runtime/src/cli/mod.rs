@@ -13,12 +13,14 @@ use crate::agent::{AgentError, Config};
 
 mod agent;
 mod client;
+mod compile_module;
 mod completions;
 mod doctor;
 mod exit;
 mod explain;
 mod flows;
 mod man;
+mod module;
 mod names;
 mod output;
 mod policies;
@@ -66,9 +68,12 @@ enum Command {
     Flows(flows::Args),
     Explain(explain::Args),
     Policy(policy::Args),
+    Module(module::Args),
     Doctor(doctor::Args),
     Completions(completions::Args),
     Man(man::Args),
+    #[command(hide = true)]
+    CompileModule(compile_module::Args),
 }
 
 /// Does what the command line says, with `run_agent` for `egret agent`, and tells how it ended.
@@ -82,9 +87,11 @@ pub fn main(run_agent: RunAgent) -> ExitCode {
         Command::Flows(args) => ask(flows::run(args)),
         Command::Explain(args) => ask(explain::run(args)),
         Command::Policy(args) => policy::run(&args),
+        Command::Module(args) => module::run(&args),
         Command::Doctor(args) => ask(doctor::run(args)),
         Command::Completions(args) => completions::run(&args, CommandLine::command()),
         Command::Man(args) => man::run(&args, CommandLine::command()),
+        Command::CompileModule(args) => return compile_module::run(&args),
     };
     match done {
         Ok(exit) => exit.into(),

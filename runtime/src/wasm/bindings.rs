@@ -1,0 +1,14 @@
+//! The contract in `sdk/wit`, in Rust.
+
+#[allow(missing_docs, clippy::all, reason = "generated from sdk/wit")]
+mod generated {
+    wasmtime::component::bindgen!({
+        path: "../sdk/wit",
+        world: "module",
+        // What a module is asked is lent to it, not copied first.
+        ownership: Borrowing { duplicate_if_necessary: true },
+    });
+}
+
+pub(super) use generated::egret::policy::{clock, counters, log, types};
+pub(super) use generated::{Module as World, ModulePre as WorldPre};

@@ -1,0 +1,374 @@
+//! Cases: what a module is asked in a test, and what it must answer. One file serves the native test of a module and the
+//! test of its `.wasm`.
+//!
+//! ```yaml
+//! settings: {days: [mon], from: "08:00", to: "18:00", zone: Europe/Paris}
+//! attempt: {names: [github.com], port: 22}              # what each case's attempt starts from
+//! budget: {fuel: 100000, milliseconds: 5, memoryKiB: 2048}   # each decision's, of the `.wasm` alone
+//! cases:
+//! - name: on a Monday morning
+//!   attempt: {time: "2026-11-23T09:00:00+01:00"}
+//!   expect: allow
+//! - name: settings without a zone
+//!   settings: {days: [mon], from: "08:00", to: "18:00"}
+//!   refused: missing field
+//! - name: the third in a minute                       # one after another, with the same counters
+//!   steps:
+//!   - {expect: next}
+//!   - {expect: next}
+//!   - {expect: {answer: deny, reason: too many}}
+//! ```
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr};
+
+use jiff::Timestamp;
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::Value;
+
+use crate::{Answer, Attempt, Destination, Protocol, Scope, Workload};
+
+/// The largest file of cases, in bytes.
+pub const MAX_FILE_BYTES: usize = 1 << 20;
+
+/// A file of cases.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase", default)]
+pub struct Cases {
+    /// The settings of cases that say none.
+    pub settings: Value,
+    /// What each attempt starts from.
+    pub attempt: Sketch,
+    /// What a decision of the `.wasm` may cost.
+    pub budget: Budget,
+    /// The cases.
+    pub cases: Vec<Case>,
+}
+
+/// What a decision may cost; no number, no limit but the module's own.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase", default)]
+pub struct Budget {
+    /// Units of work, about one for each instruction: the same on every machine.
+    pub fuel: Option<u64>,
+    /// Wall-clock time.
+    pub milliseconds: Option<u64>,
+    /// Linear memory after the decision.
+    #[serde(rename = "memoryKiB")]
+    pub memory_kib: Option<u64>,
+}
+
+/// One case.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct Case {
+    /// A sentence.
+    pub name: String,
+    /// The settings, in place of the file's.
+    #[serde(default, deserialize_with = "given")]
+    pub settings: Option<Value>,
+    /// The settings must be refused with a text that contains this; the case asks nothing then.
+    pub refused: Option<String>,
+    /// The attempt, if there is one.
+    pub attempt: Option<Sketch>,
+    /// What must be answered to it.
+    pub expect: Option<Expect>,
+    /// Several attempts, one after another.
+    #[serde(default)]
+    pub steps: Vec<Step>,
+}
+
+/// An attempt among several.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct Step {
+    /// What differs from the case's attempt, or from the file's.
+    #[serde(default)]
+    pub attempt: Sketch,
+    /// What must be answered.
+    pub expect: Expect,
+    /// How often in a row, with the same answer.
+    #[serde(default = "once")]
+    pub times: u32,
+}
+
+/// `settings: null` says that there are none, which is not the same as saying nothing.
+fn given<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Value>, D::Error> {
+    Value::deserialize(deserializer).map(Some)
+}
+
+fn once() -> u32 {
+    1
+}
+
+/// What must be answered: a word, or a word and more.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(untagged)]
+pub enum Expect {
+    /// The word alone.
+    Word(Word),
+    /// What else must hold.
+    More(More),
+}
+
+/// A word and what else must hold.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct More {
+    /// The word.
+    pub answer: Word,
+    /// The reason of a denial contains this.
+    pub reason: Option<String>,
+    /// For what the verdict counts.
+    pub scope: Option<Scope>,
+    /// For how many seconds.
+    pub ttl: Option<u32>,
+}
+
+/// An answer in a word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Word {
+    /// The flow may begin.
+    Allow,
+    /// It may not.
+    Deny,
+    /// No opinion.
+    Next,
+}
+
+/// An attempt in which everything may be left out.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase", default)]
+pub struct Sketch {
+    /// The workload.
+    pub workload: WorkloadSketch,
+    /// The address; else 192.0.2.1.
+    pub address: Option<IpAddr>,
+    /// The port; else 443.
+    pub port: Option<u16>,
+    /// The protocol; else TCP.
+    pub protocol: Option<Protocol>,
+    /// The names; else none.
+    pub names: Option<Vec<String>>,
+    /// The time, `2026-11-23T09:00:00+01:00`; else noon of 2026-01-01 in UTC.
+    pub time: Option<Timestamp>,
+}
+
+/// A workload in which everything may be left out.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase", default)]
+pub struct WorkloadSketch {
+    /// The namespace; else `default`.
+    pub namespace: Option<String>,
+    /// The name; else `app-1`.
+    pub name: Option<String>,
+    /// The labels; else none.
+    pub labels: Option<BTreeMap<String, String>>,
+    /// The service account; else none.
+    pub service_account: Option<String>,
+    /// The node; else `node-1`.
+    pub node: Option<String>,
+}
+
+/// 2026-01-01T12:00:00Z.
+const NOON: u64 = 1_767_268_800_000;
+
+impl Sketch {
+    /// What `self` says, and `base` where it says nothing.
+    #[must_use]
+    pub fn over(self, base: &Self) -> Self {
+        let (own, other) = (self.workload, &base.workload);
+        Self {
+            workload: WorkloadSketch {
+                namespace: own.namespace.or_else(|| other.namespace.clone()),
+                name: own.name.or_else(|| other.name.clone()),
+                labels: own.labels.or_else(|| other.labels.clone()),
+                service_account: own.service_account.or_else(|| other.service_account.clone()),
+                node: own.node.or_else(|| other.node.clone()),
+            },
+            address: self.address.or(base.address),
+            port: self.port.or(base.port),
+            protocol: self.protocol.or(base.protocol),
+            names: self.names.or_else(|| base.names.clone()),
+            time: self.time.or(base.time),
+        }
+    }
+
+    /// The attempt, with what was left out filled in. Names are as a look-up gives them: in lower case, without a dot at
+    /// the end.
+    #[must_use]
+    pub fn attempt(&self) -> Attempt {
+        let workload = &self.workload;
+        let or = |text: &Option<String>, other: &str| text.clone().unwrap_or_else(|| other.to_owned());
+        let plain = |name: &String| name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase();
+        Attempt {
+            workload: Workload {
+                namespace: or(&workload.namespace, "default"),
+                name: or(&workload.name, "app-1"),
+                labels: workload.labels.clone().unwrap_or_default(),
+                service_account: or(&workload.service_account, ""),
+                node: or(&workload.node, "node-1"),
+            },
+            destination: Destination {
+                address: self.address.unwrap_or(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1))),
+                port: self.port.unwrap_or(443),
+                protocol: self.protocol.unwrap_or(Protocol::Tcp),
+                names: self.names.iter().flatten().map(plain).collect(),
+            },
+            time: self.time.map_or(NOON, |time| u64::try_from(time.as_millisecond()).unwrap_or(0)),
+        }
+    }
+}
+
+/// An answer, as a test saw it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Seen<'a> {
+    /// The answer.
+    pub answer: &'a Answer,
+    /// For what it counts.
+    pub scope: Scope,
+    /// For how many seconds.
+    pub ttl: u32,
+}
+
+impl Expect {
+    /// # Errors
+    /// What differs, in a sentence.
+    pub fn check(&self, seen: &Seen<'_>) -> Result<(), String> {
+        let bare = |answer: Word| More { answer, reason: None, scope: None, ttl: None };
+        let expected = match self {
+            Self::Word(word) => bare(*word),
+            Self::More(more) => more.clone(),
+        };
+        let (word, reason) = match seen.answer {
+            Answer::Allow => (Word::Allow, None),
+            Answer::Deny(reason) => (Word::Deny, Some(reason)),
+            Answer::Next => (Word::Next, None),
+        };
+        if word != expected.answer {
+            let because = reason.map(|reason| format!(" ({reason})")).unwrap_or_default();
+            let wanted = format!("{:?}", expected.answer).to_lowercase();
+            return Err(format!("expected {wanted}, answered {}{because}", seen.answer.word()));
+        }
+        if let Some(part) = &expected.reason
+            && !reason.is_some_and(|reason| reason.contains(part))
+        {
+            let said = reason.map_or("", String::as_str);
+            return Err(format!("expected a reason that contains `{part}`, the reason is `{said}`"));
+        }
+        if let Some(scope) = expected.scope.filter(|scope| *scope != seen.scope) {
+            return Err(format!("expected the scope {scope:?}, it is {:?}", seen.scope).to_lowercase());
+        }
+        if let Some(ttl) = expected.ttl.filter(|ttl| *ttl != seen.ttl) {
+            return Err(format!("expected a ttl of {ttl} s, it is {} s", seen.ttl));
+        }
+        Ok(())
+    }
+}
+
+impl Cases {
+    /// Reads a file of cases.
+    ///
+    /// # Errors
+    /// What is wrong with it, with its place.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        if text.len() > MAX_FILE_BYTES {
+            return Err(format!("the file has more than {MAX_FILE_BYTES} bytes"));
+        }
+        let cases: Self = serde_saphyr::from_str(text).map_err(|error| error.to_string())?;
+        cases
+            .cases
+            .iter()
+            .try_for_each(|case| case.check().map_err(|why| format!("{}: {why}", case.name)))?;
+        if cases.cases.is_empty() { Err("the file has no cases".to_owned()) } else { Ok(cases) }
+    }
+
+    /// The settings that a case runs with.
+    #[must_use]
+    pub fn settings_of<'a>(&'a self, case: &'a Case) -> &'a Value {
+        case.settings.as_ref().unwrap_or(&self.settings)
+    }
+
+    /// What a case asks, in order, and what must be answered.
+    #[must_use]
+    pub fn steps_of(&self, case: &Case) -> Vec<(Attempt, Expect)> {
+        let base = case.attempt.clone().unwrap_or_default().over(&self.attempt);
+        if let Some(expect) = &case.expect {
+            return vec![(base.attempt(), expect.clone())];
+        }
+        let steps = case.steps.iter().flat_map(|step| {
+            let attempt = step.attempt.clone().over(&base).attempt();
+            std::iter::repeat_n((attempt, step.expect.clone()), step.times as usize)
+        });
+        steps.collect()
+    }
+}
+
+impl Case {
+    fn check(&self) -> Result<(), &'static str> {
+        match (&self.refused, &self.expect, self.steps.is_empty()) {
+            (Some(_), None, true) | (None, Some(_), true) | (None, None, false) => Ok(()),
+            (None, None, true) => Err("write what is expected: `expect`, `steps` or `refused`"),
+            _ => Err("write one of `expect`, `steps` and `refused`"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_file_of_the_documentation_reads_as_it_says() {
+        let text: String = include_str!("cases.rs")
+            .lines()
+            .filter_map(|line| line.strip_prefix("//!"))
+            .skip_while(|line| !line.contains("```yaml"))
+            .skip(1)
+            .take_while(|line| !line.contains("```"))
+            .map(|line| format!("{}\n", line.strip_prefix(' ').unwrap_or(line)))
+            .collect();
+        let cases = Cases::parse(&text).expect("good");
+        let steps: Vec<_> = cases.cases.iter().map(|case| cases.steps_of(case).len()).collect();
+        assert_eq!(steps, [1, 0, 3]);
+        let attempt = &cases.steps_of(&cases.cases[0])[0].0;
+        assert_eq!((attempt.time, attempt.destination.port), (1_795_420_800_000, 22));
+        assert_eq!(Sketch::default().attempt().time, NOON);
+        let noon: Timestamp = "2026-01-01T12:00:00Z".parse().expect("a time");
+        assert_eq!(u64::try_from(noon.as_millisecond()), Ok(NOON));
+    }
+
+    #[test]
+    fn what_differs_is_told_in_a_sentence() {
+        let denied = Answer::Deny("too many".to_owned());
+        let seen = Seen { answer: &denied, scope: Scope::Flow, ttl: 0 };
+        for (expect, told) in [
+            ("deny", None),
+            ("{answer: deny, reason: many, scope: flow, ttl: 0}", None),
+            ("allow", Some("expected allow, answered deny (too many)")),
+            ("{answer: deny, reason: few}", Some("contains `few`")),
+            ("{answer: deny, scope: name}", Some("expected the scope name, it is flow")),
+            ("{answer: deny, ttl: 60}", Some("expected a ttl of 60 s, it is 0 s")),
+        ] {
+            let expect: Expect = serde_saphyr::from_str(expect).expect("an expectation");
+            let checked = expect.check(&seen);
+            assert_eq!(checked.is_ok(), told.is_none(), "{checked:?}");
+            assert!(checked.err().unwrap_or_default().contains(told.unwrap_or_default()));
+        }
+    }
+
+    #[test]
+    fn a_file_that_is_wrong_is_refused_with_the_reason() {
+        for (text, words) in [
+            ("cases: []", "no cases"),
+            ("cases: [{name: a}]", "a: write what is expected"),
+            ("cases: [{name: a, expect: allow, refused: b}]", "a: write one of"),
+            ("cases: [{name: a, expekt: allow}]", "expekt"),
+            ("case: []", "case"),
+        ] {
+            let error = Cases::parse(text).expect_err("wrong");
+            assert!(error.contains(words), "{error}");
+        }
+    }
+}
