@@ -1,7 +1,7 @@
 //! A module with the settings of a policy, and the instances that are ready to decide.
 
-use std::sync::{Arc, Mutex, PoisonError, Weak};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::{Duration, Instant};
 
 use super::attempt::Attempt;
 use super::decision::Decision;
@@ -10,15 +10,26 @@ use super::instance::Instance;
 use super::module::Module;
 
 /// How many instances are kept ready.
-const READY: usize = 4;
+const READY: usize = 8;
 
 /// A module with settings. Any number of threads may ask it at once.
 pub struct Policy {
     module: Arc<Module>,
     settings: String,
-    ready: Mutex<Vec<Instance>>,
+    pool: Mutex<Pool>,
     /// For who makes instances off the path, and must not keep the policy alive.
     own: Weak<Self>,
+}
+
+/// The instances of a policy.
+#[derive(Default)]
+struct Pool {
+    /// Ready to decide.
+    ready: Vec<Instance>,
+    /// Of no more use; freed off the path.
+    used: Vec<Instance>,
+    /// Somebody was asked to fill it up, and has not begun.
+    asked: bool,
 }
 
 /// What a decision took.
@@ -34,12 +45,8 @@ pub struct Measured {
 
 impl Policy {
     pub(super) fn new(module: Arc<Module>, settings: String) -> Result<Arc<Self>, Fault> {
-        let policy = Arc::new_cyclic(|own| Self {
-            module,
-            settings,
-            ready: Mutex::new(Vec::with_capacity(READY)),
-            own: own.clone(),
-        });
+        let policy =
+            Arc::new_cyclic(|own| Self { module, settings, pool: Mutex::default(), own: own.clone() });
         // The module speaks about its settings now, not at the first attempt.
         let first = policy.prepare()?;
         policy.keep(first);
@@ -47,7 +54,8 @@ impl Policy {
         Ok(policy)
     }
 
-    /// Asks the module.
+    /// Asks the module. To be called by a thread of its own, not by an asynchronous task: it takes what the module takes,
+    /// up to the limit, and modules that import WASI may wait for a runtime of their own.
     ///
     /// # Errors
     /// Why it did not answer. What counts then is the manifest's failure policy.
@@ -81,25 +89,45 @@ impl Policy {
 
     /// One that is ready, or else a new one.
     fn take(&self) -> Result<Instance, Fault> {
-        let ready = self.ready.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let ready = self.pool().ready.pop();
         ready.map_or_else(|| self.prepare(), Ok)
     }
 
-    /// An instance that may decide again goes back; what of any other is to be freed is freed off the path, and made
-    /// good there.
+    /// An instance that may decide again goes back; any other is freed off the path, and made good there. Whoever does
+    /// that is woken once for several of them.
     fn give_back(&self, instance: Instance, is_sound: bool) {
-        if is_sound && instance.decided < self.module.manifest().reuse {
-            self.keep(instance);
+        let mut pool = self.pool();
+        if is_sound && instance.decided < self.module.manifest().reuse && pool.ready.len() < READY {
+            pool.ready.push(instance);
+            return;
+        }
+        // Where more is used than is freed, each thread frees its own: what waits takes room.
+        let own = if pool.used.len() < READY {
+            pool.used.push(instance);
+            None
         } else {
-            self.module.engine.preparer().replace(instance, &self.own);
+            Some(instance)
+        };
+        let is_low = pool.ready.len() <= READY / 2 || pool.used.len() >= READY;
+        let asks = is_low && !pool.asked;
+        pool.asked |= is_low;
+        drop(pool);
+        drop(own);
+        if asks && !self.module.engine.preparer().fill(&self.own) {
+            // Too much waits already: this thread does the work.
+            self.fill();
         }
     }
 
     fn keep(&self, instance: Instance) {
-        let mut ready = self.ready.lock().unwrap_or_else(PoisonError::into_inner);
-        if ready.len() < READY {
-            ready.push(instance);
+        let mut pool = self.pool();
+        if pool.ready.len() < READY {
+            pool.ready.push(instance);
         }
+    }
+
+    fn pool(&self) -> MutexGuard<'_, Pool> {
+        self.pool.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn prepare(&self) -> Result<Instance, Fault> {
@@ -109,9 +137,19 @@ impl Policy {
         Ok(instance)
     }
 
-    /// Makes instances until enough are ready. An error is not told: the next attempt meets it, too, and tells it.
+    /// Frees what was used, and makes instances until enough are ready. An error is not told: the next attempt meets it,
+    /// too, and tells it.
     pub(super) fn fill(&self) {
-        while self.ready.lock().unwrap_or_else(PoisonError::into_inner).len() < READY {
+        loop {
+            let used = {
+                let mut pool = self.pool();
+                pool.asked = false;
+                std::mem::take(&mut pool.used)
+            };
+            drop(used);
+            if self.ready() >= READY {
+                return;
+            }
             match self.prepare() {
                 Ok(instance) => self.keep(instance),
                 Err(_) => return,
@@ -120,9 +158,21 @@ impl Policy {
     }
 
     /// How many instances are ready.
-    #[cfg(test)]
-    pub(super) fn ready(&self) -> usize {
-        self.ready.lock().unwrap_or_else(PoisonError::into_inner).len()
+    #[must_use]
+    pub fn ready(&self) -> usize {
+        self.pool().ready.len()
+    }
+
+    /// How long it takes to make an instance: what a decision waits for where none is ready.
+    ///
+    /// # Errors
+    /// Where none can be made.
+    pub fn time_to_prepare(&self) -> Result<Duration, Fault> {
+        let start = Instant::now();
+        let instance = self.prepare()?;
+        let time = start.elapsed();
+        drop(instance);
+        Ok(time)
     }
 }
 

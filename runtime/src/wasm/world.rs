@@ -1,5 +1,6 @@
 //! A component held against the contract: what it exports, and what it imports that it was granted.
 
+use egret_contract::shown;
 use wasmtime::component::types::ComponentItem;
 use wasmtime::component::{Component, HasSelf, Linker};
 use wasmtime::{Engine, Result};
@@ -51,10 +52,10 @@ fn note(imports: &mut Imports, name: &str) -> Result<(), Refused> {
         "egret:policy/counters" => Some(&mut imports.counters),
         "egret:policy/clock" => Some(&mut imports.clock),
         _ if in_sandbox(interface) && version.starts_with("0.2.") => Some(&mut imports.wasi),
-        _ => return Err(Refused::Import(name.to_owned())),
+        _ => return Err(Refused::Import(shown(name, 200))),
     };
     if interface.starts_with("egret:") && !version.starts_with("0.1.") {
-        return Err(Refused::Version(name.to_owned()));
+        return Err(Refused::Version(shown(name, 200)));
     }
     if let Some(field) = field {
         *field = true;
@@ -108,7 +109,7 @@ pub(super) fn link(
         }
         Ok(())
     };
-    let misfit = |error: wasmtime::Error| Refused::World(format!("{error:#}"));
+    let misfit = |error: wasmtime::Error| Refused::World(shown(&format!("{error:#}"), 500));
     add(&mut linker).map_err(misfit)?;
     WorldPre::new(linker.instantiate_pre(component).map_err(misfit)?).map_err(misfit)
 }

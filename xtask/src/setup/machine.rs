@@ -54,6 +54,8 @@ pub struct Machine {
     pub rustup: bool,
     /// LLVM 22's development files, which `bpf-linker` is built with.
     pub llvm22: bool,
+    /// The source of Debian's standard library, which is built for policy modules.
+    pub std_source: bool,
     /// Installing a package may start a service.
     pub systemd: bool,
     /// We may install packages.
@@ -72,6 +74,7 @@ pub fn look(need: Need) -> Machine {
         apt: has("apt-get"),
         rustup: has("rustup"),
         llvm22: Path::new("/usr/lib/llvm-22/bin/llvm-config").exists(),
+        std_source: Path::new("/usr/lib/rustlib/src/rust/library/std/src/lib.rs").exists(),
         systemd: Path::new("/run/systemd/system").exists(),
         root: crate::is_root(),
         absent: wanted.copied().filter(|program| !has(program.name)).collect(),

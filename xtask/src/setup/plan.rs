@@ -4,7 +4,7 @@ use egret_ebpf_build::{Debian, Kind, Nightly, choose};
 
 use super::{
     machine::{Machine, Program},
-    step::Step,
+    step::{STD_SOURCE, Step},
 };
 
 /// Why the machine cannot be completed from here; each says what to do.
@@ -38,6 +38,13 @@ pub fn plan(machine: &Machine) -> Result<Vec<Step>, NoWay> {
             Kind::Rustup => steps.extend(by_rustup(machine)?),
         }
     }
+    // Policy modules need the source of the standard library. A nightly has it for eBPF already; Debian's is a package.
+    if way(machine) == Kind::Debian && !machine.std_source && !packages.contains(&STD_SOURCE) {
+        if !machine.root {
+            return Err(NoWay::NotRoot);
+        }
+        packages.push(STD_SOURCE);
+    }
     if !packages.is_empty() {
         steps.insert(0, Step::Packages { names: packages, systemd: machine.systemd });
     }
@@ -69,7 +76,7 @@ impl std::fmt::Display for NoWay {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             NoWay::NotRoot => f.write_str(
-                "to compile eBPF, this Debian 12 needs packages that only root can install: run \
+                "to compile eBPF and policy modules, this Debian 12 needs packages that only root can install: run \
                  `cargo xtask setup` as root once. (Or install rustup, https://rustup.rs, and run it again.)",
             ),
             NoWay::NoRustup => f.write_str(
@@ -107,6 +114,7 @@ mod tests {
             apt: true,
             rustup: false,
             llvm22: false,
+            std_source: false,
             systemd: false,
             root: true,
             absent: vec![IP],
@@ -129,6 +137,7 @@ mod tests {
 
     fn debian_ready(machine: &mut Machine) {
         (machine.found.debian, machine.llvm22, machine.absent) = (Debian::Ready(Llvm(22)), true, vec![]);
+        machine.std_source = true;
     }
 
     #[test]
@@ -168,6 +177,14 @@ mod tests {
                     m.found.linkers = linker(Some(22));
                 }),
                 vec![],
+            ),
+            (
+                "all is there but what policy modules are built with",
+                with(|m| {
+                    debian_ready(m);
+                    (m.found.linkers, m.std_source) = (linker(None), false);
+                }),
+                vec![packages(vec!["rust-web-src"])],
             ),
             (
                 "all is there but a program",

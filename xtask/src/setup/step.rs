@@ -2,12 +2,15 @@
 
 use std::{fmt, path::Path};
 
+/// The source of the standard library, which is built for policy modules.
+pub const STD_SOURCE: &str = "rust-web-src";
+
 /// The compiler, its `core` for BPF, and the LLVM that both it and the linker use.
 pub const DEBIAN_TOOLCHAIN: [&str; 9] = [
     "rustc-web",
     "cargo-web",
     "libstd-rust-web-dev-bpf",
-    "rust-web-src",
+    STD_SOURCE,
     "rust-web-llvm",
     "lld-22",
     "clang-22",

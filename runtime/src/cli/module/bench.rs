@@ -16,7 +16,7 @@ use crate::wasm::{Attempt, Compiler, Engine, Manifest, Policy, folder};
 
 const EXAMPLE: &str = "\
 One thread asks. `reused`: instances that decided before, as with `reuse` in the manifest. `fresh`: each decision has an
-instance of its own, and waits for it to be made where none is ready.
+instance of its own, which was ready. `prepared`: making an instance. `loaded`: compiling the module and looking at it.
 Exit codes: 0 measured, 1 the module failed, 2 a file cannot be read.
 
 Example:
@@ -63,9 +63,11 @@ pub(super) fn run(args: &Args) -> Result<Exit, Failure> {
         let module = engine.load("bench", &source.bytes, &manifest).map_err(|refused| failed(&refused))?;
         module.configure(&settings).map_err(|fault| failed(&fault))
     };
+    let fresh = policy(1)?;
     let mut lines = vec![
         line("reused", length, &*policy(u32::MAX)?, &attempts)?,
-        line("fresh", length, &*policy(1)?, &attempts)?,
+        line("fresh", length, &fresh, &attempts)?,
+        prepared(&fresh, length)?,
     ];
     lines.push(compiled(&source.bytes, &source.manifest)?);
     match args.output.output {
@@ -105,6 +107,10 @@ fn line(
     let mut times = Vec::new();
     'enough: loop {
         for attempt in attempts {
+            // Making them is measured on its own.
+            while policy.ready() == 0 {
+                std::thread::yield_now();
+            }
             let before = Instant::now();
             let _ = policy.decide(attempt).map_err(failed)?;
             times.push(before.elapsed());
@@ -113,15 +119,30 @@ fn line(
             }
         }
     }
-    let passed = start.elapsed();
+    Ok(summed(what, times))
+}
+
+/// Making instances, one after another.
+fn prepared(policy: &Policy, length: Duration) -> Result<Line, Failure> {
+    let start = Instant::now();
+    let mut times = Vec::new();
+    while start.elapsed() < length || times.is_empty() {
+        times.push(policy.time_to_prepare().map_err(|fault| Failure::new(Exit::Failed, fault))?);
+    }
+    Ok(summed("prepared", times))
+}
+
+/// Of times that are not empty.
+fn summed(what: &'static str, mut times: Vec<Duration>) -> Line {
     times.sort_unstable();
+    let in_all: Duration = times.iter().sum();
     let at = |part: usize| micros(times[(times.len() * part / 100).min(times.len() - 1)]);
-    Ok(Line {
+    Line {
         what,
-        per_second: times.len() as f64 / passed.as_secs_f64(),
+        per_second: times.len() as f64 / in_all.as_secs_f64(),
         median_microseconds: at(50),
         p99_microseconds: at(99),
-    })
+    }
 }
 
 /// Compiling, once, by the compiler's process.
@@ -130,14 +151,7 @@ fn compiled(bytes: &[u8], manifest: &Manifest) -> Result<Line, Failure> {
     let engine = Engine::with(None, Compiler::this_program(), false).map_err(|error| failed(&error))?;
     let start = Instant::now();
     engine.load("bench", bytes, manifest).map_err(|refused| failed(&refused))?;
-    let took = start.elapsed();
-    let rate = 1.0 / took.as_secs_f64();
-    Ok(Line {
-        what: "loaded",
-        per_second: rate,
-        median_microseconds: micros(took),
-        p99_microseconds: micros(took),
-    })
+    Ok(summed("loaded", vec![start.elapsed()]))
 }
 
 fn micros(time: Duration) -> f64 {

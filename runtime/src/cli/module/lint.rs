@@ -1,8 +1,11 @@
 //! `egret module lint`: what works and is better otherwise.
 
+use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use egret_contract::Input;
+use egret_contract::cases::{Case, Cases};
 use serde::Serialize;
 
 use super::super::exit::Failure;
@@ -10,7 +13,7 @@ use super::super::output::{OutputArg, print};
 use super::super::quantity::bytes;
 use super::super::{Exit, Output};
 use super::load;
-use crate::wasm::{Module, folder};
+use crate::wasm::{Attempt, Decision, Module, Who, folder};
 
 const EXAMPLE: &str = "\
 Exit codes: 0 nothing to say, 1 something is better otherwise, or the module is refused, 2 a file cannot be read.
@@ -25,6 +28,9 @@ pub(super) struct Args {
     /// The module, or the folder it was built in
     #[arg(default_value = ".", value_name = "FILE")]
     module: PathBuf,
+    /// Cases, which tell what decisions depend on; else cases.yaml beside the module, if it is there
+    #[arg(long, value_name = "FILE")]
+    cases: Option<PathBuf>,
     #[command(flatten)]
     output: OutputArg,
 }
@@ -43,7 +49,17 @@ pub(super) fn run(args: &Args) -> Result<Exit, Failure> {
     let file = load::wasm(&args.module)?;
     let size = folder::read_one(&file).map(|source| source.bytes.len()).unwrap_or(0);
     let module = load::module(&load::engine(false)?, &file)?;
-    let advice = advice(&module, size);
+    let mut advice = advice(&module, size);
+    let cases = args.cases.clone().unwrap_or_else(|| file.with_file_name("cases.yaml"));
+    if args.cases.is_some() || cases.exists() {
+        let told = Cases::parse(&load::text(&cases)?);
+        let told =
+            told.map_err(|error| Failure::new(Exit::Usage, format!("{}: {error}", cases.display())))?;
+        advice.extend(unused(&module, &told).into_iter().map(|input| Advice {
+            about: "inputs",
+            text: format!("no case's answer depends on `{}`: take it out, or add a case", input.word()),
+        }));
+    }
     match args.output.output {
         Output::Json => load::json(&advice)?,
         Output::Table => print(&render(&advice))?,
@@ -90,6 +106,42 @@ fn advice(module: &Module, size: usize) -> Vec<Advice> {
         say("digest", text);
     }
     all
+}
+
+/// The inputs that are declared, and without which every case is answered as it is with them. Counters are left out: what
+/// is counted cannot be taken away.
+fn unused(module: &Arc<Module>, cases: &Cases) -> Vec<Input> {
+    let answers = |without: Option<Input>| -> Vec<Vec<Option<Decision>>> {
+        cases.cases.iter().map(|case| answers(module, cases, case, without)).collect()
+    };
+    let usual = answers(None);
+    let declared = module.description().inputs.iter().copied().filter(|input| *input != Input::Counters);
+    declared.filter(|input| answers(Some(*input)) == usual).collect()
+}
+
+fn answers(
+    module: &Arc<Module>,
+    cases: &Cases,
+    case: &Case,
+    without: Option<Input>,
+) -> Vec<Option<Decision>> {
+    module.forget_counters();
+    let Ok(policy) = module.configure(cases.settings_of(case)) else { return Vec::new() };
+    let asked = cases.steps_of(case).into_iter().map(|(attempt, _)| Attempt::from(attempt));
+    asked.map(|attempt| policy.decide(&blanked(attempt, without)).ok()).collect()
+}
+
+fn blanked(mut attempt: Attempt, input: Option<Input>) -> Attempt {
+    let to = &mut attempt.destination;
+    match input {
+        Some(Input::Workload) => attempt.workload = Arc::new(Who::default()),
+        Some(Input::Address) => to.address = IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+        Some(Input::Names) => to.names.clear(),
+        Some(Input::Port) => (to.port, to.protocol) = (0, 0),
+        Some(Input::Time) => attempt.time = 0,
+        Some(Input::Counters) | None => {}
+    }
+    attempt
 }
 
 fn render(advice: &[Advice]) -> String {

@@ -26,7 +26,7 @@ pub(super) struct Args {
     sdk: Option<PathBuf>,
 }
 
-/// The files, each as a path and its text; `{name}`, `{sdk}` are filled in.
+/// The files, each as a path and its text; `__NAME__` and `__SDK__` are filled in.
 const FILES: [(&str, &str); 5] = [
     ("Cargo.toml", include_str!("template/Cargo.toml.txt")),
     ("src/lib.rs", include_str!("template/lib.rs.txt")),
@@ -58,7 +58,7 @@ pub(super) fn run(args: &Args) -> Result<Exit, Failure> {
     };
     for (path, text) in FILES {
         let path = dir.join(path);
-        let text = text.replace("{name}", &args.name).replace("{sdk}", &sdk);
+        let text = text.replace("__NAME__", &args.name).replace("__SDK__", &sdk);
         write(&path, &text)
             .map_err(|error| Failure::new(Exit::Failed, format!("{}: {error}", path.display())))?;
     }
