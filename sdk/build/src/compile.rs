@@ -161,14 +161,14 @@ fn command(way: &Way, dir: &Path, target: &Path, quiet: bool) -> Command {
 /// before it.
 fn artifact(messages: &[u8]) -> Option<(String, PathBuf)> {
     let text = String::from_utf8_lossy(messages);
-    let artifacts = text.lines().filter_map(|line| {
+    let mut artifacts = text.lines().filter_map(|line| {
         let message: serde_json::Value = serde_json::from_str(line).ok()?;
         let name = message.pointer("/target/name")?.as_str()?;
         let files = message.get("filenames")?.as_array()?;
         let wasm = files.iter().filter_map(|file| file.as_str()).find(|file| file.ends_with(".wasm"))?;
         Some((name.to_owned(), PathBuf::from(wasm)))
     });
-    artifacts.last()
+    artifacts.next_back()
 }
 
 #[cfg(test)]

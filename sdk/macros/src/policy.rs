@@ -122,18 +122,20 @@ fn settings_type(function: &ItemFn) -> Result<Option<&Type>> {
                      or without the second parameter";
         Error::new_spanned(&function.sig, shape)
     };
-    let referenced = |argument| match argument {
-        &FnArg::Typed(ref typed) => match &*typed.ty {
-            Type::Reference(reference) if reference.mutability.is_none() => Ok(&*reference.elem),
-            _ => Err(wrong()),
-        },
-        FnArg::Receiver(_) => Err(wrong()),
-    };
-    let arguments: Vec<&Type> = function.sig.inputs.iter().map(referenced).collect::<Result<_>>()?;
-    match arguments[..] {
-        [_] => Ok(None),
-        [_, settings] => Ok(Some(settings)),
+    let arguments: Option<Vec<&Type>> = function.sig.inputs.iter().map(referenced).collect();
+    match arguments.as_deref() {
+        Some([_]) => Ok(None),
+        Some([_, settings]) => Ok(Some(settings)),
         _ => Err(wrong()),
+    }
+}
+
+/// The type behind a parameter that is a shared reference.
+fn referenced(argument: &FnArg) -> Option<&Type> {
+    let FnArg::Typed(typed) = argument else { return None };
+    match &*typed.ty {
+        Type::Reference(reference) if reference.mutability.is_none() => Some(&reference.elem),
+        _ => None,
     }
 }
 
