@@ -68,12 +68,14 @@ pub struct Query {
 pub struct Held {
     /// Whose it is.
     pub workload: WorkloadIndex,
-    /// Interface whose peer gets it.
+    /// The host side of its workload's interface pair.
     pub ifindex: u32,
-    /// The source address of its link header, which the ticket stood in for.
-    pub source: [u8; 6],
-    /// Zero.
-    pub zero: [u8; 2],
+    /// Of the packets of its flow that were put on hold, which one.
+    pub sequence: u64,
+    /// 0: an answer toward the workload; else a packet of the workload's own, on hold for the so-manieth time.
+    pub passes: u32,
+    /// Both addresses of its link header, which the ticket stood in for: destination, then source.
+    pub addresses: [u8; 12],
 }
 
 /// Longest frame, link header included, that goes into ANSWERS: the longest IP packet. A longer one, of segments that
@@ -195,4 +197,16 @@ counters! {
     AskingUnnoted = 20, "dns_questions_unnoted";
     /// First fragments that could not be remembered.
     FragmentsFull = 21, "map_full_fragments";
+    /// Packets put on hold until policy modules have decided.
+    PacketsHeld = 22, "packets_held";
+    /// Packets that came back from the hold.
+    PacketsReleased = 23, "packets_released";
+    /// First packets decided by what modules had said already.
+    VerdictsUsed = 24, "module_verdicts_used";
+    /// Packets not put on hold because those of the workload were used up; judged as the failure policy says.
+    HoldsOver = 25, "holds_over_budget";
+    /// Packets not put on hold because there was no agent or no room, or too often already; judged as the failure policy says.
+    HoldsFailed = 26, "holds_failed";
+    /// Repeated SYNs of flows that are on hold, dropped.
+    HoldsRepeated = 27, "holds_repeated";
 }

@@ -8,19 +8,21 @@
 mod event;
 mod flow;
 mod ids;
+mod module;
 mod probe;
 mod rule;
 
 pub use event::{ANSWER_MAX, AnswerHead, Carried, Counter, Event, Held, Query, QueryKey};
 pub use flow::{Call, Flow, Flow4Key, Flow6Key, Fragment, FragmentKey, Inbound, Ports, action_reason};
 pub use ids::{Class, Epoch, Generation, RuleId, RulesetId, Tick, WorkloadIndex};
+pub use module::{Asks, CachedVerdict, VerdictKey, Waiting, failure};
 pub use probe::{PROBE, PROBE_LENGTH, PROBE_NUMBER_AT, Probe};
 pub use rule::{
     Address, Binding, Dest, DestKey, Home, Kind, OwnKey, RuleKey, RuleValue, Ruleset, Said, Slot,
 };
 
 /// Version of every layout in this crate.
-pub const ABI_VERSION: u32 = 3;
+pub const ABI_VERSION: u32 = 4;
 
 /// Workloads that one node can hold; index 0 is never used.
 pub const WORKLOADS_MAX: u32 = 4096;
@@ -38,6 +40,14 @@ pub const CALLS_PER_WORKLOAD: u32 = 1024;
 pub const QUERIES_PER_WORKLOAD: u32 = 1024;
 /// Entries of one workload's FRAGMENTS map: packets in pieces on their way at one time.
 pub const FRAGMENTS_PER_WORKLOAD: u32 = 256;
+/// Entries of one workload's VERDICTS map: what modules said of its destinations.
+pub const VERDICTS_PER_WORKLOAD: u32 = 4096;
+/// Entries of one workload's WAITING map: flows of which packets are on hold.
+pub const WAITING_PER_WORKLOAD: u32 = 4096;
+/// How long a flow may be taken to have packets on hold after the last one was put there.
+pub const WAITING_FOR: Tick = Tick::lasting_seconds(5);
+/// How often a packet is put on hold before it is judged without modules: its verdict may be gone when it comes back.
+pub const PASSES_MAX: u32 = 4;
 /// How long a receiver waits for the pieces of a packet: 30 s, as Linux does for IPv4.
 pub const REASSEMBLY: Tick = Tick::lasting_seconds(30);
 /// Names and addresses bound on the node at one time.
@@ -86,6 +96,12 @@ pub struct Config {
     pub arming_until: Tick,
     /// Which door looks at what comes to workloads: [`INSIDE`] or [`AT_HOST`]. The other lets all go by.
     pub door: u32,
+    /// Index of the device that leads to the agent.
+    pub gate: u32,
+    /// The random mark that a packet on its way into the gate carries; never 0.
+    pub gate_mark: u32,
+    /// Packets that one workload may put on hold per second.
+    pub holds: u32,
 }
 
 /// The door on a workload's own device, which sees what is delivered past the host side of its pair too, and whatever
@@ -121,4 +137,8 @@ pub struct Budget {
     pub answers_at: Tick,
     /// Bytes of answers left that may go on hold where the hold is busy.
     pub answers: u32,
+    /// When the packets on hold were last filled.
+    pub holds_at: Tick,
+    /// Packets left that may go on hold.
+    pub holds: u32,
 }

@@ -2,7 +2,7 @@
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
-use crate::{Class, RuleId, RulesetId, Tick, WorkloadIndex};
+use crate::{Asks, Class, RuleId, RulesetId, Tick, WorkloadIndex};
 
 /// An IPv6 address, or an IPv4 one as `::ffff:a.b.c.d`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, IntoBytes, FromBytes, Immutable, KnownLayout)]
@@ -220,8 +220,14 @@ pub struct Ruleset {
     pub denies_ranges: u8,
     /// 1: no rule names a name, so that what the workload looked up need not be asked for.
     pub nameless: u8,
+    /// Which policy modules are asked.
+    pub asks: Asks,
+    /// What the Enforce policies want where their modules do not answer: a number of [`crate::failure`].
+    pub applied_failure: u8,
+    /// The same of all policies.
+    pub observed_failure: u8,
     /// Zero.
-    pub zero: u8,
+    pub zero: [u8; 2],
 }
 
 /// Value of HOMES: the first own address of each family, where most packets come from. The others are in ADDRESSES.

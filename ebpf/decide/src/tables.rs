@@ -1,9 +1,9 @@
 //! The maps, as the logic sees them.
 
 use egret_abi::{
-    Binding, Budget, Call, Config, Counter, Dest, DestKey, Event, Flow, Flow4Key, Flow6Key, Fragment,
-    FragmentKey, Generation, Inbound, OwnKey, Probe, Query, QueryKey, RuleKey, RuleValue, Ruleset, RulesetId,
-    Tick, WorkloadIndex,
+    Binding, Budget, CachedVerdict, Call, Config, Counter, Dest, DestKey, Event, Flow, Flow4Key, Flow6Key,
+    Fragment, FragmentKey, Generation, Inbound, OwnKey, Probe, Query, QueryKey, RuleKey, RuleValue, Ruleset,
+    RulesetId, Tick, VerdictKey, Waiting, WorkloadIndex,
 };
 
 use crate::egress::Findings;
@@ -93,6 +93,15 @@ pub trait Tables {
     fn with_probe<R>(&self, _workload: WorkloadIndex, _f: impl FnOnce(&mut Probe) -> R) -> Option<R> {
         None
     }
+    /// What rules and modules said of a destination, or of one flow.
+    fn verdict(&self, workload: WorkloadIndex, key: &VerdictKey) -> Option<CachedVerdict>;
+    /// How a flow stands of which packets are, or were, on hold; IPv4 addresses are mapped.
+    fn waiting(&self, workload: WorkloadIndex, key: &Flow6Key) -> Option<Waiting>;
+    /// One more packet of the flow is put on hold: its number, from 1 where none is there at `now`. It counts until
+    /// `until`.
+    fn wait(&self, workload: WorkloadIndex, key: &Flow6Key, now: Tick, until: Tick) -> u64;
+    /// The packet of number `sequence` goes on; whether it was the last, and the flow waits no more.
+    fn end_waiting(&self, workload: WorkloadIndex, key: &Flow6Key, sequence: u64) -> bool;
     /// Counts one up.
     fn count(&self, counter: Counter);
     /// Runs `f` on what rules say of the packet in hand. In the kernel it is in a map, so that the verifier follows

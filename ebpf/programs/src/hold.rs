@@ -1,4 +1,5 @@
-//! Packets on hold: DNS answers on their way through the agent, and the questions over TCP that it must know.
+//! Packets on hold: DNS answers on their way through the agent, the questions over TCP that it must know, and packets of
+//! workloads that wait for what policy modules say.
 
 use aya_ebpf::{
     EbpfContext,
@@ -10,7 +11,7 @@ use aya_ebpf::{
     programs::TcContext,
 };
 use egret_abi::{ANSWER_MAX, AnswerHead, Budget, Carried, Counter, Held, WorkloadIndex};
-use egret_decide::{Packet, Tables, budget};
+use egret_decide::{Packet, Tables, budget, egress::Released};
 
 use crate::{DROP, NEXT, kernel::Kernel, maps, packet::Frame, steps};
 
@@ -18,14 +19,23 @@ use crate::{DROP, NEXT, kernel::Kernel, maps, packet::Frame, steps};
 const TICKET: u8 = 0x02;
 /// Second byte: an answer toward a workload.
 const ANSWER: u8 = 0x02;
-const SOURCE: u32 = 6;
+/// Second byte: a workload's own packet.
+const PACKET: u8 = 0x01;
+/// Where both link addresses are, and how long they are together.
+const ADDRESSES: u32 = 0;
+const ADDRESSES_LENGTH: u32 = 12;
 const PACKET_HOST: u32 = 0;
 const BPF_NOEXIST: u64 = 1;
+const BPF_F_INGRESS: u64 = 1;
 
 /// Place in HOLD of what holds an answer.
 pub const HOLD: u32 = 0;
 /// Place in HOLD of what copies a question.
 pub const COPY: u32 = 1;
+/// Place in HOLD of what puts an IPv4 packet of a workload on hold.
+pub const PACKET4: u32 = 2;
+/// The same of an IPv6 packet.
+pub const PACKET6: u32 = 3;
 /// `BPF_RB_AVAIL_DATA`.
 const AVAILABLE: u64 = 0;
 /// Bytes in ANSWERS up to which everyone has room at once; beyond, each workload has its share.
@@ -169,12 +179,92 @@ fn copy_into<const N: usize>(ctx: &TcContext, parcel: Parcel, ticket: u32, lengt
 #[inline(always)]
 fn issue_ticket(ctx: &TcContext, workload: WorkloadIndex) -> Option<u32> {
     let ifindex = *maps::LINKS.get(workload.0)?;
-    let source = Frame(ctx).read::<6>(SOURCE as usize)?;
-    // SAFETY: a helper without arguments.
-    let ticket = unsafe { bpf_get_prandom_u32() };
-    let held = Held { workload, ifindex, source, zero: [0; 2] };
-    maps::HELD.insert(ticket, held, BPF_NOEXIST).ok()?;
+    issue(ctx, Held { workload, ifindex, ..Held::default() })
+}
+
+#[inline(always)]
+fn issue(ctx: &TcContext, held: Held) -> Option<u32> {
+    let addresses = Frame(ctx).read::<12>(ADDRESSES as usize)?;
+    // SAFETY: a helper without arguments. A ticket is also a mark, and none is no mark.
+    let ticket = unsafe { bpf_get_prandom_u32() } | 1;
+    maps::HELD.insert(ticket, Held { addresses, ..held }, BPF_NOEXIST).ok()?;
     Some(ticket)
+}
+
+/// Puts a packet of a workload, which is number `sequence` of its flow, on hold: the ticket stands in for its source, the
+/// workload for its destination. `None`: there is no room.
+#[inline(always)]
+pub fn send_to_gate(ctx: &TcContext, workload: WorkloadIndex, sequence: u64) -> Option<i32> {
+    let skb: *mut __sk_buff = ctx.skb.skb;
+    let passes = released(ctx).passes + 1;
+    // SAFETY: the context.
+    let ifindex = unsafe { (*skb).ifindex };
+    let ticket = issue(ctx, Held { workload, ifindex, sequence, passes, ..Held::default() })?;
+    let ([a, b, c, d], [e, f, g, h]) = (workload.0.to_be_bytes(), ticket.to_be_bytes());
+    let addresses = [TICKET, PACKET, a, b, c, d, TICKET, PACKET, e, f, g, h];
+    let config = Kernel.config();
+    // SAFETY: helpers on the context with a buffer of the length given; volatile, or the compiler makes an access that the
+    // verifier refuses.
+    unsafe {
+        if bpf_skb_store_bytes(skb, ADDRESSES, addresses.as_ptr().cast(), ADDRESSES_LENGTH, 0) != 0 {
+            let _ = maps::HELD.remove(ticket);
+            return None;
+        }
+        core::ptr::write_volatile(&raw mut (*skb).mark, config.gate_mark);
+        Kernel.count(Counter::PacketsHeld);
+        Some(bpf_redirect(config.gate, 0) as i32)
+    }
+}
+
+/// At the gate's egress: only what [`send_to_gate`] sent goes on to the agent.
+#[inline(always)]
+pub fn pass_gate(ctx: &TcContext) -> i32 {
+    let skb = ctx.skb.skb;
+    // SAFETY: the context, as above.
+    unsafe {
+        if core::ptr::read_volatile(&raw const (*skb).mark) != Kernel.config().gate_mark {
+            return DROP;
+        }
+        core::ptr::write_volatile(&raw mut (*skb).mark, 0);
+    }
+    NEXT
+}
+
+/// At the hook of a workload: notes for the steps behind whether the packet comes back from the hold. Its ticket is its
+/// mark, which is taken, for it is nobody else's business. What a workload sends has no mark: it ends where the packet
+/// leaves its namespace.
+#[inline(always)]
+pub fn note_release(ctx: &TcContext) {
+    let skb: *mut __sk_buff = ctx.skb.skb;
+    // SAFETY: the context, as above; cb is writable by classifiers and kept across a tail call.
+    unsafe {
+        (*skb).cb[0] = 0;
+        let mark = core::ptr::read_volatile(&raw const (*skb).mark);
+        if mark == 0 {
+            return;
+        }
+        let Some(held) = maps::HELD.get(mark).copied() else { return };
+        if held.passes == 0 || held.ifindex != (*skb).ifindex {
+            return;
+        }
+        let _ = maps::HELD.remove(mark);
+        core::ptr::write_volatile(&raw mut (*skb).mark, 0);
+        (*skb).cb[0] = held.passes;
+        (*skb).cb[1] = held.sequence as u32;
+        (*skb).cb[2] = (held.sequence >> 32) as u32;
+        Kernel.count(Counter::PacketsReleased);
+    }
+}
+
+/// What [`note_release`] noted.
+#[inline(always)]
+pub fn released(ctx: &TcContext) -> Released {
+    // SAFETY: the context.
+    let [passes, low, high, ..] = unsafe { (*ctx.skb.skb).cb };
+    if passes == 0 {
+        return Released::default();
+    }
+    Released { passes, sequence: (high as u64) << 32 | low as u64 }
 }
 
 /// Where packets toward a workload are held, and so where they go on.
@@ -189,15 +279,20 @@ pub enum To {
 /// A frame that the agent wrote to its gate: the ticket is taken, and the packet goes to the hook it was held at.
 #[inline(always)]
 pub fn release(ctx: &TcContext, to: To) -> i32 {
-    let Some(held) = take_ticket(ctx) else {
+    let Some((ticket, held)) = ticket_of(ctx) else {
         Kernel.count(Counter::BadTickets);
         return DROP;
     };
     let skb: *mut __sk_buff = ctx.skb.skb;
     // SAFETY: helpers on the context with a buffer of the length given.
     unsafe {
-        if bpf_skb_store_bytes(skb, SOURCE, held.source.as_ptr().cast(), 6, 0) != 0 {
+        if bpf_skb_store_bytes(skb, ADDRESSES, held.addresses.as_ptr().cast(), ADDRESSES_LENGTH, 0) != 0 {
             return DROP;
+        }
+        if held.passes != 0 {
+            // Its hook takes the ticket, and judges the packet again.
+            core::ptr::write_volatile(&raw mut (*skb).mark, ticket);
+            return bpf_redirect(held.ifindex, BPF_F_INGRESS) as i32;
         }
         // The gate is not the frame's destination, so the kernel took it for somebody else's.
         if bpf_skb_change_type(skb, PACKET_HOST) != 0 {
@@ -213,11 +308,15 @@ pub fn release(ctx: &TcContext, to: To) -> i32 {
 }
 
 #[inline(always)]
-fn take_ticket(ctx: &TcContext) -> Option<Held> {
-    let [TICKET, ANSWER, a, b, c, d] = Frame(ctx).read::<6>(SOURCE as usize)? else { return None };
+fn ticket_of(ctx: &TcContext) -> Option<(u32, Held)> {
+    let [TICKET, kind, a, b, c, d] = Frame(ctx).read::<6>(6)? else { return None };
     let ticket = u32::from_be_bytes([a, b, c, d]);
     // SAFETY: copied out before the entry is removed.
     let held = unsafe { maps::HELD.get(ticket) }.copied()?;
-    maps::HELD.remove(ticket).ok()?;
-    Some(held)
+    match (kind, held.passes) {
+        (ANSWER, 0) => maps::HELD.remove(ticket).ok()?,
+        (PACKET, 1..) => {}
+        _ => return None,
+    }
+    Some((ticket, held))
 }

@@ -1,17 +1,21 @@
 //! [`Tables`] over the maps.
 
+use core::arch::asm;
+
 use aya_ebpf::{
     btf_maps::lpm_trie::Key,
     helpers::{bpf_ktime_get_coarse_ns, bpf_ktime_get_ns},
 };
 use egret_abi::{
-    Binding, Budget, Call, Config, Counter, Dest, DestKey, Event, Flow, Flow4Key, Flow6Key, Fragment,
-    FragmentKey, Generation, Inbound, OwnKey, Probe, Query, QueryKey, RuleKey, RuleValue, Ruleset, RulesetId,
-    Tick, WorkloadIndex,
+    Binding, Budget, CachedVerdict, Call, Config, Counter, Dest, DestKey, Event, Flow, Flow4Key, Flow6Key,
+    Fragment, FragmentKey, Generation, Inbound, OwnKey, Probe, Query, QueryKey, RuleKey, RuleValue, Ruleset,
+    RulesetId, Tick, VerdictKey, Waiting, WorkloadIndex,
 };
 use egret_decide::{Tables, egress::Findings};
 
 use crate::maps;
+
+const BPF_NOEXIST: u64 = 1;
 
 /// The maps of this object.
 pub struct Kernel;
@@ -159,6 +163,52 @@ impl Tables for Kernel {
     }
 
     #[inline(always)]
+    fn verdict(&self, workload: WorkloadIndex, key: &VerdictKey) -> Option<CachedVerdict> {
+        let verdicts = maps::VERDICTS.get(workload.0)?;
+        // SAFETY: only the agent writes verdicts, and it replaces them whole; copied at once.
+        unsafe { verdicts.get(key) }.copied()
+    }
+
+    #[inline(always)]
+    fn waiting(&self, workload: WorkloadIndex, key: &Flow6Key) -> Option<Waiting> {
+        let waiting = maps::WAITING.get_value_ptr_mut(workload.0, key)?;
+        // SAFETY: a map value of this type, of which each field is read whole.
+        Some(unsafe { *waiting })
+    }
+
+    #[inline(always)]
+    fn wait(&self, workload: WorkloadIndex, key: &Flow6Key, now: Tick, until: Tick) -> u64 {
+        let Some(flows) = maps::WAITING.get(workload.0) else { return 1 };
+        if let Some(waiting) = maps::WAITING.get_value_ptr_mut(workload.0, key) {
+            // SAFETY: a map value of this type; the number is only ever changed as a whole.
+            unsafe {
+                if now < (*waiting).until {
+                    let before = fetch_add(&raw mut (*waiting).last, 1);
+                    if before < Waiting::OVER {
+                        (*waiting).until = until;
+                        return before + 1;
+                    }
+                }
+            }
+            let _ = flows.remove(key);
+        }
+        // Where another processor was first, this packet and its first share a number: one of them ends the wait.
+        let _ = flows.insert(key, &Waiting { last: 1, until, zero: 0 }, BPF_NOEXIST);
+        1
+    }
+
+    #[inline(always)]
+    fn end_waiting(&self, workload: WorkloadIndex, key: &Flow6Key, sequence: u64) -> bool {
+        let Some(waiting) = maps::WAITING.get_value_ptr_mut(workload.0, key) else { return true };
+        // SAFETY: as above.
+        if unsafe { compare_exchange(&raw mut (*waiting).last, sequence, Waiting::OVER) } != sequence {
+            return false;
+        }
+        let _ = maps::WAITING.get(workload.0).map(|flows| flows.remove(key));
+        true
+    }
+
+    #[inline(always)]
     fn count(&self, counter: Counter) {
         if let Some(count) = maps::COUNTERS.get_ptr_mut(counter as u32) {
             // SAFETY: this CPU's own value.
@@ -183,4 +233,32 @@ impl Tables for Kernel {
             None => self.count(Counter::EventsLost),
         }
     }
+}
+
+/// Adds to a word that other processors change too; what it was. The compiler's own atomics have no such thing for BPF.
+///
+/// # Safety
+/// `word` must be aligned, in the value of a map.
+#[inline(always)]
+unsafe fn fetch_add(word: *mut u64, add: u64) -> u64 {
+    let mut value = add;
+    // SAFETY: as the caller says.
+    unsafe {
+        asm!("{value} = atomic_fetch_add((u64 *)({word} + 0), {value})", word = in(reg) word, value = inout(reg) value)
+    };
+    value
+}
+
+/// Writes `new` where the word is `expected`; what it was.
+///
+/// # Safety
+/// `word` must be aligned, in the value of a map.
+#[inline(always)]
+unsafe fn compare_exchange(word: *mut u64, expected: u64, new: u64) -> u64 {
+    let mut value = expected;
+    // SAFETY: as the caller says.
+    unsafe {
+        asm!("r0 = cmpxchg_64({word} + 0, r0, {new})", word = in(reg) word, new = in(reg) new, inout("r0") value)
+    };
+    value
 }

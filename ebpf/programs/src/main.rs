@@ -4,10 +4,11 @@
 //! of the doors, two for each workload: ingress on its own device, and egress on the host side; where there is no tcx,
 //! `host_door` is the door of all, egress on the host side.
 //! `judge4`, `judge6`, `query`, `reset`, `unreachable`, `answer`, `cut4`, `cut6`, `segment`, `piece`, `settle4`, `settle6`,
-//! `fragment4`, `fragment6`, `train`, `link4`, `link6`, `arp`: steps behind them, called through STEPS. `hold_answer`,
-//! `copy_asking`: called through HOLD while the agent lives.
+//! `fragment4`, `fragment6`, `train`, `link4`, `link6`, `arp`, `consult4`, `consult6`: steps behind them, called through
+//! STEPS. `hold_answer`, `copy_asking`, `hold_packet4`, `hold_packet6`: called through HOLD while the agent lives.
 //! `gate_in` (or `host_gate_in`), `gate_out`: ingress and egress of the agent's TAP device.
 #![no_std]
+#![feature(asm_experimental_arch)]
 #![no_main]
 
 mod hold;
@@ -18,10 +19,12 @@ mod refuse;
 mod steps;
 
 use aya_ebpf::{macros::classifier, programs::TcContext};
-use egret_abi::{AT_HOST, Carried, Counter, Flow4Key, Flow6Key, IFACES_MAX, PROBE, WorkloadIndex};
+use egret_abi::{
+    AT_HOST, Carried, Counter, Flow4Key, Flow6Key, IFACES_MAX, PROBE, WorkloadIndex, action_reason as why,
+};
 use egret_decide::{
     Egress, Exchange, FlowKey, Ingress, Segment, Tables,
-    egress::{self, Onward, Pending, Pieced, Train, Verdict},
+    egress::{self, Onward, Pending, Pieced, Queued, Train, Verdict},
     inbound::InboundKey,
     ingress::{self, Piece},
     parse::fragment,
@@ -48,6 +51,7 @@ pub fn stand_in(ctx: TcContext) -> i32 {
 
 #[inline(always)]
 fn look(ctx: &TcContext) -> i32 {
+    hold::note_release(ctx);
     let Some(workload) = workload_of(ctx) else { return NEXT };
     if egress::glance(&Kernel, &Frame(ctx), workload, ethertype(ctx), &Glanced { ctx, workload }) {
         NEXT
@@ -181,7 +185,58 @@ pub fn settle6(ctx: TcContext) -> i32 {
 #[inline(always)]
 fn settle<K: InboundKey + 'static>(ctx: &TcContext) -> i32 {
     let Some(pending) = steps::handed::<Pending<K>>() else { return DROP };
-    act(ctx, pending, egress::settle(&Kernel, &Frame(ctx), pending))
+    match egress::settle(&Kernel, &Frame(ctx), pending) {
+        Some(egress) => return act(ctx, pending, egress),
+        None => steps::go_on(ctx, if K::V6 { Step::Consult6 } else { Step::Consult4 }),
+    }
+    DROP
+}
+
+#[classifier]
+pub fn consult4(ctx: TcContext) -> i32 {
+    consult::<Flow4Key>(&ctx)
+}
+
+#[classifier]
+pub fn consult6(ctx: TcContext) -> i32 {
+    consult::<Flow6Key>(&ctx)
+}
+
+#[inline(always)]
+fn consult<K: InboundKey + 'static>(ctx: &TcContext) -> i32 {
+    let Some(pending) = steps::handed::<Pending<K>>() else { return DROP };
+    if let Some(egress) = egress::consult(&Kernel, &Frame(ctx), pending, hold::released(ctx)) {
+        return act(ctx, pending, egress);
+    }
+    let place = if K::V6 { hold::PACKET6 } else { hold::PACKET4 };
+    // SAFETY: HOLD holds classifiers only; where the agent is away it is empty, and the call falls through.
+    let _ = unsafe { maps::HOLD.tail_call(ctx, place) };
+    act(ctx, pending, egress::fail(&Kernel, &Frame(ctx), pending, why::HELD_TIMEOUT))
+}
+
+#[classifier]
+pub fn hold_packet4(ctx: TcContext) -> i32 {
+    hold_packet::<Flow4Key>(&ctx)
+}
+
+#[classifier]
+pub fn hold_packet6(ctx: TcContext) -> i32 {
+    hold_packet::<Flow6Key>(&ctx)
+}
+
+#[inline(always)]
+fn hold_packet<K: InboundKey + 'static>(ctx: &TcContext) -> i32 {
+    let Some(pending) = steps::handed::<Pending<K>>() else { return DROP };
+    let reason = match egress::enqueue(&Kernel, pending, hold::released(ctx)) {
+        Queued::Repeated => return DROP,
+        Queued::At(sequence) => match hold::send_to_gate(ctx, pending.workload, sequence) {
+            Some(action) => return action,
+            None => why::MAP_FULL,
+        },
+        Queued::Over => why::OVER_QUOTA,
+        Queued::Enough => why::HELD_TIMEOUT,
+    };
+    act(ctx, pending, egress::fail(&Kernel, &Frame(ctx), pending, reason))
 }
 
 #[inline(always)]
@@ -323,10 +378,10 @@ pub fn host_gate_in(ctx: TcContext) -> i32 {
     hold::release(&ctx, hold::To::Host)
 }
 
-/// Nothing is ever sent to the agent this way: what a process with a raw socket puts here ends here.
+/// Lets packets that go on hold through to the agent: what a process with a raw socket puts here ends here.
 #[classifier]
-pub fn gate_out(_ctx: TcContext) -> i32 {
-    DROP
+pub fn gate_out(ctx: TcContext) -> i32 {
+    hold::pass_gate(&ctx)
 }
 
 /// Whether what the agent sent to a workload was no answer but its probe.

@@ -6,11 +6,11 @@ use aya_ebpf::{
     macros::btf_map,
 };
 use egret_abi::{
-    BINDINGS_MAX, Binding, Budget, CALLS_PER_WORKLOAD, Call, Config, Counter, DEST_MAX, Dest, DestKey,
-    EXACT_MAX, Event, FLOWS_PER_WORKLOAD, FRAGMENTS_PER_WORKLOAD, Flow, Flow4Key, Flow6Key, Fragment,
-    FragmentKey, Generation, HELD_MAX, Held, Home, IFACES_MAX, INBOUND_PER_WORKLOAD, Inbound, OWN_MAX,
-    OwnKey, Probe, QUERIES_PER_WORKLOAD, Query, QueryKey, RULES_MAX, RULESETS_MAX, RuleKey, RuleValue,
-    Ruleset, WORKLOADS_MAX,
+    BINDINGS_MAX, Binding, Budget, CALLS_PER_WORKLOAD, CachedVerdict, Call, Config, Counter, DEST_MAX, Dest,
+    DestKey, EXACT_MAX, Event, FLOWS_PER_WORKLOAD, FRAGMENTS_PER_WORKLOAD, Flow, Flow4Key, Flow6Key,
+    Fragment, FragmentKey, Generation, HELD_MAX, Held, Home, IFACES_MAX, INBOUND_PER_WORKLOAD, Inbound,
+    OWN_MAX, OwnKey, Probe, QUERIES_PER_WORKLOAD, Query, QueryKey, RULES_MAX, RULESETS_MAX, RuleKey,
+    RuleValue, Ruleset, VERDICTS_PER_WORKLOAD, VerdictKey, WAITING_PER_WORKLOAD, WORKLOADS_MAX, Waiting,
 };
 
 /// `BPF_F_NO_PREALLOC`: memory by use, not by capacity.
@@ -24,6 +24,8 @@ type Flows<K> = LruHashMap<K, Flow, { FLOWS_PER_WORKLOAD as usize }>;
 type Connections<K> = LruHashMap<K, Inbound, { INBOUND_PER_WORKLOAD as usize }>;
 type Calls = LruHashMap<Flow6Key, Call, { CALLS_PER_WORKLOAD as usize }>;
 type Fragments = LruHashMap<FragmentKey, Fragment, { FRAGMENTS_PER_WORKLOAD as usize }>;
+type Verdicts = LruHashMap<VerdictKey, CachedVerdict, { VERDICTS_PER_WORKLOAD as usize }>;
+type Waits = LruHashMap<Flow6Key, Waiting, { WAITING_PER_WORKLOAD as usize }>;
 type Queries = LruHashMap<QueryKey, Query, { QUERIES_PER_WORKLOAD as usize }>;
 
 /// Interface index to workload. Agent. Indexes beyond it are in IFACES_FAR.
@@ -86,6 +88,14 @@ pub static QUERIES: ArrayOfMaps<Queries, { WORKLOADS_MAX as usize }> = ArrayOfMa
 /// and what is left of it is denied.
 #[btf_map]
 pub static FRAGMENTS: ArrayOfMaps<Fragments, { WORKLOADS_MAX as usize }> = ArrayOfMaps::new();
+/// What modules said of the destinations of one workload; not there for one without modules. Agent; full: the least
+/// recently used goes, and is asked for again.
+#[btf_map]
+pub static VERDICTS: ArrayOfMaps<Verdicts, { WORKLOADS_MAX as usize }> = ArrayOfMaps::new();
+/// Flows of one workload of which packets are on hold. Programs; full: the least recently used goes, and later packets
+/// of that flow may go before those that wait.
+#[btf_map]
+pub static WAITING: ArrayOfMaps<Waits, { WORKLOADS_MAX as usize }> = ArrayOfMaps::new();
 /// Ticket to where a held packet goes on. Programs; full: the oldest goes, and its packet is lost.
 #[btf_map]
 pub static HELD: LruHashMap<u32, Held, { HELD_MAX as usize }> = LruHashMap::new();
@@ -128,8 +138,8 @@ pub static ANSWERS: RingBuf<u8, ANSWERS_RING> = RingBuf::new();
 pub static TO_POD: ProgramArray<1> = ProgramArray::new();
 /// The steps of a judgement, by [`crate::steps::Step`].
 #[btf_map]
-pub static STEPS: ProgramArray<18> = ProgramArray::new();
-/// The hold: not pinned, so that the agent's death empties it and packets go the kernel's way. First what holds an
-/// answer, then what copies a question.
+pub static STEPS: ProgramArray<20> = ProgramArray::new();
+/// The hold: not pinned, so that the agent's death empties it and packets go the kernel's way. What holds an answer, what
+/// copies a question, what holds a workload's own packet, of each family.
 #[btf_map]
-pub static HOLD: ProgramArray<2> = ProgramArray::new();
+pub static HOLD: ProgramArray<4> = ProgramArray::new();

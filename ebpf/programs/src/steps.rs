@@ -47,6 +47,10 @@ pub enum Step {
     Link6 = 16,
     /// Looks at address resolution.
     Arp = 17,
+    /// Repeats what modules said of an IPv4 packet, or puts it on hold.
+    Consult4 = 18,
+    /// The same of an IPv6 packet.
+    Consult6 = 19,
 }
 
 /// Hands `value` to `step`. Comes back only where the step is not there.

@@ -35,6 +35,8 @@ pub(super) const IDLE_SECONDS: u32 = 180;
 const PER_SECOND: u32 = 1000;
 /// Bytes of answers of one workload per second that go on hold where it is busy.
 const ANSWERS_PER_SECOND: u32 = 1 << 20;
+/// Packets of one workload per second that go on hold.
+const HOLDS_PER_SECOND: u32 = 1 << 16;
 /// Changes that wait to be acted on.
 const QUEUE: usize = 256;
 const TICK: Duration = Duration::from_secs(1);
@@ -93,7 +95,7 @@ async fn serve(config: Config, tier: Tier) -> anyhow::Result<()> {
     let mut delivery = Delivery::new();
     let deliverer = door::deliverer(&mut delivery, &node_survey.devices);
     let door = Door::choose(tier, config.door, deliverer.as_deref());
-    let enforcer = Enforcer::open(&pins, numbers, shared(&config, door), room)?;
+    let enforcer = Enforcer::open(&pins, numbers, shared(&config, door, &gate), room)?;
     let binder = Arc::new(Mutex::new(Binder::open(&pins, learning(&config))?));
     gate.open(&mut object)?;
 
@@ -198,7 +200,7 @@ fn learning(config: &Config) -> Learning {
     }
 }
 
-fn shared(config: &Config, door: Door) -> Shared {
+fn shared(config: &Config, door: Door, gate: &Gate) -> Shared {
     Shared {
         mark: random_mark(),
         flow_grace: clock::tick(config.flow_grace),
@@ -209,6 +211,9 @@ fn shared(config: &Config, door: Door) -> Shared {
         answers: ANSWERS_PER_SECOND,
         arming_until: Tick::default(),
         door: door.number(),
+        gate: gate.index(),
+        gate_mark: random_mark(),
+        holds: HOLDS_PER_SECOND,
     }
 }
 

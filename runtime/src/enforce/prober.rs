@@ -88,14 +88,13 @@ impl Prober {
 
     fn put_in(&mut self, gate: &Gate, target: &Target<'_>, probe: u64) -> Result<(), Unsent> {
         let ticket = number() as u32;
-        let held = Held {
-            workload: target.workload,
-            ifindex: target.host,
-            source: [2, 0, 0, 0, 0, 0],
-            zero: [0; 2],
-        };
+        let mut frame = frame(probe);
+        let mut held = Held { workload: target.workload, ifindex: target.host, ..Held::default() };
+        if let Some(addresses) = frame.first_chunk() {
+            held.addresses = *addresses;
+        }
         self.writer.hold(ticket, held)?;
-        let released = gate.release(ticket, &mut frame(probe), None);
+        let released = gate.release(ticket, &mut frame, None);
         if released.is_err() {
             self.writer.release(ticket)?;
         }

@@ -1,9 +1,13 @@
-//! The gate: a TAP device through which the agent puts held packets back.
+//! The gate: a TAP device through which packets go on hold, and through which the agent puts them back.
 #![allow(unsafe_code, reason = "TUNSETIFF has no safe wrapper")]
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, IoSlice, Write};
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::io::{self, IoSlice, Read, Write};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::unix::fs::OpenOptionsExt;
+
+use egret_abi::WorkloadIndex;
+use rustix::net::{AddressFamily, SocketType};
 
 use super::{Doing, KernelError, Object};
 
@@ -17,10 +21,44 @@ const SEGMENT: u16 = 1220;
 const TCP_CHECKSUM: u16 = 16;
 /// Link address of a held packet: a ticket of an answer toward a workload.
 const TICKET: [u8; 2] = [0x02, 0x02];
+/// The same of a workload's own packet.
+const PACKET: [u8; 2] = [0x02, 0x01];
+/// Packets that wait to be read at one time; beyond, they are lost, and counted at the device.
+const QUEUE: libc::c_int = 16_384;
+/// What the kernel need not do before it hands a packet over: it comes back as it was. First with what is newer than
+/// Linux 6.1, segments of UDP.
+const OFFLOADS: [libc::c_uint; 2] = [0x01 | 0x02 | 0x04 | 0x20 | 0x40, 0x01 | 0x02 | 0x04];
+/// The longest packet with its headers.
+pub const FRAME_MAX: usize = OFFLOAD_HEADER + 18 + 65_535;
 
 /// The agent's end of the gate.
 pub struct Gate {
     file: File,
+    index: u32,
+}
+
+/// A packet of a workload that was put on hold: what is written back is what was read.
+pub struct HeldPacket {
+    /// Whose it is.
+    pub workload: WorkloadIndex,
+    bytes: Box<[u8]>,
+}
+
+impl HeldPacket {
+    fn of(read: &[u8]) -> Option<Self> {
+        // Only the programs of this agent put anything here, and this is how they mark it.
+        let addresses: &[u8; 12] = read.get(OFFLOAD_HEADER..)?.first_chunk()?;
+        let [a, b, c, d, e, f, source @ ..] = *addresses;
+        let is_ours = [a, b] == PACKET && source.starts_with(&PACKET);
+        let workload = WorkloadIndex(u32::from_be_bytes([c, d, e, f]));
+        is_ours.then(|| Self { workload, bytes: read.into() })
+    }
+
+    /// Its frame. Both link addresses are the gate's, not its own.
+    #[must_use]
+    pub fn frame(&self) -> &[u8] {
+        self.bytes.get(OFFLOAD_HEADER..).unwrap_or_default()
+    }
 }
 
 impl Gate {
@@ -29,11 +67,11 @@ impl Gate {
     /// # Errors
     /// Where the device is in use by another agent, or TUN is missing.
     pub fn claim() -> Result<Self, KernelError> {
-        let file = OpenOptions::new().read(true).write(true).open("/dev/net/tun").map_err(|error| {
-            KernelError::Missing {
-                what: format!("/dev/net/tun cannot be opened: {error}"),
-                fix: "load the kernel module `tun`, and run as root".to_owned(),
-            }
+        let flags = libc::O_NONBLOCK;
+        let open = OpenOptions::new().read(true).write(true).custom_flags(flags).open("/dev/net/tun");
+        let file = open.map_err(|error| KernelError::Missing {
+            what: format!("/dev/net/tun cannot be opened: {error}"),
+            fix: "load the kernel module `tun`, and run as root".to_owned(),
         })?;
         name_device(&file).map_err(|error| match error.raw_os_error() {
             Some(libc::EBUSY) => KernelError::failed(
@@ -44,7 +82,48 @@ impl Gate {
             ),
             _ => KernelError::failed(format!("make the device {DEVICE}"), error),
         })?;
-        Ok(Self { file })
+        let failed = || format!("set the device {DEVICE} up");
+        let offloads = OFFLOADS.iter().try_fold((), |(), flags| match take_offloads(&file, *flags) {
+            Ok(()) => Err(Ok(())),
+            Err(error) if error.raw_os_error() == Some(libc::EINVAL) => Ok(()),
+            Err(error) => Err(Err(error)),
+        });
+        offloads.err().unwrap_or(Ok(())).doing(failed)?;
+        let index = index().doing(failed)?;
+        Ok(Self { file, index })
+    }
+
+    /// The number of the device.
+    #[must_use]
+    pub fn index(&self) -> u32 {
+        self.index
+    }
+
+    /// The next packet on hold, read into `buffer` of [`FRAME_MAX`] bytes; `None`: none is there now.
+    ///
+    /// # Errors
+    /// What the device said.
+    pub fn take(&self, buffer: &mut [u8]) -> io::Result<Option<HeldPacket>> {
+        loop {
+            match (&self.file).read(buffer) {
+                Ok(length) => {
+                    if let Some(packet) = buffer.get(..length).and_then(HeldPacket::of) {
+                        return Ok(Some(packet));
+                    }
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(None),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// Puts a workload's packet back, to be judged again.
+    ///
+    /// # Errors
+    /// Where the device refuses it; the packet is lost then.
+    pub fn put_back(&self, packet: &HeldPacket) -> io::Result<()> {
+        (&self.file).write(&packet.bytes).map(|_| ())
     }
 
     /// Puts the gate's programs on the device.
@@ -70,6 +149,12 @@ impl Gate {
         }
         let header = offload.map_or([0; OFFLOAD_HEADER], Offload::header);
         (&self.file).write_vectored(&[IoSlice::new(&header), IoSlice::new(frame)]).map(|_| ())
+    }
+}
+
+impl AsFd for Gate {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.file.as_fd()
     }
 }
 
@@ -114,12 +199,26 @@ fn name_device(file: &File) -> io::Result<()> {
     check(unsafe { libc::ioctl(file.as_raw_fd(), libc::TUNSETIFF as _, &raw mut request) })
 }
 
+fn take_offloads(file: &File, flags: libc::c_uint) -> io::Result<()> {
+    // SAFETY: TUNSETOFFLOAD takes its argument by value.
+    check(unsafe { libc::ioctl(file.as_raw_fd(), libc::TUNSETOFFLOAD as _, libc::c_ulong::from(flags)) })
+}
+
+fn index() -> io::Result<u32> {
+    let socket = rustix::net::socket(AddressFamily::INET, SocketType::DGRAM, None)?;
+    Ok(rustix::net::netdevice::name_to_index(&socket, DEVICE)?)
+}
+
 fn bring_up() -> io::Result<()> {
     // SAFETY: a plain system call; the descriptor is owned at once.
     let socket = unsafe { libc::socket(libc::AF_INET, libc::SOCK_DGRAM | libc::SOCK_CLOEXEC, 0) };
     check(socket)?;
     // SAFETY: just made, and owned by nobody else.
     let socket = unsafe { OwnedFd::from_raw_fd(socket) };
+    let mut longer = request();
+    longer.ifr_ifru.ifru_metric = QUEUE;
+    // SAFETY: SIOCSIFTXQLEN reads an ifreq.
+    check(unsafe { libc::ioctl(socket.as_raw_fd(), libc::SIOCSIFTXQLEN as _, &raw mut longer) })?;
     let mut request = request();
     request.ifr_ifru.ifru_flags = i16::try_from(libc::IFF_UP).map_err(io::Error::other)?;
     // SAFETY: SIOCSIFFLAGS reads an ifreq.

@@ -43,6 +43,8 @@ const PINNED: &[&str] = &[
     "CALLS",
     "FRAGMENTS",
     "QUERIES",
+    "VERDICTS",
+    "WAITING",
     "HELD",
     "CONFIG",
     "BUDGETS",
@@ -75,9 +77,11 @@ pub(super) const STEPS: &[&str] = &[
     "link4",
     "link6",
     "arp",
+    "consult4",
+    "consult6",
 ];
 /// What needs the agent, in the order of HOLD.
-const HELD_BY: &[&str] = &["hold_answer", "copy_asking"];
+const HELD_BY: &[&str] = &["hold_answer", "copy_asking", "hold_packet4", "hold_packet6"];
 pub(super) const HOOKS: &[&str] = &[
     "from_pod",
     "stand_in",
@@ -85,6 +89,8 @@ pub(super) const HOOKS: &[&str] = &[
     "host_door",
     "hold_answer",
     "copy_asking",
+    "hold_packet4",
+    "hold_packet6",
     "gate_in",
     "host_gate_in",
     "gate_out",

@@ -6,7 +6,8 @@ use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
 
 use aya::maps::MapData;
 use egret_abi::{
-    Call, Flow, Flow4Key, Flow6Key, Fragment, FragmentKey, Inbound, Query, QueryKey, WORKLOADS_MAX,
+    CachedVerdict, Call, Flow, Flow4Key, Flow6Key, Fragment, FragmentKey, Inbound, Query, QueryKey,
+    VerdictKey, WORKLOADS_MAX, Waiting,
 };
 
 use super::{Doing, KernelError, Pins};
@@ -30,7 +31,7 @@ impl Shape {
 }
 
 /// The maps of maps that programs have.
-const OUTER: [(&str, Shape); 7] = [
+const OUTER: [(&str, Shape); 9] = [
     ("FLOWS4", Shape::of::<Flow4Key, Flow>()),
     ("FLOWS6", Shape::of::<Flow6Key, Flow>()),
     ("INBOUND4", Shape::of::<Flow4Key, Inbound>()),
@@ -38,6 +39,8 @@ const OUTER: [(&str, Shape); 7] = [
     ("CALLS", Shape::of::<Flow6Key, Call>()),
     ("QUERIES", Shape::of::<QueryKey, Query>()),
     ("FRAGMENTS", Shape::of::<FragmentKey, Fragment>()),
+    ("VERDICTS", Shape::of::<VerdictKey, CachedVerdict>()),
+    ("WAITING", Shape::of::<Flow6Key, Waiting>()),
 ];
 
 /// A map for one workload, empty.

@@ -41,7 +41,7 @@ pub(super) fn look_up<T: Tables, K: FlowKey>(
         by_names(tables, pending, now, found, says);
     }
     let allowed = found.said.applied.allows() && found.said.observed.allows();
-    if allowed && ruleset.denies_ranges == 0 {
+    if allowed && ruleset.denies_ranges == 0 && !ruleset.asks.has_always() {
         return;
     }
     let dest = pending.key.dest(pending.generation.ruleset());

@@ -4,6 +4,7 @@ use egret_abi::{
     Address, Counter, Flow, Generation, OwnKey, Query, Ruleset, Tick, WorkloadIndex, action_reason as why,
 };
 
+use super::consult::asks;
 use super::findings::look_up;
 use super::report::{report, spoofed};
 use super::verdicts::Verdicts;
@@ -53,23 +54,31 @@ pub fn judge<T: Tables, P: Packet, K: InboundKey>(tables: &T, packet: &P, pendin
 }
 
 /// Acts on what [`judge`] found.
+///
+/// `None`: policy modules have a say, see [`super::consult()`].
 #[inline(always)]
-pub fn settle<T: Tables, P: Packet, K: InboundKey>(tables: &T, packet: &P, pending: &Pending<K>) -> Egress {
-    let found = tables.with_findings(|found| (Verdicts::of(found), found.ruleset.silent));
-    let Some((mut verdicts, silent)) = found else { return Egress::Drop };
+pub fn settle<T: Tables, P: Packet, K: InboundKey>(
+    tables: &T,
+    packet: &P,
+    pending: &Pending<K>,
+) -> Option<Egress> {
+    let found = tables.with_findings(|found| (Verdicts::of(found), found.ruleset.silent, asks(found)));
+    let Some((mut verdicts, silent, asks)) = found else { return Some(Egress::Drop) };
     let now = tables.now();
     if is_arming(tables, pending.generation, now) {
         verdicts.spare(why::NOT_ENFORCED, verdicts.class);
     } else if pending.known != 0 && tables.config().keep != 0 {
         verdicts.spare(why::ESTABLISHED, pending.class);
+    } else if asks {
+        return None;
     }
     if verdicts.allows() {
         admit(tables, packet, pending, &verdicts, now);
-        return Egress::Pass;
+        return Some(Egress::Pass);
     }
     tables.count(Counter::Denied);
     report(tables, packet, pending, &verdicts, now);
-    refuse(tables, pending, silent, now)
+    Some(refuse(tables, pending, silent, now))
 }
 
 /// Remembers a question, so that its answer will be learned.
@@ -86,7 +95,12 @@ pub fn remember_query<T: Tables, P: Packet>(tables: &T, packet: &P, exchange: &E
 
 /// How a denied packet ends.
 #[inline(always)]
-fn refuse<T: Tables, K: InboundKey>(tables: &T, pending: &Pending<K>, silent: u8, now: Tick) -> Egress {
+pub(super) fn refuse<T: Tables, K: InboundKey>(
+    tables: &T,
+    pending: &Pending<K>,
+    silent: u8,
+    now: Tick,
+) -> Egress {
     let transport = pending.transport as usize;
     match pending.key.protocol() {
         // Silence is for what is tried. A connection that a change of policy ends is ended for both sides, and its
@@ -109,7 +123,7 @@ fn refuse<T: Tables, K: InboundKey>(tables: &T, pending: &Pending<K>, silent: u8
 
 /// Remembers a flow that may go on, and tells it; one that is judged again keeps its counts and is not told.
 #[inline(always)]
-fn admit<T: Tables, P: Packet, K: FlowKey>(
+pub(super) fn admit<T: Tables, P: Packet, K: FlowKey>(
     tables: &T,
     packet: &P,
     pending: &Pending<K>,

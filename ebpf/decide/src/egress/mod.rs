@@ -1,9 +1,10 @@
 //! What a workload sends.
 //!
 //! [`glance()`] is the hot path: one parse, one look-up of the flow. What it cannot settle goes to [`judge()`], which asks
-//! what the rules say ([`findings`]); [`settle`] acts on it. What is rare goes aside: pieces of packets to [`fragment()`], what
+//! what the rules say ([`findings`]); [`settle`] acts on it, and where policy modules have a say, [`consult()`]. What is rare goes aside: pieces of packets to [`fragment()`], what
 //! keeps the link alive to [`link()`] and [`arp()`]. [`from_pod`] is all of it, for callers with one stack.
 
+mod consult;
 mod findings;
 mod fragment;
 mod glance;
@@ -14,8 +15,9 @@ mod verdicts;
 
 use core::cell::Cell;
 
-use egret_abi::{Class, Flow4Key, Flow6Key, Generation, WorkloadIndex};
+use egret_abi::{Class, Flow4Key, Flow6Key, Generation, WorkloadIndex, action_reason};
 
+pub use consult::{Queued, Released, consult, enqueue, fail};
 pub use findings::Findings;
 pub use fragment::{PieceSteps, Pieced, Train, fragment, remember_train};
 pub use glance::glance;
@@ -233,7 +235,10 @@ fn judge_and_settle<T: Tables, P: Packet, K: InboundKey>(
 ) -> Egress {
     match judge(tables, packet, pending) {
         Verdict::Act(egress) => egress,
-        Verdict::Settle => settle(tables, packet, pending),
+        Verdict::Settle => settle(tables, packet, pending).unwrap_or_else(|| {
+            consult(tables, packet, pending, Released::default())
+                .unwrap_or_else(|| fail(tables, packet, pending, action_reason::HELD_TIMEOUT))
+        }),
         Verdict::Query(exchange) => {
             remember_query(tables, packet, &exchange);
             Egress::Pass

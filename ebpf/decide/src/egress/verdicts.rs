@@ -1,6 +1,6 @@
 //! From what the rules say to both verdicts.
 
-use egret_abi::{Class, RuleId, Said, action_reason as why};
+use egret_abi::{CachedVerdict, Class, RuleId, Said, action_reason as why};
 
 use super::Findings;
 
@@ -38,6 +38,18 @@ impl Verdicts {
             applied_why: why(found.said.applied, found.expired.applied, denies(&ruleset.applied_default)),
             observed_why: why(found.said.observed, found.expired.observed, denies(&ruleset.observed_default)),
             class: found.class,
+        }
+    }
+
+    /// What modules said before.
+    #[inline(always)]
+    pub fn said(said: &CachedVerdict) -> Self {
+        Self {
+            applied: said.applied,
+            observed: said.observed,
+            applied_why: said.applied_why,
+            observed_why: said.observed_why,
+            class: Class::NONE,
         }
     }
 

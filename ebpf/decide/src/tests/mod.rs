@@ -8,6 +8,7 @@ mod established;
 mod fragments;
 mod judged_again;
 mod link;
+mod modules;
 mod names;
 mod probe;
 mod question;

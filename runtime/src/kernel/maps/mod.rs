@@ -2,6 +2,7 @@
 
 mod flows;
 mod many;
+mod verdicts;
 
 use aya::maps::lpm_trie::Key;
 use aya::maps::{Array, ArrayOfMaps, HashMap, LpmTrie, Map, MapData, MapError, PerCpuArray};
@@ -17,6 +18,7 @@ use super::{Doing, KernelError, Pins};
 
 pub use super::tuple::{FlowTuple, address, ip};
 pub use flows::Seeds;
+pub use verdicts::Verdicts;
 
 type Own = HashMap<MapData, Plain<OwnKey>, u32>;
 type Inner = ArrayOfMaps<MapData, MapData>;

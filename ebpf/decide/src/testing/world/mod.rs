@@ -7,9 +7,9 @@ use std::collections::{HashMap, HashSet};
 use std::net::{IpAddr, SocketAddr};
 
 use egret_abi::{
-    Address, Binding, Budget, Call, Class, Config, Counter, Dest, DestKey, Epoch, Event, Flow, Flow4Key,
-    Flow6Key, Fragment, FragmentKey, Generation, Inbound, OwnKey, Ports, Probe, Query, QueryKey, RuleId,
-    RuleKey, RuleValue, Ruleset, RulesetId, Said, Slot, Tick, WorkloadIndex,
+    Address, Binding, Budget, CachedVerdict, Call, Class, Config, Counter, Dest, DestKey, Epoch, Event, Flow,
+    Flow4Key, Flow6Key, Fragment, FragmentKey, Generation, Inbound, OwnKey, Ports, Probe, Query, QueryKey,
+    RuleId, RuleKey, RuleValue, Ruleset, RulesetId, Said, Slot, Tick, VerdictKey, Waiting, WorkloadIndex,
 };
 
 use crate::egress::Findings;
@@ -77,6 +77,8 @@ pub struct World {
     calls: RefCell<HashMap<(WorkloadIndex, Flow6Key), Call>>,
     pub fragments: RefCell<HashMap<(WorkloadIndex, FragmentKey), Fragment>>,
     pub queries: RefCell<HashMap<(WorkloadIndex, QueryKey), Query>>,
+    pub verdicts: HashMap<(WorkloadIndex, VerdictKey), CachedVerdict>,
+    pub waiting: RefCell<HashMap<(WorkloadIndex, Flow6Key), Waiting>>,
     budgets: RefCell<HashMap<WorkloadIndex, Budget>>,
     pub probes: RefCell<HashMap<WorkloadIndex, Probe>>,
     findings: RefCell<Findings>,
@@ -101,6 +103,9 @@ impl World {
                 answers: 1,
                 arming_until: START.plus(ARMING),
                 door: egret_abi::INSIDE,
+                gate: 0,
+                gate_mark: 2,
+                holds: 100,
             },
             ..Self::default()
         };

@@ -1,9 +1,9 @@
 //! What the logic asks of the maps, answered by the plain collections.
 
 use egret_abi::{
-    Binding, Budget, Call, Config, Counter, Dest, DestKey, Event, Flow, Flow4Key, Flow6Key, Fragment,
-    FragmentKey, Generation, Inbound, OwnKey, Probe, Query, QueryKey, RuleKey, RuleValue, Ruleset, RulesetId,
-    Tick, WorkloadIndex,
+    Binding, Budget, CachedVerdict, Call, Config, Counter, Dest, DestKey, Event, Flow, Flow4Key, Flow6Key,
+    Fragment, FragmentKey, Generation, Inbound, OwnKey, Probe, Query, QueryKey, RuleKey, RuleValue, Ruleset,
+    RulesetId, Tick, VerdictKey, Waiting, WorkloadIndex,
 };
 
 use super::World;
@@ -125,6 +125,36 @@ impl Tables for World {
 
     fn with_probe<R>(&self, workload: WorkloadIndex, f: impl FnOnce(&mut Probe) -> R) -> Option<R> {
         self.probes.borrow_mut().get_mut(&workload).map(f)
+    }
+
+    fn verdict(&self, workload: WorkloadIndex, key: &VerdictKey) -> Option<CachedVerdict> {
+        self.ask("verdict");
+        self.verdicts.get(&(workload, *key)).copied()
+    }
+
+    fn waiting(&self, workload: WorkloadIndex, key: &Flow6Key) -> Option<Waiting> {
+        self.ask("waiting");
+        self.waiting.borrow().get(&(workload, *key)).copied()
+    }
+
+    fn wait(&self, workload: WorkloadIndex, key: &Flow6Key, now: Tick, until: Tick) -> u64 {
+        let mut waiting = self.waiting.borrow_mut();
+        let waiting = waiting.entry((workload, *key)).or_default();
+        if waiting.last >= Waiting::OVER || now >= waiting.until {
+            *waiting = Waiting::default();
+        }
+        waiting.last += 1;
+        waiting.until = until;
+        waiting.last
+    }
+
+    fn end_waiting(&self, workload: WorkloadIndex, key: &Flow6Key, sequence: u64) -> bool {
+        let mut waiting = self.waiting.borrow_mut();
+        let is_last = waiting.get(&(workload, *key)).is_none_or(|waiting| waiting.last == sequence);
+        if is_last {
+            waiting.remove(&(workload, *key));
+        }
+        is_last
     }
 
     fn count(&self, counter: Counter) {
