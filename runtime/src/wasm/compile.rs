@@ -1,6 +1,6 @@
 //! The agent's side of compiling: starts the compiler's process, waits for it, and tells what ended it.
 
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -70,7 +70,12 @@ fn in_child(program: &PathBuf, module: &[u8], counts_work: bool) -> Result<Vec<u
     if rustix::process::geteuid().is_root() {
         command.uid(NOBODY).gid(NOBODY);
     }
-    let mut child = command.spawn().map_err(failed)?;
+    let mut child = command.spawn().map_err(|error| match error.kind() {
+        ErrorKind::PermissionDenied => Refused::Compiler(format!(
+            "{error}: it runs as nobody, who must be allowed to run this program (chmod a+rx)"
+        )),
+        _ => failed(error),
+    })?;
     let (code, words) = converse(&mut child, module);
     let status = child.wait().map_err(failed)?;
     let Some((code, words)) = code.zip(words) else {
