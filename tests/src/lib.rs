@@ -13,6 +13,7 @@ pub mod delivery;
 pub mod demo;
 pub mod dial;
 pub mod hooks;
+pub mod modules;
 pub mod neighbour;
 pub mod netns;
 pub mod others;

@@ -46,6 +46,11 @@ pub const VERDICTS_PER_WORKLOAD: u32 = 4096;
 pub const WAITING_PER_WORKLOAD: u32 = 4096;
 /// How long a flow may be taken to have packets on hold after the last one was put there.
 pub const WAITING_FOR: Tick = Tick::lasting_seconds(5);
+/// How long after the last of several packets from the hold the next one may go its own way, in nanoseconds: the two may
+/// be handled by different processors, and the first must be through by then.
+pub const WAITING_GAP: u64 = 1_000_000;
+/// For how long packets that follow closer than that still go the way of those before them.
+pub const WAITING_AT_MOST: Tick = Tick(4);
 /// How often a packet is put on hold before it is judged without modules: its verdict may be gone when it comes back.
 pub const PASSES_MAX: u32 = 4;
 /// How long a receiver waits for the pieces of a packet: 30 s, as Linux does for IPv4.
@@ -60,8 +65,10 @@ pub const DEST_MAX: u32 = 1_048_576;
 pub const EXACT_MAX: u32 = 524_288;
 /// Rule entries for more than one port each, of all rulesets together.
 pub const RULES_MAX: u32 = 1_048_576;
-/// Packets on hold at one time.
+/// Answers on hold at one time.
 pub const HELD_MAX: u32 = 32_768;
+/// Packets of workloads on hold at one time.
+pub const TICKETS_MAX: u32 = 65_536;
 
 /// What the agent tells all programs.
 #[derive(

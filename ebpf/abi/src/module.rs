@@ -51,12 +51,16 @@ pub struct CachedVerdict {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, IntoBytes, FromBytes, Immutable, KnownLayout)]
 #[repr(C)]
 pub struct Waiting {
-    /// The number of the packet held last, from 1; [`Self::OVER`] once it has gone on.
+    /// The number of the packet held last, from 1; [`Self::OVER`] once no later one waits behind it.
     pub last: u64,
+    /// The number of the packet that went on last.
+    pub passed: u64,
+    /// When that was, in nanoseconds of monotonic time.
+    pub passed_at: u64,
     /// Until when it counts: packets may be lost, and the agent may end.
     pub until: Tick,
-    /// Zero.
-    pub zero: u32,
+    /// When later packets need wait no more, however close they follow; 0: none has gone on yet.
+    pub at_most: Tick,
 }
 
 impl Waiting {

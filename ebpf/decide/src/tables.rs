@@ -97,11 +97,18 @@ pub trait Tables {
     fn verdict(&self, workload: WorkloadIndex, key: &VerdictKey) -> Option<CachedVerdict>;
     /// How a flow stands of which packets are, or were, on hold; IPv4 addresses are mapped.
     fn waiting(&self, workload: WorkloadIndex, key: &Flow6Key) -> Option<Waiting>;
+    /// Runs `f` on the same.
+    fn with_waiting<R>(
+        &self,
+        workload: WorkloadIndex,
+        key: &Flow6Key,
+        f: impl FnOnce(&mut Waiting) -> R,
+    ) -> Option<R>;
     /// One more packet of the flow is put on hold: its number, from 1 where none is there at `now`. It counts until
     /// `until`.
     fn wait(&self, workload: WorkloadIndex, key: &Flow6Key, now: Tick, until: Tick) -> u64;
-    /// The packet of number `sequence` goes on; whether it was the last, and the flow waits no more.
-    fn end_waiting(&self, workload: WorkloadIndex, key: &Flow6Key, sequence: u64) -> bool;
+    /// Where `last` is still the number of the packet held last, the flow waits no more: true.
+    fn end_waiting(&self, workload: WorkloadIndex, key: &Flow6Key, last: u64) -> bool;
     /// Counts one up.
     fn count(&self, counter: Counter);
     /// Runs `f` on what rules say of the packet in hand. In the kernel it is in a map, so that the verifier follows

@@ -4,6 +4,7 @@
 use aya_ebpf::{
     EbpfContext,
     bindings::__sk_buff,
+    btf_maps::LruHashMap,
     helpers::{
         bpf_get_prandom_u32, bpf_redirect, bpf_redirect_peer, bpf_ringbuf_query, bpf_skb_change_type,
         bpf_skb_load_bytes, bpf_skb_store_bytes,
@@ -179,15 +180,15 @@ fn copy_into<const N: usize>(ctx: &TcContext, parcel: Parcel, ticket: u32, lengt
 #[inline(always)]
 fn issue_ticket(ctx: &TcContext, workload: WorkloadIndex) -> Option<u32> {
     let ifindex = *maps::LINKS.get(workload.0)?;
-    issue(ctx, Held { workload, ifindex, ..Held::default() })
+    issue(ctx, &maps::HELD, Held { workload, ifindex, ..Held::default() })
 }
 
 #[inline(always)]
-fn issue(ctx: &TcContext, held: Held) -> Option<u32> {
+fn issue<const N: usize>(ctx: &TcContext, tickets: &LruHashMap<u32, Held, N>, held: Held) -> Option<u32> {
     let addresses = Frame(ctx).read::<12>(ADDRESSES as usize)?;
     // SAFETY: a helper without arguments. A ticket is also a mark, and none is no mark.
     let ticket = unsafe { bpf_get_prandom_u32() } | 1;
-    maps::HELD.insert(ticket, Held { addresses, ..held }, BPF_NOEXIST).ok()?;
+    tickets.insert(ticket, Held { addresses, ..held }, BPF_NOEXIST).ok()?;
     Some(ticket)
 }
 
@@ -199,7 +200,8 @@ pub fn send_to_gate(ctx: &TcContext, workload: WorkloadIndex, sequence: u64) -> 
     let passes = released(ctx).passes + 1;
     // SAFETY: the context.
     let ifindex = unsafe { (*skb).ifindex };
-    let ticket = issue(ctx, Held { workload, ifindex, sequence, passes, ..Held::default() })?;
+    let held = Held { workload, ifindex, sequence, passes, ..Held::default() };
+    let ticket = issue(ctx, &maps::TICKETS, held)?;
     let ([a, b, c, d], [e, f, g, h]) = (workload.0.to_be_bytes(), ticket.to_be_bytes());
     let addresses = [TICKET, PACKET, a, b, c, d, TICKET, PACKET, e, f, g, h];
     let config = Kernel.config();
@@ -207,7 +209,7 @@ pub fn send_to_gate(ctx: &TcContext, workload: WorkloadIndex, sequence: u64) -> 
     // verifier refuses.
     unsafe {
         if bpf_skb_store_bytes(skb, ADDRESSES, addresses.as_ptr().cast(), ADDRESSES_LENGTH, 0) != 0 {
-            let _ = maps::HELD.remove(ticket);
+            let _ = maps::TICKETS.remove(ticket);
             return None;
         }
         core::ptr::write_volatile(&raw mut (*skb).mark, config.gate_mark);
@@ -243,11 +245,11 @@ pub fn note_release(ctx: &TcContext) {
         if mark == 0 {
             return;
         }
-        let Some(held) = maps::HELD.get(mark).copied() else { return };
-        if held.passes == 0 || held.ifindex != (*skb).ifindex {
+        let Some(held) = maps::TICKETS.get(mark).copied() else { return };
+        if held.ifindex != (*skb).ifindex {
             return;
         }
-        let _ = maps::HELD.remove(mark);
+        let _ = maps::TICKETS.remove(mark);
         core::ptr::write_volatile(&raw mut (*skb).mark, 0);
         (*skb).cb[0] = held.passes;
         (*skb).cb[1] = held.sequence as u32;
@@ -311,12 +313,12 @@ pub fn release(ctx: &TcContext, to: To) -> i32 {
 fn ticket_of(ctx: &TcContext) -> Option<(u32, Held)> {
     let [TICKET, kind, a, b, c, d] = Frame(ctx).read::<6>(6)? else { return None };
     let ticket = u32::from_be_bytes([a, b, c, d]);
+    if kind == PACKET {
+        // SAFETY: copied at once. Its hook takes it.
+        return Some((ticket, unsafe { maps::TICKETS.get(ticket) }.copied()?));
+    }
     // SAFETY: copied out before the entry is removed.
     let held = unsafe { maps::HELD.get(ticket) }.copied()?;
-    match (kind, held.passes) {
-        (ANSWER, 0) => maps::HELD.remove(ticket).ok()?,
-        (PACKET, 1..) => {}
-        _ => return None,
-    }
-    Some((ticket, held))
+    maps::HELD.remove(ticket).ok()?;
+    (kind == ANSWER).then_some((ticket, held))
 }

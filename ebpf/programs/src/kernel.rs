@@ -177,6 +177,18 @@ impl Tables for Kernel {
     }
 
     #[inline(always)]
+    fn with_waiting<R>(
+        &self,
+        workload: WorkloadIndex,
+        key: &Flow6Key,
+        f: impl FnOnce(&mut Waiting) -> R,
+    ) -> Option<R> {
+        let waiting = maps::WAITING.get_value_ptr_mut(workload.0, key)?;
+        // SAFETY: a map value of this type; what is written of it at once by two processors is written whole.
+        Some(f(unsafe { &mut *waiting }))
+    }
+
+    #[inline(always)]
     fn wait(&self, workload: WorkloadIndex, key: &Flow6Key, now: Tick, until: Tick) -> u64 {
         let Some(flows) = maps::WAITING.get(workload.0) else { return 1 };
         if let Some(waiting) = maps::WAITING.get_value_ptr_mut(workload.0, key) {
@@ -193,15 +205,15 @@ impl Tables for Kernel {
             let _ = flows.remove(key);
         }
         // Where another processor was first, this packet and its first share a number: one of them ends the wait.
-        let _ = flows.insert(key, &Waiting { last: 1, until, zero: 0 }, BPF_NOEXIST);
+        let _ = flows.insert(key, &Waiting { last: 1, until, ..Waiting::default() }, BPF_NOEXIST);
         1
     }
 
     #[inline(always)]
-    fn end_waiting(&self, workload: WorkloadIndex, key: &Flow6Key, sequence: u64) -> bool {
+    fn end_waiting(&self, workload: WorkloadIndex, key: &Flow6Key, last: u64) -> bool {
         let Some(waiting) = maps::WAITING.get_value_ptr_mut(workload.0, key) else { return true };
         // SAFETY: as above.
-        if unsafe { compare_exchange(&raw mut (*waiting).last, sequence, Waiting::OVER) } != sequence {
+        if unsafe { compare_exchange(&raw mut (*waiting).last, last, Waiting::OVER) } != last {
             return false;
         }
         let _ = maps::WAITING.get(workload.0).map(|flows| flows.remove(key));

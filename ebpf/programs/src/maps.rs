@@ -10,7 +10,8 @@ use egret_abi::{
     DestKey, EXACT_MAX, Event, FLOWS_PER_WORKLOAD, FRAGMENTS_PER_WORKLOAD, Flow, Flow4Key, Flow6Key,
     Fragment, FragmentKey, Generation, HELD_MAX, Held, Home, IFACES_MAX, INBOUND_PER_WORKLOAD, Inbound,
     OWN_MAX, OwnKey, Probe, QUERIES_PER_WORKLOAD, Query, QueryKey, RULES_MAX, RULESETS_MAX, RuleKey,
-    RuleValue, Ruleset, VERDICTS_PER_WORKLOAD, VerdictKey, WAITING_PER_WORKLOAD, WORKLOADS_MAX, Waiting,
+    RuleValue, Ruleset, TICKETS_MAX, VERDICTS_PER_WORKLOAD, VerdictKey, WAITING_PER_WORKLOAD, WORKLOADS_MAX,
+    Waiting,
 };
 
 /// `BPF_F_NO_PREALLOC`: memory by use, not by capacity.
@@ -99,6 +100,10 @@ pub static WAITING: ArrayOfMaps<Waits, { WORKLOADS_MAX as usize }> = ArrayOfMaps
 /// Ticket to where a held packet goes on. Programs; full: the oldest goes, and its packet is lost.
 #[btf_map]
 pub static HELD: LruHashMap<u32, Held, { HELD_MAX as usize }> = LruHashMap::new();
+/// The same of packets of workloads, so that no flood of these costs an answer. Programs; full: the oldest goes, and its
+/// packet is lost.
+#[btf_map]
+pub static TICKETS: LruHashMap<u32, Held, { TICKETS_MAX as usize }> = LruHashMap::new();
 /// One entry. Agent.
 #[btf_map]
 pub static CONFIG: Array<Config, 1> = Array::new();

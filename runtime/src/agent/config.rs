@@ -34,6 +34,8 @@ pub struct Config {
     pub workloads: PathBuf,
     /// The folder of policy files.
     pub policies: PathBuf,
+    /// The folder of policy modules; `None`: there are none.
+    pub modules: Option<PathBuf>,
     /// The resolvers trusted where a workload has none of its own.
     pub resolvers: Vec<IpAddr>,
     /// Where the agent keeps what a restart needs.
@@ -84,6 +86,9 @@ pub struct Settings {
     /// The folder of policy files
     #[arg(long, value_name = "DIR")]
     pub policies: Option<PathBuf>,
+    /// The folder of policy modules: NAME.wasm, and NAME.yaml where there is something to say about it
+    #[arg(long, value_name = "DIR")]
+    pub modules: Option<PathBuf>,
     /// Resolvers trusted where a workload has none of its own
     #[arg(long, value_name = "IP,...", value_delimiter = ',')]
     pub resolvers: Option<Vec<IpAddr>>,
@@ -188,6 +193,7 @@ impl Config {
         Ok(Self {
             workloads,
             policies,
+            modules: settings.modules,
             resolvers: settings.resolvers.unwrap_or_default(),
             state_dir: settings.state_dir.unwrap_or_else(|| DEFAULT_STATE.into()),
             api: settings.api,
@@ -216,6 +222,7 @@ impl Settings {
         let settings = Self {
             workloads: keys.take("workloads"),
             policies: keys.take("policies"),
+            modules: keys.take("modules"),
             resolvers: keys.take("resolvers"),
             state_dir: keys.take("stateDir"),
             api: keys.take("api"),
@@ -239,6 +246,7 @@ impl Settings {
         Self {
             workloads: self.workloads.or(below.workloads),
             policies: self.policies.or(below.policies),
+            modules: self.modules.or(below.modules),
             resolvers: self.resolvers.or(below.resolvers),
             state_dir: self.state_dir.or(below.state_dir),
             api: self.api.or(below.api),

@@ -40,6 +40,7 @@ onTighten: keep
 detachOnExit: true
 hooks: clsact
 door: host
+modules: /etc/egret/modules
 ";
     let flags = Settings {
         workloads: Some("from-flag.yaml".into()),
@@ -50,6 +51,7 @@ door: host
     let expected = Config {
         workloads: "from-flag.yaml".into(),
         policies: "/etc/egret/policies".into(),
+        modules: Some("/etc/egret/modules".into()),
         resolvers: vec!["192.0.2.53".parse().expect("IP"), "2001:db8::53".parse().expect("IP")],
         state_dir: "/tmp/state".into(),
         api: Some("127.0.0.1:9400".parse().expect("loopback")),

@@ -3,9 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use egret_abi::{Event, RuleId, Said, action_reason as why};
+use egret_abi::{Event, RuleId, Said, VerdictKey, action_reason as why};
 use jiff::{SignedDuration, Timestamp};
 
+use super::holds::Judge;
 use super::node::Node;
 use crate::enforce::RuleNames;
 use crate::flows::Seen;
@@ -20,22 +21,27 @@ const GATHER: Duration = Duration::from_millis(10);
 const ICMP6: u8 = 58;
 
 /// Serves the ring until `stop`.
-pub fn serve(mut ring: Ring, node: &Arc<Node>, rules: &RuleNames, stop: &Stop) {
+pub fn serve(mut ring: Ring, node: &Arc<Node>, rules: &RuleNames, judge: &Judge, stop: &Stop) {
     ring.read_until(stop, GATHER, |record| {
         if let Some(event) = event(record) {
-            tell(node, rules, &event);
+            tell(node, rules, judge, &event);
         }
     });
 }
 
-fn tell(node: &Node, rules: &RuleNames, event: &Event) {
+fn tell(node: &Node, rules: &RuleNames, judge: &Judge, event: &Event) {
     let Some(workload) = node.workload_at(event.workload) else { return };
     let address = ip(event.remote);
     let names = node.names_of(event.workload, address);
-    let verdicts = Verdicts {
+    let mut verdicts = Verdicts {
         applied: verdict(event.applied_why, event.applied, rules),
         observed: verdict(event.observed_why, event.observed, rules),
     };
+    let by_module = |verdict: &&mut Verdict| matches!(verdict.reason, Reason::Module | Reason::HeldTimeout);
+    for verdict in [&mut verdicts.applied, &mut verdicts.observed].into_iter().filter(by_module) {
+        let message = judge.message(event.workload, key(event));
+        verdict.message = message.map(|message| message.to_string());
+    }
     let name = names.first().cloned().or_else(|| {
         let expired = [&verdicts.applied, &verdicts.observed].iter().any(|v| v.reason == Reason::ExpiredName);
         expired.then(|| node.last_name_of(event.workload, address)).flatten()
@@ -63,6 +69,16 @@ fn tell(node: &Node, rules: &RuleNames, event: &Event) {
     }
 }
 
+/// What modules were asked about it.
+fn key(event: &Event) -> VerdictKey {
+    VerdictKey {
+        remote: event.remote,
+        remote_port: event.remote_port,
+        local_port: event.local_port,
+        protocol: protocol(event.protocol).0.into(),
+    }
+}
+
 fn tuple(event: &Event) -> FlowTuple {
     FlowTuple {
         local: event.local,
@@ -86,13 +102,18 @@ fn wall_clock(monotonic: u64) -> Timestamp {
 fn verdict(reason: u8, said: Said, rules: &RuleNames) -> Verdict {
     let action = if reason & why::DENY != 0 { Action::Deny } else { Action::Allow };
     let verdict = Verdict::of(action, reason_of(reason & !why::DENY));
-    if verdict.reason != Reason::Rule {
+    if !matches!(verdict.reason, Reason::Rule | Reason::Module | Reason::HeldTimeout) {
         return verdict;
     }
     match said.rule() {
         RuleId::DNS => Verdict { rule: Some("dns".to_owned()), ..verdict },
         id => match rules.get(id) {
-            Some(rule) => Verdict { rule: Some(rule.rule), policy: Some(rule.policy.to_string()), ..verdict },
+            Some(rule) => Verdict {
+                module: rule.module().map(str::to_owned),
+                policy: Some(rule.policy.to_string()),
+                rule: Some(rule.rule),
+                ..verdict
+            },
             None => verdict,
         },
     }

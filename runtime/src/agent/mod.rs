@@ -1,7 +1,7 @@
 //! The agent: every part wired together.
 //!
 //! [`run`] is the composition root, to be read from top to bottom. One task owns all that changes ([`reconcile`]); two
-//! threads serve the rings of the kernel ([`answers`], [`events`]), one sends probes ([`probes`]); the API reads what they share ([`node`]).
+//! threads serve the rings of the kernel ([`answers`], [`events`]), some serve packets on hold ([`holds`]), one sends probes ([`probes`]); the API reads what they share ([`node`]).
 
 mod addresses;
 mod answers;
@@ -9,6 +9,7 @@ mod config;
 mod coverage;
 mod error;
 mod events;
+mod holds;
 mod lessons;
 mod locate;
 mod memory;

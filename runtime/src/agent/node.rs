@@ -9,6 +9,7 @@ use egret_abi::{Counter, Flow, Generation, WorkloadIndex};
 use jiff::Timestamp;
 use tokio::sync::broadcast;
 
+use super::holds::Judge;
 use super::lessons::Lessons;
 use super::traffic::Traffic;
 use crate::api::{
@@ -87,6 +88,7 @@ pub struct Node {
     view: RwLock<View>,
     binder: Arc<Mutex<Binder>>,
     lessons: Arc<Lessons>,
+    judge: Arc<Judge>,
     traffic: Mutex<Traffic>,
     reader: Reader,
     probes_unseen: AtomicU64,
@@ -96,17 +98,28 @@ pub struct Node {
     since: Timestamp,
 }
 
+/// Where numbers and names come from.
+pub struct Sources {
+    /// What was learned.
+    pub binder: Arc<Mutex<Binder>>,
+    /// What was not.
+    pub lessons: Arc<Lessons>,
+    /// What modules were asked.
+    pub judge: Arc<Judge>,
+    /// The maps.
+    pub reader: Reader,
+}
+
 impl Node {
     /// An agent that has nothing to show yet.
     pub fn new(
         log: FlowLog,
-        binder: Arc<Mutex<Binder>>,
-        lessons: Arc<Lessons>,
-        reader: Reader,
+        sources: Sources,
         resolvers: Vec<IpAddr>,
         places: ApiPlaces,
         tier: Tier,
     ) -> Self {
+        let Sources { binder, lessons, judge, reader } = sources;
         Self {
             log,
             totals: Totals::new(DEFAULT_NAMESPACES),
@@ -116,6 +129,7 @@ impl Node {
             view: RwLock::default(),
             binder,
             lessons,
+            judge,
             traffic: Mutex::new(Traffic::new()),
             reader,
             probes_unseen: AtomicU64::new(0),
@@ -195,7 +209,8 @@ impl Node {
         };
         let own = [crowded, over_quota, self.log.evicted()].into_iter().chain(self.lessons.counts());
         let counted = [&self.probes_unseen, &self.armed, &self.left_out, &self.ended];
-        let own = own.chain(counted.map(|count| count.load(Ordering::Relaxed)));
+        let own =
+            own.chain(counted.map(|count| count.load(Ordering::Relaxed))).chain(self.judge.counts.all());
         counters.extend(AGENT_COUNTERS.iter().zip(own).map(|((word, _), count)| ((*word).to_owned(), count)));
         counters
     }

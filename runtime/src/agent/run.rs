@@ -1,7 +1,7 @@
 //! The composition root: from a configuration to a running agent, and to its end.
 
 use std::fs::{self, File, TryLockError};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -15,19 +15,21 @@ use tokio::sync::{mpsc, watch};
 use tracing::{info, warn};
 
 use super::config::OnTighten;
+use super::holds::{ASIDE, Holds, Judge, READERS};
 use super::lessons::Lessons;
-use super::node::Node;
-use super::reconcile::{Change, Parts, Reconciler};
+use super::node::{Node, Sources};
+use super::reconcile::{Change, Parts, Reconciler, Shelf};
 use super::tighten::Ender;
 use super::{AgentError, Config, answers, events, memory, probes, watch as watching};
 use crate::api::{ApiPlaces, Server};
-use crate::enforce::{Binder, Enforcer, Learning, Numbers, Prober};
+use crate::enforce::{Binder, Enforcer, Learning, Numbers, Prober, Rulings};
 use crate::flows::{DEFAULT_CAPACITY, FlowLog};
 use crate::kernel::maps::{Reader, Room};
 use crate::kernel::netns::{NetNs, Watch};
 use crate::kernel::rings::{Ring, Stop};
 use crate::kernel::{Delivery, Door, Gate, KernelError, Object, Pins, Tier, clock, door, preflight};
 use crate::state::{self, Snapshot};
+use crate::wasm::Engine;
 
 /// How long a flow of a protocol without connections lives without a packet.
 pub(super) const IDLE_SECONDS: u32 = 180;
@@ -36,7 +38,7 @@ const PER_SECOND: u32 = 1000;
 /// Bytes of answers of one workload per second that go on hold where it is busy.
 const ANSWERS_PER_SECOND: u32 = 1 << 20;
 /// Packets of one workload per second that go on hold.
-const HOLDS_PER_SECOND: u32 = 1 << 16;
+const HOLDS_PER_SECOND: u32 = 1 << 15;
 /// Changes that wait to be acted on.
 const QUEUE: usize = 256;
 const TICK: Duration = Duration::from_secs(1);
@@ -103,15 +105,14 @@ async fn serve(config: Config, tier: Tier) -> anyhow::Result<()> {
     let places = ApiPlaces { socket: config.socket.display().to_string(), address: server.address() };
     let log = FlowLog::new(DEFAULT_CAPACITY);
     let lessons = Arc::new(Lessons::default());
-    let node = Arc::new(Node::new(
-        log,
-        binder.clone(),
-        lessons.clone(),
-        Reader::open(&pins)?,
-        config.resolvers.clone(),
-        places,
-        tier,
-    ));
+    let judge = Arc::new(Judge::new(binder.clone(), Rulings::open(&pins, rules.clone())?));
+    let sources = Sources {
+        binder: binder.clone(),
+        lessons: lessons.clone(),
+        judge: judge.clone(),
+        reader: Reader::open(&pins)?,
+    };
+    let node = Arc::new(Node::new(log, sources, config.resolvers.clone(), places, tier));
 
     let (changes, mut changed) = mpsc::channel(QUEUE);
     let (ended, mut broken) = mpsc::unbounded_channel();
@@ -121,6 +122,16 @@ async fn serve(config: Config, tier: Tier) -> anyhow::Result<()> {
         let gate = gate.clone();
         thread("answers", broken, move || answers::serve(ring, &gate, &binder, &lessons, &stop))?
     };
+    let holds = Arc::new(Holds::new(gate.clone(), judge.clone(), stop.clone()));
+    let mut holding = Vec::new();
+    for (name, count, serve) in
+        [("holds", READERS, Holds::serve as fn(&Holds)), ("holds-aside", ASIDE, Holds::serve_aside)]
+    {
+        for _ in 0..count {
+            let (holds, broken) = (holds.clone(), ended.clone());
+            holding.push(thread(name, broken, move || serve(&holds))?);
+        }
+    }
     let (errands, errands_sent) = std::sync::mpsc::channel();
     // Not waited for at the end: it may be waiting for packets.
     let _probes_thread = {
@@ -129,19 +140,24 @@ async fn serve(config: Config, tier: Tier) -> anyhow::Result<()> {
     };
     let events_thread = {
         let (ring, stop, broken, node) = (Ring::open(&pins, "EVENTS")?, stop.clone(), ended, node.clone());
-        thread("events", broken, move || events::serve(ring, &node, &rules, &stop))?
+        let judge = judge.clone();
+        thread("events", broken, move || events::serve(ring, &node, &rules, &judge, &stop))?
     };
 
     let detach = config.detach_on_exit;
     let grace = config.flow_grace;
     let ender = (config.on_tighten == OnTighten::Cut).then(|| Ender::new(node.clone(), grace));
-    let (policies, workloads) = (config.policies.clone(), config.workloads.clone());
+    let (policies, workloads, modules) =
+        (config.policies.clone(), config.workloads.clone(), config.modules.clone());
+    let shelf = modules.clone().map(|folder| shelf(&config, folder)).transpose()?;
     let parts = Parts {
         config,
         pins,
         object,
         delivery,
         enforcer,
+        shelf,
+        judge,
         node: node.clone(),
         ender,
         own,
@@ -155,10 +171,11 @@ async fn serve(config: Config, tier: Tier) -> anyhow::Result<()> {
     let api = tokio::spawn(server.run(node, until_true(drained)));
 
     // Before the files are read for the first time, or a change in between would be missed.
-    let _watcher = watching::files(&policies, &workloads, &changes).with_context(|| {
-        let missing = if policies.is_dir() { &workloads } else { &policies };
-        format!("{} cannot be watched; is it there?", missing.display())
-    })?;
+    let _watcher =
+        watching::files(&policies, &workloads, modules.as_deref(), &changes).with_context(|| {
+            let missing = if policies.is_dir() { &workloads } else { &policies };
+            format!("{} cannot be watched; is it there?", missing.display())
+        })?;
     watching::hang_up(changes.clone())?;
     watch_node(node_watch, NetNs::own()?, changes.clone());
     tick(changes);
@@ -182,7 +199,9 @@ async fn serve(config: Config, tier: Tier) -> anyhow::Result<()> {
     let drained = reconciler.drain();
     tokio::time::sleep(LAST_ANSWERS).await;
     stop.call();
-    let _ = tokio::task::spawn_blocking(move || (answers_thread.join(), events_thread.join())).await;
+    let all = holding.into_iter().chain([answers_thread, events_thread]);
+    let all: Vec<_> = all.collect();
+    let _ = tokio::task::spawn_blocking(move || all.into_iter().for_each(|thread| drop(thread.join()))).await;
     let _ = api.await;
     // Only where it was told to end: an agent that failed leaves what an earlier one, or itself, put in force.
     if detach && ended.is_ok() {
@@ -190,6 +209,13 @@ async fn serve(config: Config, tier: Tier) -> anyhow::Result<()> {
     }
     // What ended the agent is the news, not what then went wrong as well.
     ended.and(drained)
+}
+
+/// Where modules are kept, and what was compiled of them.
+fn shelf(config: &Config, folder: PathBuf) -> anyhow::Result<Shelf> {
+    let engine =
+        Engine::new(Some(&config.state_dir.join("modules"))).context("make the engine of modules")?;
+    Ok(Shelf::new(engine, folder))
 }
 
 fn learning(config: &Config) -> Learning {

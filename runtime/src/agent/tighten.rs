@@ -18,7 +18,7 @@ use super::node::Node;
 use crate::kernel::maps::{FlowTuple, ip};
 use crate::kernel::netns::NetNs;
 use crate::kernel::{clock, sockets};
-use crate::model::{Action, NameClass, Protocol};
+use crate::model::{Action, NameClass, Protocol, Reason};
 use crate::policy::Ruleset;
 
 /// The port of DNS.
@@ -47,7 +47,10 @@ impl Changed {
         }
         let classes = bound.iter().chain([&flow.class]).filter_map(|class| self.patterns.get(class));
         let verdicts = self.ruleset.look_up_classes(classes, address, protocol, tuple.remote_port);
-        verdicts.applied.action == Action::Deny
+        // What no rule decides, modules are asked again at its next packet.
+        let is_asked = verdicts.applied.reason != Reason::Rule
+            && self.ruleset.asks(self.ruleset.kind_of(address)).unmatched;
+        verdicts.applied.action == Action::Deny && !is_asked
     }
 }
 

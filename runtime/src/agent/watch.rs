@@ -22,23 +22,32 @@ const CONFIG_MAP: &str = "..data";
 /// What keeps the files watched for as long as it lives.
 pub type Watching = Arc<Mutex<RecommendedWatcher>>;
 
-/// Sends [`Change::Policies`] when something in the folder `policies` changes, or another takes its place, and
-/// [`Change::Everything`] when the file `workloads` does. To be called within a runtime.
+/// Sends [`Change::Policies`] when something in the folder `policies` changes, or another takes its place,
+/// [`Change::Modules`] when something in the folder `modules` does, and [`Change::Everything`] when the file `workloads`
+/// does. To be called within a runtime.
 ///
 /// # Errors
 /// Where a folder cannot be watched.
-pub fn files(policies: &Path, workloads: &Path, changes: &Sender<Change>) -> notify::Result<Watching> {
-    let places = Places::of(policies, workloads)?;
+pub fn files(
+    policies: &Path,
+    workloads: &Path,
+    modules: Option<&Path>,
+    changes: &Sender<Change>,
+) -> notify::Result<Watching> {
+    let places = Places::of(policies, workloads, modules)?;
     let policies = places.policies.clone();
     // The workloads file may lie among the policies or beside their folder; one folder has one watch.
     let around = policies.parent().unwrap_or(Path::new("/")).to_owned();
-    let folders = BTreeSet::from([policies.clone(), around, places.folder_of_workloads().to_owned()]);
+    let mut folders = BTreeSet::from([policies.clone(), around, places.folder_of_workloads().to_owned()]);
+    folders.extend(places.modules.clone());
     let (some, all) = (tell(|| Change::Policies, changes), tell(|| Change::Everything, changes));
+    let loaded = tell(|| Change::Modules, changes);
     let replaced = Arc::new(Notify::new());
     let follow = replaced.clone();
     let mut watcher = notify::recommended_watcher(move |event| match places.touched(event) {
         Touched::Nothing => {}
         Touched::Policies => some.notify_one(),
+        Touched::Modules => loaded.notify_one(),
         Touched::Folder => replaced.notify_one(),
         Touched::Everything => all.notify_one(),
     })?;
@@ -77,6 +86,7 @@ async fn watch_again(
 struct Places {
     policies: PathBuf,
     workloads: PathBuf,
+    modules: Option<PathBuf>,
 }
 
 /// What an event is about.
@@ -85,14 +95,20 @@ enum Touched {
     Nothing,
     /// A policy file.
     Policies,
+    /// A module, or what the operator says about it.
+    Modules,
     /// The policy folder itself.
     Folder,
     Everything,
 }
 
 impl Places {
-    fn of(policies: &Path, workloads: &Path) -> std::io::Result<Self> {
-        Ok(Self { policies: std::path::absolute(policies)?, workloads: std::path::absolute(workloads)? })
+    fn of(policies: &Path, workloads: &Path, modules: Option<&Path>) -> std::io::Result<Self> {
+        Ok(Self {
+            policies: std::path::absolute(policies)?,
+            workloads: std::path::absolute(workloads)?,
+            modules: modules.map(std::path::absolute).transpose()?,
+        })
     }
 
     /// Editors put a new file in the place of the old one, which a watch of the file itself would miss.
@@ -113,8 +129,13 @@ impl Places {
                 _ => Touched::Folder,
             },
             Ok(event) if event.paths.iter().any(|path| path.starts_with(&self.policies)) => Touched::Policies,
+            Ok(event) if event.paths.iter().any(|path| self.is_module(path)) => Touched::Modules,
             Ok(_) => Touched::Nothing,
         }
+    }
+
+    fn is_module(&self, path: &Path) -> bool {
+        self.modules.as_ref().is_some_and(|modules| path.starts_with(modules))
     }
 
     fn is_workloads(&self, path: &Path) -> bool {

@@ -10,8 +10,11 @@ use super::*;
 
 #[test]
 fn what_an_event_is_about_is_told_by_its_path() {
-    let places =
-        Places { policies: "/etc/egret/policies".into(), workloads: "/etc/egret/workloads.yaml".into() };
+    let places = Places {
+        policies: "/etc/egret/policies".into(),
+        workloads: "/etc/egret/workloads.yaml".into(),
+        modules: Some("/etc/egret/modules".into()),
+    };
     let event = |kind, path: &str| Ok(Event::new(kind).add_path(path.into()));
     let changed = |path| event(EventKind::Modify(ModifyKind::Name(RenameMode::To)), path);
     let (written, read) =
@@ -24,6 +27,8 @@ fn what_an_event_is_about_is_told_by_its_path() {
         (event(EventKind::Create(CreateKind::Folder), "/etc/egret/policies"), Touched::Folder),
         (event(read, "/etc/egret/policies"), Touched::Nothing),
         (changed("/etc/egret/policies-2"), Touched::Nothing),
+        (changed("/etc/egret/modules/brake.wasm"), Touched::Modules),
+        (event(half_written, "/etc/egret/modules/brake.wasm"), Touched::Nothing),
         (changed("/etc/egret/workloads.yaml"), Touched::Everything),
         (changed("/etc/egret/..data"), Touched::Everything),
         (changed("/etc/egret/.workloads.yaml.swp"), Touched::Nothing),
@@ -38,7 +43,7 @@ fn what_an_event_is_about_is_told_by_its_path() {
         let told = format!("{event:?}");
         assert_eq!(places.touched(event), expected, "{told}");
     }
-    let among = Places { policies: "/p".into(), workloads: "/p/w.yaml".into() };
+    let among = Places { policies: "/p".into(), workloads: "/p/w.yaml".into(), modules: None };
     assert_eq!(among.touched(changed("/p/w.yaml")), Touched::Everything);
     assert_eq!(among.touched(changed("/p/a.yaml")), Touched::Policies);
 }
@@ -49,7 +54,7 @@ async fn a_file_is_not_read_while_it_is_being_written() {
     let path = dir.path().join("workloads.yaml");
     fs::write(&path, "workloads: []").expect("written");
     let (sender, mut receiver) = mpsc::channel(8);
-    let _watcher = files(&dir.path().join("."), &path, &sender).expect("watched");
+    let _watcher = files(&dir.path().join("."), &path, None, &sender).expect("watched");
     let mut file = fs::OpenOptions::new().append(true).open(&path).expect("opened");
     for _ in 0..3 {
         file.write_all(b"# more\n").expect("written");
@@ -68,7 +73,7 @@ async fn every_way_to_change_a_file_is_noticed() {
     fs::create_dir(at("policies")).expect("made");
     fs::write(at("workloads.yaml"), "workloads: []").expect("written");
     let (sender, mut receiver) = mpsc::channel(8);
-    let _watcher = files(&at("policies"), &at("workloads.yaml"), &sender).expect("watched");
+    let _watcher = files(&at("policies"), &at("workloads.yaml"), None, &sender).expect("watched");
     type Step<'a> = (&'a str, Box<dyn Fn() + 'a>, bool);
     let steps: [Step<'_>; 6] = [
         ("a policy is written", Box::new(|| fs::write(at("policies/a.yaml"), "a").expect("written")), false),
@@ -107,7 +112,7 @@ async fn every_way_to_change_a_file_is_noticed() {
 async fn a_thousand_events_at_once_are_few_changes() {
     let dir = tempfile::tempdir().expect("a directory");
     let (sender, mut receiver) = mpsc::channel(256);
-    let _watcher = files(dir.path(), &dir.path().join("workloads.yaml"), &sender).expect("watched");
+    let _watcher = files(dir.path(), &dir.path().join("workloads.yaml"), None, &sender).expect("watched");
     for number in 0..1000 {
         fs::write(dir.path().join(format!("{number}.yaml")), "a").expect("written");
     }
@@ -125,7 +130,7 @@ async fn a_folder_that_takes_the_place_of_the_policies_is_watched_in_its_stead()
     let at = |name: &str| dir.path().join(name);
     fs::create_dir(at("policies")).expect("made");
     let (sender, mut receiver) = mpsc::channel(8);
-    let _watching = files(&at("policies"), &at("elsewhere.yaml"), &sender).expect("watched");
+    let _watching = files(&at("policies"), &at("elsewhere.yaml"), None, &sender).expect("watched");
     type Step<'a> = (&'a str, Box<dyn Fn() + 'a>);
     let steps: [Step<'_>; 3] = [
         (

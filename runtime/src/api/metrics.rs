@@ -24,7 +24,7 @@ use super::{Source, Status, WorkloadRow};
 /// The media type of [`text`].
 pub(super) const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 /// The counters that the agent keeps beside the kernel's: their names in status, and what they count.
-pub const AGENT_COUNTERS: [(&str, &str); 11] = [
+pub const AGENT_COUNTERS: [(&str, &str); 15] = [
     (
         "bindings_crowded",
         "Bindings of a name to an address that found no room; what only they allow stays denied.",
@@ -57,6 +57,13 @@ pub const AGENT_COUNTERS: [(&str, &str); 11] = [
         "Flows that were there before their workload was covered, and were left out for the lack of room.",
     ),
     ("sockets_ended", "Sockets ended because a change of policy denied their connection."),
+    ("module_decisions", "Packets on hold that policy modules were asked about."),
+    (
+        "module_decisions_by_name",
+        "Packets on hold that were decided by what modules had said of the same names.",
+    ),
+    ("module_faults", "Policy modules that did not decide; their failure policy counted."),
+    ("holds_timed_out", "Packets on hold that nobody was asked about in time; the failure policy counted."),
 ];
 
 /// All metrics of `source`, now.

@@ -4,15 +4,17 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use egret_abi::{
-    Class as ClassNumber, Dest, DestKey, Home, Kind as KindNumber, RuleKey, RuleValue, Ruleset as Defaults,
-    RulesetId, Said,
+    Asks, Class as ClassNumber, Dest, DestKey, Home, Kind as KindNumber, RuleKey, RuleValue,
+    Ruleset as Defaults, RulesetId, Said, failure,
 };
 use ipnet::IpNet;
 
 use super::Numbers;
 use crate::kernel::maps::address;
-use crate::model::{Action, Kind, OnDeny};
-use crate::policy::{Class, Default3, DestEntry, PortKey, RuleKey as RuleWords, Ruleset, Said as Words};
+use crate::model::{Action, FailurePolicy, Kind, OnDeny};
+use crate::policy::{
+    self, Class, Default3, DestEntry, PortKey, RuleKey as RuleWords, Ruleset, Said as Words, Which,
+};
 
 /// A ruleset as its map entries, each with the bits of its key that count.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,9 +38,9 @@ pub fn encode(ruleset: &Ruleset, id: RulesetId, numbers: &mut Numbers) -> Encode
             enforced: ruleset.enforced.into(),
             denies_ranges: ruleset.denies_ranges.into(),
             nameless: ruleset.names.is_empty().into(),
-            asks: egret_abi::Asks::default(),
-            applied_failure: egret_abi::failure::NEXT,
-            observed_failure: egret_abi::failure::NEXT,
+            asks: asks(ruleset),
+            applied_failure: failure(ruleset.failure(Which::Applied)),
+            observed_failure: failure(ruleset.failure(Which::Observed)),
             zero: [0; 2],
         },
         dest: ruleset.dest.iter().map(|(range, entry)| dest(id, range, entry)).collect(),
@@ -52,6 +54,30 @@ pub fn home(addresses: &BTreeSet<IpAddr>) -> Home {
     match (first(true).or(first(false)), first(false).or(first(true))) {
         (Some(one), Some(other)) => Home { known: 1, addresses: [address(*one), address(*other)] },
         _ => Home::default(),
+    }
+}
+
+fn asks(ruleset: &Ruleset) -> Asks {
+    [Kind::Internet, Kind::Cluster, Kind::Node].into_iter().fold(Asks::default(), |asks, kind| {
+        let policy::Asks { unmatched, always } = ruleset.asks(kind);
+        let stages = if unmatched { Asks::UNMATCHED } else { 0 } | if always { Asks::ALWAYS } else { 0 };
+        asks.and(kind_number(kind) as u32, stages)
+    })
+}
+
+fn failure(policy: FailurePolicy) -> u8 {
+    match policy {
+        FailurePolicy::Next => failure::NEXT,
+        FailurePolicy::Allow => failure::ALLOW,
+        FailurePolicy::Deny => failure::DENY,
+    }
+}
+
+fn kind_number(kind: Kind) -> KindNumber {
+    match kind {
+        Kind::Internet => KindNumber::Internet,
+        Kind::Cluster => KindNumber::Cluster,
+        Kind::Node => KindNumber::Node,
     }
 }
 
@@ -71,11 +97,7 @@ pub fn dest_key(id: RulesetId, range: &IpNet) -> (u32, DestKey) {
 /// The entry of a range.
 pub fn dest(id: RulesetId, range: &IpNet, entry: &DestEntry) -> (u32, DestKey, Dest) {
     let (bits, key) = dest_key(id, range);
-    let kind = match entry.kind {
-        Kind::Internet => KindNumber::Internet,
-        Kind::Cluster => KindNumber::Cluster,
-        Kind::Node => KindNumber::Node,
-    };
+    let kind = kind_number(entry.kind);
     let class = entry.class.map_or(ClassNumber::NONE, ClassNumber);
     (bits, key, Dest { class, kind: kind as u32 })
 }

@@ -12,28 +12,18 @@ use std::hash::{Hash, Hasher};
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use egret_abi::{Config, Epoch, Generation, Home, OwnKey, RulesetId, WorkloadIndex};
+use egret_abi::{Config, Epoch, Generation, Home, RulesetId, WorkloadIndex};
 
 use super::change::only_range;
+use super::placement::{Placement, inherited_placement, own};
 use super::{Numbers, encode};
-use crate::kernel::maps::{Reader, Room, Writer, address};
+use crate::kernel::maps::{Reader, Room, Writer};
 use crate::kernel::{Door, KernelError, Pins};
 use crate::model::WorkloadId;
 use crate::policy::Ruleset;
 
 /// The least that a map of flows can have: a map of maps gives no place back, so what lies there is made small.
 const NO_ROOM: Room = Room { flows: 1, inbound: 1, calls: 1, fragments: 1, queries: 1 };
-
-/// Where a workload is on this node, and what is its own.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Placement {
-    /// The host side of its interface pair.
-    pub ifindex: u32,
-    /// Its own addresses.
-    pub addresses: BTreeSet<IpAddr>,
-    /// The resolvers it trusts.
-    pub resolvers: BTreeSet<IpAddr>,
-}
 
 struct Loaded {
     id: RulesetId,
@@ -184,15 +174,17 @@ impl Enforcer {
         self.writer.set_interface(ifindex, index)
     }
 
-    /// Puts `ruleset` in force for a workload, where it is not. True: it was not, and every flow is judged again. A new
-    /// agent that finds what the last one left in force judges nothing again.
+    /// Puts `ruleset` in force for a workload; where it is, under a new epoch. True: every flow is judged again. A new
+    /// agent that finds what the last one left in force judges nothing again. `before`: called with the epoch when all is
+    /// written but the word that begins it.
     pub fn put_in_force(
         &mut self,
         index: WorkloadIndex,
         ruleset: &Arc<Ruleset>,
+        before: impl FnOnce(Epoch),
     ) -> Result<bool, KernelError> {
         if self.is_in_force(index, ruleset) {
-            return Ok(false);
+            return self.renew(index, before).map(|()| true);
         }
         let amended = self.amend(index, ruleset)?;
         let id = amended.map_or_else(|| self.load(ruleset), Ok)?;
@@ -201,8 +193,9 @@ impl Enforcer {
         if !known {
             placed.epoch = next(placed.epoch);
         }
+        before(placed.epoch);
         self.writer.set_generation(index, Generation::new(placed.epoch, id))?;
-        let before = placed.ruleset.replace(ruleset.clone());
+        let last = placed.ruleset.replace(ruleset.clone());
         self.numbers.note_epoch(index, placed.epoch, fingerprint(ruleset));
         if amended.is_some() {
             return Ok(true);
@@ -210,12 +203,24 @@ impl Enforcer {
         if let Some(loaded) = self.loaded.get_mut(ruleset) {
             loaded.users += 1;
         }
-        if let Some(before) = before
-            && let Some(loaded) = self.loaded.get_mut(&before)
+        if let Some(last) = last
+            && let Some(loaded) = self.loaded.get_mut(&last)
         {
             loaded.users -= 1;
         }
         Ok(!known)
+    }
+
+    /// Begins a new epoch with the same ruleset.
+    fn renew(&mut self, index: WorkloadIndex, before: impl FnOnce(Epoch)) -> Result<(), KernelError> {
+        let placed = self.placed.entry(index).or_default();
+        let Some(ruleset) = &placed.ruleset else { return Ok(()) };
+        let Some(&Loaded { id, .. }) = self.loaded.get(ruleset) else { return Ok(()) };
+        placed.epoch = next(placed.epoch);
+        before(placed.epoch);
+        self.writer.set_generation(index, Generation::new(placed.epoch, id))?;
+        self.numbers.note_epoch(index, placed.epoch, fingerprint(ruleset));
+        Ok(())
     }
 
     /// The resolvers that a workload trusts, as they are written.
@@ -365,23 +370,4 @@ fn fingerprint(ruleset: &Ruleset) -> u64 {
     let mut hasher = std::hash::DefaultHasher::new();
     ruleset.hash(&mut hasher);
     hasher.finish()
-}
-
-fn own(workload: WorkloadIndex, ip: IpAddr) -> OwnKey {
-    OwnKey { workload, address: address(ip) }
-}
-
-/// What an earlier agent wrote for a workload.
-fn inherited_placement(writer: &Writer, index: WorkloadIndex, ifindex: u32) -> Placement {
-    let of_workload = |keys: Vec<OwnKey>| {
-        keys.into_iter()
-            .filter(|key| key.workload == index)
-            .map(|key| crate::kernel::maps::ip(key.address))
-            .collect()
-    };
-    Placement {
-        ifindex,
-        addresses: of_workload(writer.addresses()),
-        resolvers: of_workload(writer.resolvers()),
-    }
 }

@@ -10,13 +10,17 @@ mod change;
 mod encode;
 mod enforcer;
 mod numbers;
+mod placement;
 mod prober;
+mod rulings;
 
 pub use binder::{Binder, Learning};
 pub use encode::{Encoded, encode};
-pub use enforcer::{Enforcer, Placement};
+pub use enforcer::Enforcer;
 pub use numbers::{Numbers, RuleNames};
+pub use placement::Placement;
 pub use prober::{Prober, Sight, Target, Unsent};
+pub use rulings::Rulings;
 
 #[cfg(test)]
 mod agreement_tests;

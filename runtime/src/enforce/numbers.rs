@@ -11,17 +11,41 @@ use crate::state::{ClassNumber, NextNumbers, RuleNumber, Snapshot, WorkloadNumbe
 
 /// The words of rule numbers, for whoever tells a verdict. A number never changes its meaning.
 #[derive(Clone, Debug, Default)]
-pub struct RuleNames(Arc<RwLock<HashMap<RuleId, RuleRef>>>);
+pub struct RuleNames(Arc<RwLock<Words>>);
+
+#[derive(Debug, Default)]
+struct Words {
+    by_id: HashMap<RuleId, RuleRef>,
+    by_rule: HashMap<RuleRef, RuleId>,
+}
 
 impl RuleNames {
     /// The rule that `id` stands for.
     #[must_use]
     pub fn get(&self, id: RuleId) -> Option<RuleRef> {
-        self.0.read().unwrap_or_else(PoisonError::into_inner).get(&id).cloned()
+        self.0.read().unwrap_or_else(PoisonError::into_inner).by_id.get(&id).cloned()
+    }
+
+    /// What stands for `rule`, where it has a number.
+    #[must_use]
+    pub fn id(&self, rule: &RuleRef) -> Option<RuleId> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).by_rule.get(rule).copied()
+    }
+
+    fn numbered(&self) -> Vec<RuleNumber> {
+        let words = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        let number = |(id, rule): (&RuleId, &RuleRef)| RuleNumber {
+            policy: rule.policy.clone(),
+            rule: rule.rule.clone(),
+            number: id.0,
+        };
+        words.by_id.iter().map(number).collect()
     }
 
     fn insert(&self, id: RuleId, rule: RuleRef) {
-        self.0.write().unwrap_or_else(PoisonError::into_inner).insert(id, rule);
+        let mut words = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        words.by_rule.insert(rule.clone(), id);
+        words.by_id.insert(id, rule);
     }
 }
 
@@ -29,8 +53,7 @@ impl RuleNames {
 #[derive(Debug)]
 pub struct Numbers {
     classes: HashMap<NameClass, u32>,
-    rules: HashMap<RuleRef, RuleId>,
-    rule_names: RuleNames,
+    rules: RuleNames,
     workloads: HashMap<WorkloadId, (WorkloadIndex, u32)>,
     /// What is in force for a workload: its epoch, and the fingerprint of its ruleset.
     epochs: HashMap<WorkloadIndex, (Epoch, u64)>,
@@ -43,8 +66,7 @@ impl Default for Numbers {
     fn default() -> Self {
         Self {
             classes: HashMap::new(),
-            rules: HashMap::new(),
-            rule_names: RuleNames::default(),
+            rules: RuleNames::default(),
             workloads: HashMap::new(),
             epochs: HashMap::new(),
             next: NextNumbers { class: 1, rule: RuleId::FIRST, ruleset: 1, workload: 1 },
@@ -63,15 +85,7 @@ impl Numbers {
                 .iter()
                 .filter_map(|number| Some((number.names.parse().ok()?, number.class)))
                 .collect(),
-            rules: snapshot
-                .rules
-                .iter()
-                .map(|number| {
-                    let rule = RuleRef { policy: number.policy.clone(), rule: number.rule.clone() };
-                    (rule, RuleId(number.number))
-                })
-                .collect(),
-            rule_names: RuleNames::default(),
+            rules: RuleNames::default(),
             workloads: snapshot
                 .workloads
                 .iter()
@@ -85,8 +99,9 @@ impl Numbers {
             next: snapshot.next,
             fresh: false,
         };
-        for (rule, id) in &numbers.rules {
-            numbers.rule_names.insert(*id, rule.clone());
+        for number in &snapshot.rules {
+            let rule = RuleRef { policy: number.policy.clone(), rule: number.rule.clone() };
+            numbers.rules.insert(RuleId(number.number), rule);
         }
         numbers
     }
@@ -100,11 +115,6 @@ impl Numbers {
     /// What a restart needs of them.
     pub fn snapshot(&mut self, boot_id: &str) -> Snapshot {
         self.fresh = false;
-        let rules = self.rules.iter().map(|(rule, id)| RuleNumber {
-            policy: rule.policy.clone(),
-            rule: rule.rule.clone(),
-            number: id.0,
-        });
         let classes = self.classes.iter();
         let classes = classes.map(|(names, class)| ClassNumber { names: names.to_string(), class: *class });
         let workloads = self.workloads.iter().map(|(id, (index, ifindex))| {
@@ -115,7 +125,7 @@ impl Numbers {
         Snapshot {
             boot_id: boot_id.to_owned(),
             classes: classes.collect(),
-            rules: rules.collect(),
+            rules: self.rules.numbered(),
             workloads: workloads.collect(),
             next: self.next,
             policies: Vec::new(),
@@ -125,7 +135,7 @@ impl Numbers {
     /// The words of rule numbers, shared.
     #[must_use]
     pub fn rule_names(&self) -> RuleNames {
-        self.rule_names.clone()
+        self.rules.clone()
     }
 
     /// The number of a class of names.
@@ -141,14 +151,13 @@ impl Numbers {
 
     /// The number of a rule.
     pub fn rule(&mut self, rule: &RuleRef) -> RuleId {
-        if let Some(id) = self.rules.get(rule) {
-            return *id;
+        if let Some(id) = self.rules.id(rule) {
+            return id;
         }
         let id = RuleId(self.next.rule);
         self.next.rule += 1;
         self.fresh = true;
-        self.rules.insert(rule.clone(), id);
-        self.rule_names.insert(id, rule.clone());
+        self.rules.insert(id, rule.clone());
         id
     }
 
@@ -158,6 +167,9 @@ impl Numbers {
             for (_, rule) in applied.iter().chain(observed) {
                 self.rule(rule);
             }
+        }
+        for asked in &ruleset.modules {
+            self.rule(&asked.rule());
         }
         ruleset.names.iter().map(|names| (names.clone(), self.class(names))).collect()
     }

@@ -46,6 +46,7 @@ const PINNED: &[&str] = &[
     "VERDICTS",
     "WAITING",
     "HELD",
+    "TICKETS",
     "CONFIG",
     "BUDGETS",
     "COUNTERS",

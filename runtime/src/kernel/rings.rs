@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use aya::maps::{MapData, RingBuf};
 use egret_abi::{AnswerHead, Event};
-use rustix::event::{EventfdFlags, PollFd, PollFlags, eventfd, poll};
+use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
 use zerocopy::FromBytes;
 
 use super::{Doing, KernelError, Pins};
@@ -23,6 +23,23 @@ impl Stop {
     pub fn new() -> Result<Self, KernelError> {
         let fd = eventfd(0, EventfdFlags::CLOEXEC).doing(|| "make an eventfd".to_owned())?;
         Ok(Self(Arc::new(fd)))
+    }
+
+    /// Whether it was called.
+    #[must_use]
+    pub fn is_called(&self) -> bool {
+        let mut fds = [PollFd::from_borrowed_fd(self.0.as_fd(), PollFlags::IN)];
+        let at_once = Timespec { tv_sec: 0, tv_nsec: 0 };
+        poll(&mut fds, Some(&at_once)).is_ok_and(|ready| ready > 0)
+    }
+
+    /// Waits until there is something to read from `other`, or the stop is called: true.
+    pub fn wait_with(&self, other: impl AsFd) -> bool {
+        let mut fds = [
+            PollFd::from_borrowed_fd(other.as_fd(), PollFlags::IN),
+            PollFd::from_borrowed_fd(self.0.as_fd(), PollFlags::IN),
+        ];
+        poll(&mut fds, None).is_ok() && !fds[1].revents().is_empty()
     }
 
     /// Ends the readers.

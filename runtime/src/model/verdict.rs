@@ -146,12 +146,15 @@ pub struct Verdict {
     pub policy: Option<String>,
     /// The policy module.
     pub module: Option<String>,
+    /// What the module says of it: why it denied, or why it failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
 }
 
 impl Verdict {
     /// A verdict that no rule or module gave.
     pub fn of(action: Action, reason: Reason) -> Self {
-        Self { action, reason, rule: None, policy: None, module: None }
+        Self { action, reason, rule: None, policy: None, module: None, message: None }
     }
 }
 

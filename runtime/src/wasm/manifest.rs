@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+pub use crate::model::FailurePolicy;
+
 /// What an operator says about a module. Every field may be left out.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "camelCase")]
@@ -45,19 +47,6 @@ pub struct Grants {
     pub counters: bool,
     /// Ask for the time.
     pub clock: bool,
-}
-
-/// What counts when a module fails.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum FailurePolicy {
-    /// The flow is denied.
-    #[default]
-    Deny,
-    /// It may begin.
-    Allow,
-    /// As if the module had no opinion.
-    Next,
 }
 
 /// A limit that no agent gives.

@@ -38,7 +38,7 @@ pub use compile::Compiler;
 pub use compiler::main as compiler_main;
 pub use decision::Decision;
 pub use egret_contract::{Answer, Input, Scope};
-pub use engine::{Engine, EngineError};
+pub use engine::{Engine, EngineError, digest};
 pub use fault::Fault;
 pub use manifest::{FailurePolicy, Grants, Limits, Manifest};
 pub use module::{Description, Module};

@@ -77,6 +77,9 @@ impl Node {
             answers: 0,
             arming_until: Tick(0),
             door: egret_abi::AT_HOST,
+            gate: 0,
+            gate_mark: 2,
+            holds: 0,
         };
         let room = Room { flows: 4096, inbound: 4096, calls: 1024, fragments: 256, queries: 1024 };
         let mut enforcer = Enforcer::open(&pins, Numbers::default(), config, room)?;
@@ -95,7 +98,7 @@ impl Node {
 
     /// Puts another ruleset in force for the workload.
     pub fn put_in_force(&mut self, ruleset: &Arc<Ruleset>) -> Result<()> {
-        self.enforcer.put_in_force(self.index, ruleset)?;
+        self.enforcer.put_in_force(self.index, ruleset, |_| ())?;
         Ok(())
     }
 

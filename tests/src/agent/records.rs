@@ -73,6 +73,8 @@ pub struct Verdict {
     pub policy: Option<String>,
     /// The module that decided.
     pub module: Option<String>,
+    /// What the module says of it.
+    pub message: Option<String>,
 }
 
 impl std::fmt::Display for Verdict {

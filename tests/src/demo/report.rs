@@ -86,6 +86,7 @@ mod tests {
             rule: rule.map(str::to_owned),
             policy: None,
             module: None,
+            message: None,
         };
         let row = |who: &str, differs: Vec<String>| Row {
             who: who.to_owned(),

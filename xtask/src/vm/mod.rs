@@ -29,12 +29,15 @@ const BUSYBOX: &str = "/bin/busybox";
 
 /// Seconds that one test binary may take, and the machine for all: it is some ten times slower than this one.
 const LIMIT: u32 = 900;
-const LIMIT_OF_ALL: u32 = 3600;
+const LIMIT_OF_ALL: u32 = 5400;
 /// What the machine says last.
 const END: &str = "egret-vm: the end";
 
-/// What `--short` runs: what a policy does, how names are learned, who gets round it, how it comes and goes.
-const SHORT: [&str; 6] = ["outcomes", "names", "neighbours", "servers", "spoofing", "start_and_end"];
+/// Crates of policy modules that tests ask.
+const MODULES: [&str; 1] = ["tests/modules/obedient"];
+/// What `--short` runs: what modules decide, what a policy does, how names are learned, who gets round it, how it comes and goes.
+const SHORT: [&str; 7] =
+    ["modules", "outcomes", "names", "neighbours", "servers", "spoofing", "start_and_end"];
 /// `surroundings` runs files of tests again beside programs of tcx, which the machine's kernel has not, and in the tier
 /// that all of them are of there anyway.
 const LEFT_OUT: [&str; 1] = ["surroundings"];
@@ -47,9 +50,10 @@ pub fn run(filter: Option<&str>, short: bool) -> Result<(Counts, Vec<String>)> {
     let kernel = kernel::fetch(&folder.join("linux"))?;
     let binaries: Vec<_> = binaries()?.into_iter().filter(|(name, _)| is_wanted(name, short)).collect();
     ensure!(!binaries.is_empty(), "cargo built no end-to-end test");
+    let modules = modules(&folder)?;
     let start = folder.join(format!("start-{}", std::process::id()));
     let console = start.with_extension("console");
-    fs::write(&start, archive(&kernel, &job(&binaries, filter)?)?)?;
+    fs::write(&start, archive(&kernel, &job(&binaries, filter, &modules)?)?)?;
     let mut machine = machine(&kernel, &start, &console);
     let mut broken = Vec::new();
     let (mut ended, mut is_over) = (Vec::new(), false);
@@ -82,25 +86,33 @@ fn is_wanted(name: &str, short: bool) -> bool {
 
 /// Name and path of each end-to-end test binary, built.
 fn binaries() -> Result<Vec<(String, PathBuf)>> {
-    let build = cargo()
-        .args(["build", "--quiet", "--bins", "--package", "egret", "--package", "egret-tests"])
-        .status()?;
+    // All of the workspace, as the other tests do: with less of it, cargo would build the large crates once more.
+    let build = cargo().args(["build", "--quiet", "--bins", "--workspace"]).status()?;
     ensure!(build.success(), "the program under test did not build");
     let output = cargo()
-        .args([
-            "test",
-            "--no-run",
-            "--package",
-            "egret-tests",
-            "--tests",
-            "--message-format=json-render-diagnostics",
-        ])
+        .args(["test", "--no-run", "--workspace", "--tests", "--message-format=json-render-diagnostics"])
         .stderr(Stdio::inherit())
         .output()?;
     ensure!(output.status.success(), "the end-to-end tests did not build");
     let mut found: Vec<_> = String::from_utf8_lossy(&output.stdout).lines().filter_map(binary).collect();
     found.sort();
     Ok(found)
+}
+
+/// The policy modules that tests ask, built here: the machine has no compiler.
+fn modules(folder: &Path) -> Result<PathBuf> {
+    let folder = folder.join("modules");
+    fs::create_dir_all(&folder)?;
+    for source in MODULES {
+        let name = Path::new(source).file_name().unwrap_or_default();
+        let built = Command::new(test::built("egret")?)
+            .args(["module", "build", source, "--out"])
+            .arg(folder.join(name).with_extension("wasm"))
+            .stdout(Stdio::null())
+            .status()?;
+        ensure!(built.success(), "the module in {source} did not build");
+    }
+    Ok(folder)
 }
 
 /// From a line of cargo's: `{"reason":"compiler-artifact",...,"target":{"kind":["test"],...,"name":NAME,...},...,
@@ -111,17 +123,18 @@ fn binary(line: &str) -> Option<(String, PathBuf)> {
         Some(rest.split_once('"')?.0.to_owned())
     };
     let (_, target) = line.split_once("\"target\":{")?;
-    let is_test = target.starts_with("\"kind\":[\"test\"]");
+    let is_test = line.contains("#egret-tests@") && target.starts_with("\"kind\":[\"test\"]");
     let (_, name) = target.split_once("\"name\":\"")?;
     let name = name.split_once('"')?.0.to_owned();
     is_test.then_some((name, text("executable")?.into()))
 }
 
 /// A shell script that runs the binaries, one after the other.
-fn job(binaries: &[(String, PathBuf)], filter: Option<&str>) -> Result<String> {
+fn job(binaries: &[(String, PathBuf)], filter: Option<&str>, modules: &Path) -> Result<String> {
     let egret = test::built("egret")?;
     let mut job = String::from("export PATH=/usr/local/sbin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/root\n");
     writeln!(job, "export EGRET_BIN={}", quoted(&egret.display().to_string()))?;
+    writeln!(job, "export EGRET_MODULES={}", quoted(&modules.display().to_string()))?;
     for (name, path) in binaries {
         let filter = filter.map(quoted).unwrap_or_default();
         let path = quoted(&path.display().to_string());
@@ -182,7 +195,7 @@ mod tests {
     fn a_test_binary_is_told_from_other_artifacts_and_other_lines() {
         let line = |kind: &str, executable: &str| {
             format!(
-                r#"{{"reason":"compiler-artifact","package_id":"x","target":{{"kind":["{kind}"],"crate_types":["bin"],"name":"names","src_path":"/s"}},"executable":{executable},"fresh":true}}"#
+                r##"{{"reason":"compiler-artifact","package_id":"path+file:///w/tests#egret-tests@0.1.0","target":{{"kind":["{kind}"],"crate_types":["bin"],"name":"names","src_path":"/s"}},"executable":{executable},"fresh":true}}"##
             )
         };
         let expected = Some(("names".to_owned(), PathBuf::from("/t/names-1")));

@@ -4,12 +4,12 @@
 //! again when it comes back. [`fail`] answers where nobody can be asked.
 
 use egret_abi::{
-    Asks, CachedVerdict, Counter, PASSES_MAX, Tick, VerdictKey, WAITING_FOR, Waiting, WorkloadIndex,
-    action_reason as why, failure,
+    Asks, CachedVerdict, Counter, Flow6Key, PASSES_MAX, Tick, VerdictKey, WAITING_AT_MOST, WAITING_FOR,
+    WAITING_GAP, Waiting, WorkloadIndex, action_reason as why, failure,
 };
 
 use super::findings::Findings;
-use super::judge::{admit, refuse};
+use super::judge::{admit, refuse, remember, tell};
 use super::report::report;
 use super::verdicts::Verdicts;
 use super::{Egress, Pending};
@@ -70,24 +70,60 @@ pub fn consult<T: Tables, P: Packet, K: InboundKey>(
     released: Released,
 ) -> Option<Egress> {
     let (workload, now, wide) = (pending.workload, tables.now(), pending.key.wide());
-    let waits = tables.waiting(workload, &wide).is_some_and(|waiting| is_open(&waiting, now));
-    if waits && !released.was_held() {
+    let waiting = tables.waiting(workload, &wide).filter(|waiting| is_open(waiting, now)).unwrap_or_default();
+    let has_waited = waiting.last != 0;
+    if has_waited && !released.was_held() && !may_leave(tables, pending, &waiting, now) {
         return None;
     }
     let said = said(tables, pending, now)?;
-    // While others wait it goes on alone: a flow that is known would let later packets by.
-    let is_last = !(waits && released.was_held()) || tables.end_waiting(workload, &wide, released.sequence);
     if !released.was_held() {
         tables.count(Counter::VerdictsUsed);
     }
     let verdicts = Verdicts::said(&said);
+    // Alone it has nobody to overtake or be overtaken by. Of several each goes on by itself: a flow that is known would
+    // let later packets by.
+    let is_alone = !has_waited || (released.sequence == 1 && tables.end_waiting(workload, &wide, 1));
+    if !is_alone && released.was_held() {
+        pass(tables, workload, &wide, released, now);
+    }
     if !verdicts.allows() {
         return Some(deny(tables, packet, pending, &verdicts, now));
     }
-    if is_last {
-        admit(tables, packet, pending, &verdicts, now);
+    if pending.known == 0 && (!has_waited || released.sequence == 1) {
+        tell(tables, packet, pending, &verdicts, now);
+    }
+    if is_alone || !released.was_held() {
+        remember(tables, packet, pending, &verdicts, now);
     }
     Some(Egress::Pass)
+}
+
+/// Notes that a packet from the hold goes on, and others may be behind it.
+#[inline(always)]
+fn pass<T: Tables>(tables: &T, workload: WorkloadIndex, flow: &Flow6Key, released: Released, now: Tick) {
+    let at = tables.nanoseconds();
+    tables.with_waiting(workload, flow, |waiting| {
+        (waiting.passed, waiting.passed_at) = (released.sequence, at);
+        if waiting.last == released.sequence && waiting.at_most == Tick::default() {
+            waiting.at_most = now.plus(WAITING_AT_MOST);
+        }
+    });
+}
+
+/// Whether a packet need not go behind those of its flow that were on hold: all have gone on, long enough ago.
+#[inline(always)]
+fn may_leave<T: Tables, K: InboundKey>(
+    tables: &T,
+    pending: &Pending<K>,
+    waiting: &Waiting,
+    now: Tick,
+) -> bool {
+    if waiting.passed != waiting.last {
+        return false;
+    }
+    let is_over = waiting.at_most != Tick::default() && now >= waiting.at_most;
+    (is_over || tables.nanoseconds().saturating_sub(waiting.passed_at) >= WAITING_GAP)
+        && tables.end_waiting(pending.workload, &pending.key.wide(), waiting.last)
 }
 
 /// Gives a packet its place among those of its flow that are on hold.

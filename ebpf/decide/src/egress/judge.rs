@@ -130,6 +130,20 @@ pub(super) fn admit<T: Tables, P: Packet, K: FlowKey>(
     verdicts: &Verdicts,
     now: Tick,
 ) {
+    if !remember(tables, packet, pending, verdicts, now) {
+        tell(tables, packet, pending, verdicts, now);
+    }
+}
+
+/// Remembers a flow that may go on; whether it is one that was known, and keeps its counts.
+#[inline(always)]
+pub(super) fn remember<T: Tables, P: Packet, K: FlowKey>(
+    tables: &T,
+    packet: &P,
+    pending: &Pending<K>,
+    verdicts: &Verdicts,
+    now: Tick,
+) -> bool {
     let key = &pending.key;
     let until = if key.protocol() == TCP { Tick::NEVER } else { now.plus(tables.config().idle) };
     let bytes = packet.length() as u64;
@@ -145,13 +159,25 @@ pub(super) fn admit<T: Tables, P: Packet, K: FlowKey>(
         flow.bytes += bytes;
     };
     if pending.known != 0 && key.with_flow(tables, pending.workload, renew).is_some() {
-        return;
+        return true;
     }
     let mut flow = Flow::default();
     renew(&mut flow);
     if !key.remember(tables, pending.workload, &flow) {
         tables.count(Counter::FlowsFull);
     }
+    false
+}
+
+/// Tells of a first packet that goes on.
+#[inline(always)]
+pub(super) fn tell<T: Tables, P: Packet, K: FlowKey>(
+    tables: &T,
+    packet: &P,
+    pending: &Pending<K>,
+    verdicts: &Verdicts,
+    now: Tick,
+) {
     tables.count(Counter::Allowed);
     report(tables, packet, pending, verdicts, now);
 }

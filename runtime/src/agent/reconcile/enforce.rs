@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
 
-use egret_abi::WorkloadIndex;
+use egret_abi::{Epoch, WorkloadIndex};
 use ipnet::{IpNet, Ipv6Net};
 use tracing::{info, warn};
 
@@ -36,16 +36,29 @@ pub(super) struct Chosen {
 
 impl Compiled {
     /// What `policies` come to.
-    fn of(&mut self, policies: &[&Policy], ranges: &Ranges) -> Result<Arc<Ruleset>, Excessive> {
+    fn of(
+        &mut self,
+        policies: &[&Policy],
+        ranges: &Ranges,
+        modules: &Modules,
+    ) -> Result<Arc<Ruleset>, Excessive> {
         let ids = policies.iter().map(|policy| policy.id.clone()).collect();
         let compiled = self.0.entry(ids).or_insert_with(|| {
             let excessive = |excess| Excessive {
                 excess,
-                bounds: Arc::new(policy::compile_bounds(policies, ranges, &Modules::new())),
+                bounds: Arc::new(policy::compile_bounds(policies, ranges, modules)),
             };
-            compile(policies, ranges, &Modules::new()).map(Arc::new).map_err(excessive)
+            compile(policies, ranges, modules).map(Arc::new).map_err(excessive)
         });
         compiled.clone()
+    }
+
+    /// Every ruleset.
+    pub(super) fn rulesets(&self) -> impl Iterator<Item = &Ruleset> {
+        self.0.values().map(|compiled| match compiled {
+            Ok(ruleset) => &**ruleset,
+            Err(excessive) => &*excessive.bounds,
+        })
     }
 }
 
@@ -70,11 +83,24 @@ impl Reconciler {
         index: WorkloadIndex,
         ruleset: &Arc<Ruleset>,
     ) -> anyhow::Result<bool> {
-        if self.parts.enforcer.is_in_force(index, ruleset) {
+        // What modules said of a workload with other labels counts no more.
+        let is_in_force = self.parts.enforcer.is_in_force(index, ruleset);
+        if is_in_force && !self.is_another(index, ruleset) {
             return Ok(false);
         }
         self.prepare(index, ruleset)?;
-        let changed = self.parts.enforcer.put_in_force(index, ruleset)?;
+        // Its epoch is known only then; whoever decides must know it before the first packet does.
+        let mut case = self.case(index, ruleset, Epoch::default());
+        let judge = self.parts.judge.clone();
+        if case.is_some() {
+            judge.rulings().make_room(index)?;
+        }
+        let changed = self.parts.enforcer.put_in_force(index, ruleset, |epoch| {
+            if let Some(case) = &mut case {
+                case.epoch = epoch;
+            }
+            judge.set(index, case);
+        })?;
         if changed {
             self.changed.push((index, ruleset.clone()));
         }
@@ -126,21 +152,27 @@ impl Reconciler {
         id: &WorkloadId,
         index: WorkloadIndex,
     ) -> anyhow::Result<Option<Chosen>> {
+        let modules = self.module_facts();
         let worker = self.workers.get(id).ok_or_else(|| anyhow::anyhow!("it is gone"))?;
         let selecting = self.accepted.selecting(&worker.namespace, &worker.workload.labels);
-        let bounds = of_cluster(&selecting);
-        let ruleset = match self.compiled.of(&selecting, &self.ranges) {
+        let (bounds, mut policies) = (of_cluster(&selecting), selecting.iter().copied().cloned().collect());
+        let ruleset = match self.compiled.of(&selecting, &self.ranges, &modules) {
             Ok(ruleset) => ruleset,
             Err(Excessive { excess, bounds: strict }) => {
+                let strict_policies = policy::bounds(&selecting);
                 let may_stay = worker.bounds.as_ref() == Some(&bounds);
                 if may_stay && !self.parts.enforcer.is_in_force(index, &strict) {
                     self.tell_problem(&format!("{id}: its policies stay as they were: {excess}"));
                     return Ok(None);
                 }
                 self.tell_problem(&format!("{id}: nothing that its namespace allows is in force: {excess}"));
+                policies = strict_policies;
                 strict
             }
         };
+        if let Some(worker) = self.workers.get_mut(id) {
+            worker.policies = policies;
+        }
         Ok(Some(Chosen { ruleset, bounds }))
     }
 

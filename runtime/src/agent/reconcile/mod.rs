@@ -7,6 +7,7 @@
 mod arm;
 mod cover;
 mod enforce;
+mod modules;
 mod place;
 mod show;
 
@@ -22,10 +23,12 @@ use tokio::task::{AbortHandle, JoinHandle};
 use tracing::warn;
 
 use self::enforce::Compiled;
+pub use self::modules::Shelf;
 use self::place::{is_lost, is_named};
 use super::Config;
 use super::addresses::Own;
 use super::coverage::Evidence;
+use super::holds::Judge;
 use super::node::Node;
 use super::probes::{Errand, Probed};
 use super::tighten::Ender;
@@ -51,7 +54,9 @@ const REST: Duration = Duration::from_millis(200);
 pub enum Change {
     /// Policy files.
     Policies,
-    /// Policy files and the workloads file.
+    /// Policy modules.
+    Modules,
+    /// Policy files, modules and the workloads file.
     Everything,
     /// A workload's namespace.
     Workload(WorkloadId, Survey),
@@ -95,6 +100,8 @@ struct Worker {
     resolvers_problem: Option<String>,
     /// The namespace that it was last placed in, by its inode; [`GONE`] once nothing leads there.
     netns: Option<u64>,
+    /// The policies that what was last chosen for it came from.
+    policies: Vec<Policy>,
     /// The policies of the cluster that what this agent last put in force for it came from.
     bounds: Option<Vec<Policy>>,
     state: Result<Placed, String>,
@@ -112,6 +119,10 @@ pub struct Parts {
     pub delivery: Delivery,
     /// The maps.
     pub enforcer: Enforcer,
+    /// The modules; `None`: the agent has no folder of them.
+    pub shelf: Option<Shelf>,
+    /// Who decides what rules do not.
+    pub judge: Arc<Judge>,
     /// What is shared.
     pub node: Arc<Node>,
     /// Who ends what a change of policy denies; `None`: nobody does.
@@ -192,6 +203,7 @@ impl Reconciler {
     pub async fn start(&mut self) -> anyhow::Result<()> {
         let file = workloads::read(&self.parts.config.workloads)?;
         let outcomes = policy::load_dir(&self.parts.config.policies)?;
+        self.load_modules();
         self.accept(outcomes);
         self.name_workloads(file);
         self.retire_strangers();
@@ -229,6 +241,11 @@ impl Reconciler {
     /// Whether what is told of workloads may be different after it.
     async fn act_on(&mut self, change: Change) -> bool {
         match change {
+            Change::Modules => {
+                tokio::time::sleep(GATHER).await;
+                self.load_modules();
+                self.enforce_all();
+            }
             Change::Policies | Change::Everything => {
                 tokio::time::sleep(GATHER).await;
                 self.read_again(matches!(change, Change::Everything)).await;
@@ -289,6 +306,7 @@ impl Reconciler {
             }
         }
         if workloads_too {
+            self.load_modules();
             match workloads::read(&self.parts.config.workloads) {
                 Ok(file) => {
                     self.name_workloads(file);

@@ -42,15 +42,15 @@ impl Reconciler {
                 self.retire(&id);
             }
             let (resolvers, resolvers_problem) = self.resolvers_of(&workload);
-            let (netns, bounds, state) = match self.workers.remove(&id) {
-                Some(worker) => (worker.netns, worker.bounds, worker.state),
-                None => (None, None, Err("it is not placed yet".to_owned())),
+            let (netns, policies, bounds, state) = match self.workers.remove(&id) {
+                Some(worker) => (worker.netns, worker.policies, worker.bounds, worker.state),
+                None => (None, Vec::new(), None, Err("it is not placed yet".to_owned())),
             };
             let namespace = namespaces.get(&id.namespace).cloned();
             let namespace = namespace.unwrap_or_else(|| Namespace::new(id.namespace.clone(), Labels::new()));
             self.workers.insert(
                 id,
-                Worker { workload, namespace, resolvers, resolvers_problem, netns, bounds, state },
+                Worker { workload, namespace, resolvers, resolvers_problem, netns, policies, bounds, state },
             );
         }
     }
@@ -288,6 +288,10 @@ impl Reconciler {
         match retired {
             Ok(Some(index)) => {
                 self.parts.object.detach(index, host);
+                self.parts.judge.set(index, None);
+                if let Err(error) = self.parts.judge.rulings().take_room(index) {
+                    warn!("verdicts of {id} stay: {error}");
+                }
                 if let Err(error) = self.parts.node.binder().forget(index) {
                     warn!("bindings of {id} stay: {error}");
                 }

@@ -20,7 +20,8 @@ impl Reconciler {
             Some((self.parts.enforcer.placed(&worker.workload.id)?.0, Arc::new(reference)))
         });
         let by_index = by_index.collect();
-        let problems = self.problems.iter().map(|problem| PolicyProblem {
+        let of_modules = self.module_problems();
+        let problems = self.problems.iter().chain(&of_modules).map(|problem| PolicyProblem {
             file: problem.file.to_string(),
             line: problem.line,
             column: problem.column,

@@ -40,6 +40,12 @@ impl Ruleset {
         }
     }
 
+    /// What `address` is.
+    #[must_use]
+    pub fn kind_of(&self, address: IpAddr) -> Kind {
+        self.place(address).kind
+    }
+
     /// The longest range that holds `address`.
     fn place(&self, address: IpAddr) -> DestEntry {
         let longest = IpNet::from(address).prefix_len();

@@ -137,6 +137,15 @@ impl Tables for World {
         self.waiting.borrow().get(&(workload, *key)).copied()
     }
 
+    fn with_waiting<R>(
+        &self,
+        workload: WorkloadIndex,
+        key: &Flow6Key,
+        f: impl FnOnce(&mut Waiting) -> R,
+    ) -> Option<R> {
+        self.waiting.borrow_mut().get_mut(&(workload, *key)).map(f)
+    }
+
     fn wait(&self, workload: WorkloadIndex, key: &Flow6Key, now: Tick, until: Tick) -> u64 {
         let mut waiting = self.waiting.borrow_mut();
         let waiting = waiting.entry((workload, *key)).or_default();
@@ -148,9 +157,9 @@ impl Tables for World {
         waiting.last
     }
 
-    fn end_waiting(&self, workload: WorkloadIndex, key: &Flow6Key, sequence: u64) -> bool {
+    fn end_waiting(&self, workload: WorkloadIndex, key: &Flow6Key, last: u64) -> bool {
         let mut waiting = self.waiting.borrow_mut();
-        let is_last = waiting.get(&(workload, *key)).is_none_or(|waiting| waiting.last == sequence);
+        let is_last = waiting.get(&(workload, *key)).is_none_or(|waiting| waiting.last == last);
         if is_last {
             waiting.remove(&(workload, *key));
         }

@@ -1,0 +1,189 @@
+//! Packets on hold: read from the gate, asked about, put back once their verdict is in the kernel.
+//!
+//! Some threads take turns at the gate: one reads a packet and gives it its place ([`queue`]), then lets the next one
+//! read while it answers itself ([`judge`]), if it is the first with its question. So there is no hand-over between
+//! threads on the way of a packet. A workload whose modules are slow is answered by threads aside. A verdict is written
+//! first, then all packets that wait for it go back in their order, and their hook judges them again.
+
+mod case;
+mod judge;
+mod question;
+mod queue;
+
+use std::collections::HashSet;
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use egret_abi::VerdictKey;
+use tracing::{error, warn};
+
+pub use case::Case;
+pub use judge::Judge;
+
+use self::question::{Question, key_of};
+use self::queue::{Bounds, Place, Queue};
+use crate::kernel::gate::{FRAME_MAX, HeldPacket};
+use crate::kernel::rings::Stop;
+use crate::kernel::{Gate, clock};
+
+/// Threads that take turns at the gate, and threads aside.
+pub const READERS: usize = 2;
+/// See [`READERS`].
+pub const ASIDE: usize = 2;
+/// How long a packet waits for a verdict at most; then the failure policy counts.
+const DEADLINE: Duration = Duration::from_secs(1);
+/// Bytes of packets that wait at one time.
+const BOUNDS: Bounds = Bounds { total: 128 << 20, workload: 32 << 20, packets: 16_384 };
+/// Questions that wait for the threads aside.
+const WAITING: usize = 8192;
+/// What a packet costs besides its bytes.
+const OVERHEAD: usize = 96;
+
+struct Waiting {
+    packet: HeldPacket,
+    local: [u8; 2],
+}
+
+/// What all threads of the hold share.
+pub struct Holds {
+    gate: Arc<Gate>,
+    judge: Arc<Judge>,
+    stop: Stop,
+    turn: Mutex<Vec<u8>>,
+    queue: Mutex<Queue<Waiting>>,
+    aside: SyncSender<(Question, [u8; 2])>,
+    asked_aside: Mutex<Receiver<(Question, [u8; 2])>>,
+}
+
+impl Holds {
+    /// Nothing on hold yet.
+    pub fn new(gate: Arc<Gate>, judge: Arc<Judge>, stop: Stop) -> Self {
+        let (aside, asked_aside) = sync_channel(WAITING);
+        Self {
+            gate,
+            judge,
+            stop,
+            turn: Mutex::new(vec![0; FRAME_MAX]),
+            queue: Mutex::new(Queue::new(BOUNDS)),
+            aside,
+            asked_aside: Mutex::new(asked_aside),
+        }
+    }
+
+    /// Serves the gate until the stop is called.
+    pub fn serve(&self) {
+        loop {
+            let turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+            match self.next(turn) {
+                Ok(Some(first)) => self.ask(first),
+                Ok(None) => {}
+                Err(Ended) => return,
+            }
+        }
+    }
+
+    /// Answers those that are slow, until the stop is called.
+    pub fn serve_aside(&self) {
+        loop {
+            let asked = {
+                let asked = self.asked_aside.lock().unwrap_or_else(PoisonError::into_inner);
+                asked.recv_timeout(Duration::from_millis(100))
+            };
+            match asked {
+                Ok((question, local)) => self.settle(question, local),
+                Err(_) if self.stop.is_called() => return,
+                Err(_) => {}
+            }
+        }
+    }
+
+    /// Reads one packet and gives it its place; the question, where it is the first with it.
+    fn next(&self, mut buffer: MutexGuard<'_, Vec<u8>>) -> Result<Option<(Question, [u8; 2])>, Ended> {
+        let packet = match self.gate.take(&mut buffer) {
+            Ok(Some(packet)) => packet,
+            Ok(None) if self.stop.wait_with(&*self.gate) => return Err(Ended),
+            Ok(None) => return Ok(None),
+            Err(error) => {
+                error!("packets cannot be read from the gate any more: {error}");
+                return Err(Ended);
+            }
+        };
+        let Some(key) = key_of(packet.frame()) else {
+            // Nobody put it there as it is; its hook says what it is.
+            self.put_back(&packet);
+            return Ok(None);
+        };
+        let (question, local) = (self.judge.question(packet.workload, key), key.local_port);
+        let bytes = packet.frame().len() + OVERHEAD;
+        let place = self.queue().add(question, Waiting { packet, local }, bytes, clock::now());
+        drop(buffer);
+        match place {
+            Place::First => Ok(Some((question, local))),
+            Place::Behind => Ok(None),
+            Place::Full(waiting) => {
+                self.judge.give_up(&Question { key, ..question }, local);
+                self.put_back(&waiting.packet);
+                Ok(None)
+            }
+        }
+    }
+
+    fn ask(&self, (question, local): (Question, [u8; 2])) {
+        if self.judge.is_slow(question.workload) {
+            match self.aside.try_send((question, local)) {
+                Ok(()) => return,
+                Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => {
+                    self.judge.give_up(&question, local);
+                    return self.release(question, None);
+                }
+            }
+        }
+        self.settle(question, local);
+    }
+
+    /// Answers, then lets go all that wait for it.
+    fn settle(&self, question: Question, local: [u8; 2]) {
+        let since = self.queue().since(&question).unwrap_or_default();
+        if clock::now().saturating_sub(since) > DEADLINE {
+            self.judge.give_up(&question, local);
+            return self.release(question, None);
+        }
+        let alone = self.judge.answer(&question, local);
+        self.release(question, alone.then_some(local));
+    }
+
+    /// Puts back all packets with a question, in their order. `known`: the one flow that the answer is about; others are
+    /// asked about first.
+    fn release(&self, question: Question, known: Option<[u8; 2]>) {
+        let mut known = known.map(|local| HashSet::from([local]));
+        loop {
+            let waiting = self.queue().take(&question);
+            if waiting.is_empty() {
+                return;
+            }
+            for Waiting { packet, local } in waiting {
+                if let Some(known) = &mut known
+                    && known.insert(local)
+                {
+                    let alone = VerdictKey { local_port: local, ..question.key };
+                    self.judge.answer(&Question { key: alone, ..question }, local);
+                }
+                self.put_back(&packet);
+            }
+        }
+    }
+
+    fn put_back(&self, packet: &HeldPacket) {
+        if let Err(error) = self.gate.put_back(packet) {
+            warn!("a packet is lost: the gate refused it: {error}");
+        }
+    }
+
+    fn queue(&self) -> MutexGuard<'_, Queue<Waiting>> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The hold is over.
+struct Ended;
