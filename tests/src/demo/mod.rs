@@ -1,21 +1,25 @@
-//! The story of three applications, told with real packets: first every policy only observes, then each is enforced.
+//! The story of four applications, told with real packets: first every policy only observes, then each is enforced; last
+//! the application that policy modules decide for goes where it never was, and there again.
 //!
 //! In: [`Options`] from `egret-demo`. Out: progress on stderr, the report on stdout, and whether all was as expected.
-//! `story` is who tries what, `play` tries it, `report` prints it.
+//! `story` is who tries what, `play` tries it, `asked` counts what modules were asked meanwhile, `report` prints it.
 
+mod asked;
 mod play;
 mod report;
 mod story;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use serde_json::json;
 
 use crate::agent::{Agent, Setup};
+use crate::modules;
 use crate::world::{World, wait_for_interrupt};
+use play::Row;
 use report::Act;
-use story::{APPS, DATABASE, DATABASE_PORT, SITES};
+use story::{APPS, DATABASE, DATABASE_PORT, MODULES, SITES};
 
 /// How the demo is told.
 #[derive(Clone, Copy, Debug, Default)]
@@ -31,11 +35,13 @@ pub struct Options {
 /// # Errors
 /// The world or the agent cannot be had, or an attempt left no record.
 pub fn run(options: Options) -> Result<bool> {
-    progress("making a node, four pods and an internet out of network namespaces");
+    progress("making a node, five pods and an internet out of network namespaces");
     let world = make_world()?;
+    progress("building the policy modules; the first time takes a minute");
+    let folder = build_modules(&world)?;
     progress("starting the agent, with every policy in mode Observe");
-    let agent = start_agent(&world)?;
-    let acts = [observe(&world, &agent)?, enforce(&world, &agent)?];
+    let agent = start_agent(&world, &folder)?;
+    let acts = [observe(&world, &agent)?, enforce(&world, &agent)?, asked::ask(&world, &agent)?];
     let as_expected = acts.iter().flat_map(|act| &act.rows).all(|row| row.differs.is_empty());
     if options.json {
         anstream::println!("{}", json!({"acts": acts, "asExpected": as_expected}));
@@ -65,8 +71,12 @@ fn make_world() -> Result<World> {
     Ok(world)
 }
 
-fn start_agent(world: &World) -> Result<Agent> {
-    let mut setup = Setup::new(world)?;
+fn build_modules(world: &World) -> Result<PathBuf> {
+    modules::folder(&world.directory().join("modules"), &MODULES.map(|(name, krate)| (name, krate, "")))
+}
+
+fn start_agent(world: &World, modules: &Path) -> Result<Agent> {
+    let mut setup = Setup::new(world)?.arg(&format!("--modules={}", modules.display()));
     for app in &APPS {
         setup = setup.policy(app.file, &app.policy_in("Observe"))?;
     }
@@ -82,7 +92,7 @@ fn observe(world: &World, agent: &Agent) -> Result<Act> {
         rows.extend(play::play(world, agent, app, false)?);
     }
     let title = "1. Observe: nothing is cut, and the last column says what would be".to_owned();
-    Ok(Act { title, rows })
+    Ok(Act { title, rows, notes: Vec::new() })
 }
 
 fn enforce(world: &World, agent: &Agent) -> Result<Act> {
@@ -92,13 +102,20 @@ fn enforce(world: &World, agent: &Agent) -> Result<Act> {
         agent.switch(world.pod(app.pod), app.file, &app.policy_in("Enforce"), "Enforce")?;
         rows.extend(play::play(world, agent, app, true)?);
     }
-    let title = "2. Enforce: what no rule allows is refused at once".to_owned();
-    Ok(Act { title, rows })
+    let title = "2. Enforce: what is not allowed is refused at once".to_owned();
+    let notes = rows.iter().filter_map(said).collect();
+    Ok(Act { title, rows, notes })
+}
+
+/// What a module says to people about what it decided.
+fn said(row: &Row) -> Option<String> {
+    let (module, message) = (row.applied.module.as_ref()?, row.applied.message.as_ref()?);
+    Some(format!("The module {module} says of {}: {message}.", row.to))
 }
 
 fn conclusion(as_expected: bool) -> &'static str {
     if as_expected {
-        "Every outcome is as expected. The policies are three files to read and to change, in tests/demo/.\n\
+        "Every outcome is as expected. The policies are four files to read and to change, in tests/demo/.\n\
          To look around while it runs: cargo xtask demo --keep"
     } else {
         "Not every outcome is as expected; see `differs` above."
@@ -114,6 +131,7 @@ fn how_to_look(world: &World, agent: &Agent) -> String {
         "The world is up. In another terminal, as root:".to_owned(),
         command("status"),
         command("flows --denied"),
+        command("flows --workload reports/report"),
         command("explain updates/update github.com:22"),
         format!("  ip netns exec {update} bash -c 'exec 3<>/dev/tcp/github.com/22; head -1 <&3'"),
         format!("  ip netns exec {update} bash -c 'exec 3<>/dev/tcp/github.com/443; head -1 <&3'"),

@@ -7,9 +7,9 @@ use anyhow::{Context, Result};
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
-use super::story::{App, DATABASE, To, Try};
+use super::story::{App, DATABASE, To, Try, VISITS, visited};
 use crate::agent::{Agent, Flow, Verdict};
-use crate::dial::{Attempt, Outcome, Seen, median_micros};
+use crate::dial::{self, Attempt, Outcome, Seen, median_micros};
 use crate::eventually;
 use crate::world::{Pod, World};
 
@@ -28,6 +28,8 @@ pub struct Row {
     pub to: String,
     /// The port.
     pub port: u16,
+    /// When, where it matters.
+    pub when: Option<&'static str>,
     /// What the application should see.
     pub expected: Seen,
     /// What it saw over IPv4.
@@ -57,18 +59,19 @@ pub(super) fn play(world: &World, agent: &Agent, app: &App, enforced: bool) -> R
     app.attempts.iter().map(|attempt| play_one(world, agent, app, attempt, enforced)).collect()
 }
 
-fn play_one(world: &World, agent: &Agent, app: &App, tried: &Try, enforced: bool) -> Result<Row> {
+/// Plays one attempt of `app`.
+pub(super) fn play_one(world: &World, agent: &Agent, app: &App, tried: &Try, enforced: bool) -> Result<Row> {
     let pod = world.pod(app.pod);
     let expected = if tried.allowed || !enforced { Seen::Connected } else { Seen::Refused };
     let since = Timestamp::now();
-    let [ipv4, ipv6] = attempts(world, tried);
-    let (saw4, saw6) = (pod.dial(&ipv4)?, pod.dial(&ipv6)?);
+    let [saw4, saw6] = dial_all(world, pod, tried)?;
     let flow4 = flow_of(agent, pod, &saw4, tried.port, since)?;
     let flow6 = flow_of(agent, pod, &saw6, tried.port, since)?;
     let mut row = Row {
         who: app.pod.to_owned(),
         to: name_of(tried),
         port: tried.port,
+        when: None,
         expected,
         ipv4: sight(&saw4, expected),
         ipv6: sight(&saw6, expected),
@@ -76,17 +79,29 @@ fn play_one(world: &World, agent: &Agent, app: &App, tried: &Try, enforced: bool
         observed: flow4.observed.clone(),
         differs: Vec::new(),
     };
-    row.differs = differences(&row, &flow6, tried.allowed);
+    row.differs = differences(&row, &flow6, tried, enforced);
     Ok(row)
 }
 
-fn attempts(world: &World, tried: &Try) -> [Attempt; 2] {
+/// What is seen over IPv4 and over IPv6.
+fn dial_all(world: &World, pod: &Pod, tried: &Try) -> Result<[Vec<Outcome>; 2]> {
     let to = |target: &str| Attempt::tcp(target, tried.port).times(TIMES);
-    match tried.to {
+    let [ipv4, ipv6] = match tried.to {
         To::Name(name) => [to(name).ipv4(), to(name).ipv6()],
         To::Address(ipv4, ipv6) => [to(ipv4), to(ipv6)],
         To::Database => world.pod(DATABASE).addresses().map(|address| to(&address.to_string())),
-    }
+        To::Visits => return visit(pod, tried.port),
+    };
+    Ok([pod.dial(&ipv4)?, pod.dial(&ipv6)?])
+}
+
+/// One connection to each of the addresses that are visited, from one thread: a process of its own for each would cost
+/// more than what is to be seen.
+fn visit(pod: &Pod, port: u16) -> Result<[Vec<Outcome>; 2]> {
+    let try_both = move |addresses: [IpAddr; 2]| addresses.map(|to| dial::run(&Attempt::tcp(to, port)));
+    let seen = pod.netns().run(move || (0..VISITS).map(visited).map(try_both).collect::<Vec<_>>())?;
+    let over = |family: usize| seen.iter().map(|both| both[family].clone()).collect();
+    Ok([over(0), over(1)])
 }
 
 fn name_of(tried: &Try) -> String {
@@ -94,6 +109,7 @@ fn name_of(tried: &Try) -> String {
         To::Name(name) => name.to_owned(),
         To::Address(ipv4, _) => format!("{ipv4} and IPv6"),
         To::Database => "its database".to_owned(),
+        To::Visits => format!("{VISITS} new addresses"),
     }
 }
 
@@ -120,7 +136,7 @@ fn flow_of(agent: &Agent, pod: &Pod, outcomes: &[Outcome], port: u16, since: Tim
     })
 }
 
-fn differences(row: &Row, flow6: &Flow, allowed: bool) -> Vec<String> {
+fn differences(row: &Row, flow6: &Flow, tried: &Try, enforced: bool) -> Vec<String> {
     let mut differs = Vec::new();
     for (family, sight) in [("IPv4", &row.ipv4), ("IPv6", &row.ipv6)] {
         if sight.seen != row.expected {
@@ -132,14 +148,19 @@ fn differences(row: &Row, flow6: &Flow, allowed: bool) -> Vec<String> {
     }
     let word = |allow| if allow { "allow" } else { "deny" };
     let happened = word(row.expected == Seen::Connected);
-    for (which, told, should) in [
-        ("applied over IPv4", &row.applied, happened),
-        ("applied over IPv6", &flow6.applied, happened),
-        ("observed over IPv4", &row.observed, word(allowed)),
-        ("observed over IPv6", &flow6.observed, word(allowed)),
+    // What is only observed, nobody decides.
+    let by = tried.by.filter(|_| enforced);
+    for (which, told, should, by) in [
+        ("applied over IPv4", &row.applied, happened, by),
+        ("applied over IPv6", &flow6.applied, happened, by),
+        ("observed over IPv4", &row.observed, word(tried.allowed), tried.by),
+        ("observed over IPv6", &flow6.observed, word(tried.allowed), tried.by),
     ] {
         if told.action != should {
             differs.push(format!("the verdict {which} is `{told}` instead of `{should}`"));
+        }
+        if told.module.as_deref() != by {
+            differs.push(format!("the verdict {which} is of module {:?} instead of {by:?}", told.module));
         }
     }
     differs

@@ -6,6 +6,7 @@ use owo_colors::{OwoColorize, Style};
 use serde::Serialize;
 
 use super::play::{Row, Sight};
+use crate::agent::Verdict;
 use crate::dial::Seen;
 
 /// One part of the story.
@@ -16,6 +17,8 @@ pub struct Act {
     pub title: String,
     /// What was tried.
     pub rows: Vec<Row>,
+    /// What else is to be said, a line each.
+    pub notes: Vec<String>,
 }
 
 const COLUMNS: [&str; 7] = ["WHO", "WHERE", "EXPECTED", "OVER IPv4", "OVER IPv6", "APPLIED", "OBSERVED"];
@@ -44,6 +47,9 @@ pub fn table(act: &Act) -> String {
             let _ = writeln!(text, "  {} {difference}", "differs:".red().bold());
         }
     }
+    if !act.notes.is_empty() {
+        let _ = writeln!(text, "\n{}", act.notes.join("\n"));
+    }
     text
 }
 
@@ -53,13 +59,26 @@ fn cells(row: &Row) -> [(String, Style); 7] {
     };
     [
         (row.who.clone(), Style::new()),
-        (format!("{}:{}", row.to, row.port), Style::new()),
+        (place(row), Style::new()),
         (row.expected.to_string(), Style::new()),
         seen(&row.ipv4),
         seen(&row.ipv6),
-        (row.applied.to_string(), style(row.applied.action == "allow")),
-        (row.observed.to_string(), style(row.observed.action == "allow")),
+        (verdict(&row.applied), style(row.applied.action == "allow")),
+        (verdict(&row.observed), style(row.observed.action == "allow")),
     ]
+}
+
+fn place(row: &Row) -> String {
+    let when = row.when.map_or_else(String::new, |when| format!(", {when}"));
+    format!("{}:{}{when}", row.to, row.port)
+}
+
+/// A verdict; that of a module with its name.
+fn verdict(verdict: &Verdict) -> String {
+    match &verdict.module {
+        Some(module) => format!("{} (module {module})", verdict.action),
+        None => verdict.to_string(),
+    }
 }
 
 fn style(good: bool) -> Style {
@@ -76,37 +95,38 @@ fn time(micros: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::agent::Verdict;
 
     #[test]
     fn columns_are_aligned_and_what_differs_is_said_below_its_row() {
-        let verdict = |action: &str, rule: Option<&str>| Verdict {
+        let verdict = |action: &str, rule: Option<&str>, module: Option<&str>| Verdict {
             action: action.to_owned(),
             reason: "rule".to_owned(),
             rule: rule.map(str::to_owned),
             policy: None,
-            module: None,
+            module: module.map(str::to_owned),
             message: None,
         };
         let row = |who: &str, differs: Vec<String>| Row {
             who: who.to_owned(),
             to: "github.com".to_owned(),
             port: 22,
+            when: Some("again"),
             expected: Seen::Connected,
             ipv4: Sight { seen: Seen::Connected, median_micros: 41 },
             ipv6: Sight { seen: Seen::Connected, median_micros: 1240 },
-            applied: verdict("allow", Some("git")),
-            observed: verdict("deny", None),
+            applied: verdict("allow", Some("git"), None),
+            observed: verdict("deny", None, Some("hours")),
             differs,
         };
         let rows = vec![row("a/b", Vec::new()), row("alerts/alert", vec!["something".to_owned()])];
-        let text = anstream::adapter::strip_str(&table(&Act { title: "T".to_owned(), rows })).to_string();
+        let act = Act { title: "T".to_owned(), rows, notes: vec!["A note.".to_owned()] };
+        let text = anstream::adapter::strip_str(&table(&act)).to_string();
         let lines: Vec<_> = text.lines().collect();
         assert_eq!(
             lines[4],
-            "a/b           github.com:22  connected  connected 41 us  connected 1.2 ms  allow (rule git)  deny (rule)"
+            "a/b           github.com:22, again  connected  connected 41 us  connected 1.2 ms  allow (rule git)  deny (module hours)"
         );
         assert_eq!(lines[3].find("OVER IPv6"), lines[4].find("connected 1.2"));
-        assert_eq!(lines[6], "  differs: something");
+        assert_eq!(lines[6..], ["  differs: something", "", "A note."]);
     }
 }
