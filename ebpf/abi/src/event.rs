@@ -73,7 +73,9 @@ pub struct Held {
     /// Of the packets of its flow that were put on hold, which one.
     pub sequence: u64,
     /// 0: an answer toward the workload; else a packet of the workload's own, on hold for the so-manieth time.
-    pub passes: u32,
+    pub passes: u16,
+    /// How many packets come back with the ticket: the segments of one, where the gate cuts it.
+    pub segments: u16,
     /// Both addresses of its link header, which the ticket stood in for: destination, then source.
     pub addresses: [u8; 12],
 }

@@ -109,6 +109,8 @@ pub struct Config {
     pub gate_mark: u32,
     /// Packets that one workload may put on hold per second.
     pub holds: u32,
+    /// 1: the gate cuts datagrams that are still one into their segments, as kernels before 6.2 do.
+    pub cuts: u32,
 }
 
 /// The door on a workload's own device, which sees what is delivered past the host side of its pair too, and whatever

@@ -3,8 +3,10 @@
 use aya_ebpf::{macros::classifier, programs::TcContext};
 use egret_abi::{Flow4Key, Flow6Key, action_reason as why};
 use egret_decide::{
+    FlowKey,
     egress::{self, Pending, Queued},
     inbound::InboundKey,
+    parse::UDP,
 };
 
 use crate::{DROP, act, hold, kernel::Kernel, maps, packet::Frame, steps};
@@ -46,10 +48,12 @@ fn hold_packet<K: InboundKey + 'static>(ctx: &TcContext) -> i32 {
     let Some(pending) = steps::handed::<Pending<K>>() else { return DROP };
     let reason = match egress::enqueue(&Kernel, pending, hold::released(ctx)) {
         Queued::Repeated => return DROP,
-        Queued::At(sequence) => match hold::send_to_gate(ctx, pending.workload, sequence) {
-            Some(action) => return action,
-            None => why::MAP_FULL,
-        },
+        Queued::At(sequence) => {
+            match hold::send_to_gate(ctx, pending.workload, sequence, pending.key.protocol() == UDP) {
+                Some(action) => return action,
+                None => why::MAP_FULL,
+            }
+        }
         Queued::Over => why::OVER_QUOTA,
         Queued::Enough => why::HELD_TIMEOUT,
     };

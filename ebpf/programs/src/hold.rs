@@ -195,16 +195,18 @@ fn issue<const N: usize>(ctx: &TcContext, tickets: &LruHashMap<u32, Held, N>, he
 /// Puts a packet of a workload, which is number `sequence` of its flow, on hold: the ticket stands in for its source, the
 /// workload for its destination. `None`: there is no room.
 #[inline(always)]
-pub fn send_to_gate(ctx: &TcContext, workload: WorkloadIndex, sequence: u64) -> Option<i32> {
+pub fn send_to_gate(ctx: &TcContext, workload: WorkloadIndex, sequence: u64, udp: bool) -> Option<i32> {
     let skb: *mut __sk_buff = ctx.skb.skb;
     let passes = released(ctx).passes + 1;
     // SAFETY: the context.
     let ifindex = unsafe { (*skb).ifindex };
-    let held = Held { workload, ifindex, sequence, passes, ..Held::default() };
+    let config = Kernel.config();
+    // SAFETY: the context. What is no UDP the gate takes whole.
+    let segments = if config.cuts != 0 && udp { unsafe { (*skb).gso_segs }.clamp(1, 64) as u16 } else { 1 };
+    let held = Held { workload, ifindex, sequence, passes: passes as u16, segments, ..Held::default() };
     let ticket = issue(ctx, &maps::TICKETS, held)?;
     let ([a, b, c, d], [e, f, g, h]) = (workload.0.to_be_bytes(), ticket.to_be_bytes());
     let addresses = [TICKET, PACKET, a, b, c, d, TICKET, PACKET, e, f, g, h];
-    let config = Kernel.config();
     // SAFETY: helpers on the context with a buffer of the length given; volatile, or the compiler makes an access that the
     // verifier refuses.
     unsafe {
@@ -245,13 +247,18 @@ pub fn note_release(ctx: &TcContext) {
         if mark == 0 {
             return;
         }
-        let Some(held) = maps::TICKETS.get(mark).copied() else { return };
+        let Some(ticket) = maps::TICKETS.get_ptr_mut(mark) else { return };
+        let held = *ticket;
         if held.ifindex != (*skb).ifindex {
             return;
         }
-        let _ = maps::TICKETS.remove(mark);
+        if held.segments > 1 {
+            (*ticket).segments = held.segments - 1;
+        } else {
+            let _ = maps::TICKETS.remove(mark);
+        }
         core::ptr::write_volatile(&raw mut (*skb).mark, 0);
-        (*skb).cb[0] = held.passes;
+        (*skb).cb[0] = held.passes.into();
         (*skb).cb[1] = held.sequence as u32;
         (*skb).cb[2] = (held.sequence >> 32) as u32;
         Kernel.count(Counter::PacketsReleased);

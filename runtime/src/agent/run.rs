@@ -240,6 +240,7 @@ fn shared(config: &Config, door: Door, gate: &Gate) -> Shared {
         gate: gate.index(),
         gate_mark: random_mark(),
         holds: HOLDS_PER_SECOND,
+        cuts: gate.cuts().into(),
     }
 }
 

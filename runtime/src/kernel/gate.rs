@@ -35,6 +35,7 @@ pub const FRAME_MAX: usize = OFFLOAD_HEADER + 18 + 65_535;
 pub struct Gate {
     file: File,
     index: u32,
+    cuts: bool,
 }
 
 /// A packet of a workload that was put on hold: what is written back is what was read.
@@ -83,20 +84,28 @@ impl Gate {
             _ => KernelError::failed(format!("make the device {DEVICE}"), error),
         })?;
         let failed = || format!("set the device {DEVICE} up");
-        let offloads = OFFLOADS.iter().try_fold((), |(), flags| match take_offloads(&file, *flags) {
-            Ok(()) => Err(Ok(())),
-            Err(error) if error.raw_os_error() == Some(libc::EINVAL) => Ok(()),
-            Err(error) => Err(Err(error)),
-        });
-        offloads.err().unwrap_or(Ok(())).doing(failed)?;
+        let [all, older] = OFFLOADS;
+        let cuts = match take_offloads(&file, all) {
+            Err(error) if error.raw_os_error() == Some(libc::EINVAL) => {
+                take_offloads(&file, older).doing(failed)?;
+                true
+            }
+            taken => taken.map(|()| false).doing(failed)?,
+        };
         let index = index().doing(failed)?;
-        Ok(Self { file, index })
+        Ok(Self { file, index, cuts })
     }
 
     /// The number of the device.
     #[must_use]
     pub fn index(&self) -> u32 {
         self.index
+    }
+
+    /// Whether it cuts datagrams that are still one into their segments.
+    #[must_use]
+    pub fn cuts(&self) -> bool {
+        self.cuts
     }
 
     /// The next packet on hold, read into `buffer` of [`FRAME_MAX`] bytes; `None`: none is there now.

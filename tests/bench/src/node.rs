@@ -80,6 +80,7 @@ impl Node {
             gate: 0,
             gate_mark: 2,
             holds: 0,
+            cuts: 0,
         };
         let room = Room { flows: 4096, inbound: 4096, calls: 1024, fragments: 256, queries: 1024 };
         let mut enforcer = Enforcer::open(&pins, Numbers::default(), config, room)?;

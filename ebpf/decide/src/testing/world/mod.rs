@@ -106,6 +106,7 @@ impl World {
                 gate: 0,
                 gate_mark: 2,
                 holds: 100,
+                cuts: 0,
             },
             ..Self::default()
         };
