@@ -1,4 +1,5 @@
 //! `egret-bench fastpath`: what Egret costs, against nothing at all, the least that could do the same, and nftables.
+//! `egret-bench modules`: what policy modules cost, against nothing at all and NFQUEUE.
 //!
 //! Every ratio is of two medians from one run: rounds of all that is compared, one after the other, so that whatever
 //! else the machine does falls on each alike. In: [`Effort`]. Each case gives its rows; [`report`] makes a table or JSON
@@ -7,6 +8,7 @@
 mod dns;
 mod machine;
 mod memory;
+mod modules;
 mod node;
 mod packets;
 mod plot;
@@ -20,7 +22,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
-use clap::{Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use report::{Group, Report, Row};
 
 #[derive(Parser)]
@@ -33,23 +35,28 @@ struct Arguments {
 #[derive(Subcommand)]
 enum Bench {
     /// The fast path: packets, connections, look-ups, changes of policy, memory
-    Fastpath {
-        /// Only this; may be given more than once
-        #[arg(long, value_name = "NAME")]
-        only: Vec<Case>,
-        /// How to print
-        #[arg(short, long, value_name = "FORMAT", default_value = "table")]
-        output: Format,
-        /// Write a picture of each case into this folder too
-        #[arg(long, value_name = "DIR")]
-        plots: Option<PathBuf>,
-        /// Rounds; each figure is a median of as many
-        #[arg(long, default_value_t = 15)]
-        rounds: usize,
-        /// See that everything can be measured, and measure nothing well
-        #[arg(long)]
-        brief: bool,
-    },
+    Fastpath(How<Case>),
+    /// Policy modules: connections that wait for one, decisions a second, one decision alone
+    Modules(How<modules::Case>),
+}
+
+#[derive(Args)]
+struct How<C: ValueEnum + Send + Sync + 'static> {
+    /// Only this; may be given more than once
+    #[arg(long, value_name = "NAME")]
+    only: Vec<C>,
+    /// How to print
+    #[arg(short, long, value_name = "FORMAT", default_value = "table")]
+    output: Format,
+    /// Write a picture of each case into this folder too
+    #[arg(long, value_name = "DIR")]
+    plots: Option<PathBuf>,
+    /// Rounds; each figure is a median of as many
+    #[arg(long, default_value_t = 15)]
+    rounds: usize,
+    /// See that everything can be measured, and measure nothing well
+    #[arg(long)]
+    brief: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -110,24 +117,33 @@ impl Case {
 }
 
 fn main() -> Result<ExitCode> {
-    let Bench::Fastpath { only, output, plots, rounds, brief } = Arguments::parse().bench;
-    let cases = if only.is_empty() { Case::value_variants() } else { &only };
+    match Arguments::parse().bench {
+        Bench::Fastpath(how) => run(&how, Case::measure),
+        Bench::Modules(how) => run(&how, modules::Case::measure),
+    }
+}
+
+/// Measures the cases that are asked for, all where none is, and prints them.
+fn run<C: ValueEnum + Send + Sync>(
+    how: &How<C>,
+    measure: fn(C, Effort) -> Result<Group>,
+) -> Result<ExitCode> {
+    let cases = if how.only.is_empty() { C::value_variants() } else { &how.only };
     let mut groups = Vec::new();
     for case in cases {
-        let group = || case.measure(Effort { rounds, brief });
         anstream::eprintln!(
             "· {}",
             case.to_possible_value().map_or_else(String::new, |name| name.get_name().to_owned())
         );
-        groups.push(group()?);
+        groups.push(measure(case.clone(), Effort { rounds: how.rounds, brief: how.brief })?);
     }
     let report = Report { machine: machine::Machine::here(), groups };
-    match output {
+    match how.output {
         Format::Table => anstream::print!("{}", report::table(&report)),
         Format::Json => println!("{}", serde_json::to_string_pretty(&report)?),
     }
-    if let Some(folder) = plots {
-        fs::create_dir_all(&folder).with_context(|| format!("make {}", folder.display()))?;
+    if let Some(folder) = &how.plots {
+        fs::create_dir_all(folder).with_context(|| format!("make {}", folder.display()))?;
         for group in &report.groups {
             fs::write(folder.join(format!("{}.svg", group.case)), plot::bars(group))?;
         }
