@@ -12,13 +12,15 @@ const WAIT: Duration = Duration::from_secs(10);
 #[test]
 fn a_module_that_fails_is_told_by_its_cause_and_its_failure_policy_counts() -> Result<()> {
     let settings = "allow: [80], panic: [90], hang: [91], grow: [92], recurse: [93], talk: [94]";
-    for (manifest, seen) in [("", Seen::Refused), ("failurePolicy: allow\n", Seen::Connected)] {
+    for (failure, seen) in [("deny", Seen::Refused), ("allow", Seen::Connected)] {
         let world = World::with_pods(&[POD])?;
-        let agent = start(&world, manifest, &unmatched(settings))?;
+        // Long enough for a slow machine to run into the other limits first.
+        let manifest = format!("failurePolicy: {failure}\nlimits: {{time: 700ms}}\n");
+        let agent = start(&world, &manifest, &unmatched(settings))?;
         let pod = world.pod(POD);
         for (port, words) in [
             (90, "trapped: it gave up"),
-            (91, "took longer than its limit of 50 ms"),
+            (91, "took longer than its limit of 700 ms"),
             (92, "wanted more memory than its limit"),
             (93, "obedient::deeper"),
             (94, "output is wrong"),
