@@ -1,13 +1,19 @@
 //! The compiler's process, and what ends it.
 
+use std::fs::{self, Permissions};
 use std::io::Write;
+use std::os::unix::fs::PermissionsExt;
 use std::process::{Command, Stdio};
 
 use egret::wasm::{Compiler, Engine, Manifest, Refused};
+use tempfile::TempDir;
 
-fn engine() -> Engine {
-    let compiler = Compiler::Program(env!("CARGO_BIN_EXE_egret").into());
-    Engine::with(None, compiler, false).expect("an engine")
+/// An engine whose compiler is the program itself, in a folder that anybody may enter: it runs as nobody.
+fn engine(folder: &TempDir) -> Engine {
+    let program = folder.path().join("egret");
+    fs::copy(env!("CARGO_BIN_EXE_egret"), &program).expect("copied");
+    fs::set_permissions(folder.path(), Permissions::from_mode(0o755)).expect("open to all");
+    Engine::with(None, Compiler::Program(program), false).expect("an engine")
 }
 
 /// A component of one core module with so many functions of so many additions each.
@@ -19,12 +25,14 @@ fn large(functions: usize, additions: usize) -> Vec<u8> {
 
 #[test]
 fn a_module_is_compiled_by_a_process_and_refused_for_what_it_is() {
-    let refused = engine().load("test", &large(10, 10), &Manifest::default()).expect_err("no policy");
+    let folder = tempfile::tempdir().expect("a folder");
+    let engine = engine(&folder);
+    let refused = engine.load("test", &large(10, 10), &Manifest::default()).expect_err("no policy");
     assert!(matches!(refused, Refused::Missing("describe")), "it was compiled: {refused}");
     let mut broken = large(10, 10);
     let middle = broken.len() / 2;
     broken[middle] = 0xff;
-    let refused = engine().load("test", &broken, &Manifest::default()).expect_err("broken");
+    let refused = engine.load("test", &broken, &Manifest::default()).expect_err("broken");
     assert!(matches!(refused, Refused::Invalid(_)), "{refused}");
 }
 
