@@ -205,9 +205,10 @@ counters! {
     PacketsReleased = 23, "packets_released";
     /// First packets decided by what modules had said already.
     VerdictsUsed = 24, "module_verdicts_used";
-    /// Packets not put on hold because those of the workload were used up; judged as the failure policy says.
+    /// Packets not put on hold because those of the workload were used up; judged by what modules
+    /// said before, or else as the failure policy says.
     HoldsOver = 25, "holds_over_budget";
-    /// Packets not put on hold because there was no agent or no room, or too often already; judged as the failure policy says.
+    /// Packets not put on hold because there was no agent or no room, or too often already; judged in the same way.
     HoldsFailed = 26, "holds_failed";
     /// Repeated SYNs of flows that are on hold, dropped.
     HoldsRepeated = 27, "holds_repeated";

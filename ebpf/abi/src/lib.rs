@@ -47,10 +47,10 @@ pub const WAITING_PER_WORKLOAD: u32 = 4096;
 /// How long a flow may be taken to have packets on hold after the last one was put there.
 pub const WAITING_FOR: Tick = Tick::lasting_seconds(5);
 /// How long after the last of several packets from the hold the next one may go its own way, in nanoseconds: the two may
-/// be handled by different processors, and the first must be through by then.
-pub const WAITING_GAP: u64 = 1_000_000;
+/// be handled by different processors, of which one may be busy with others first.
+pub const WAITING_GAP: u64 = 20_000_000;
 /// For how long packets that follow closer than that still go the way of those before them.
-pub const WAITING_AT_MOST: Tick = Tick(4);
+pub const WAITING_AT_MOST: Tick = Tick::lasting_seconds(2);
 /// How often a packet is put on hold before it is judged without modules: its verdict may be gone when it comes back.
 pub const PASSES_MAX: u32 = 4;
 /// How long a receiver waits for the pieces of a packet: 30 s, as Linux does for IPv4.

@@ -147,7 +147,8 @@ pub fn enqueue<T: Tables, K: InboundKey>(tables: &T, pending: &Pending<K>, relea
     Queued::At(tables.wait(workload, &wide, now, now.plus(WAITING_FOR)))
 }
 
-/// Judges a packet without its modules, for `reason`.
+/// Judges a packet that cannot go on hold, for `reason`: by what its modules said before, though it may overtake others
+/// then, or else without them.
 #[inline(always)]
 pub fn fail<T: Tables, P: Packet, K: InboundKey>(
     tables: &T,
@@ -157,7 +158,11 @@ pub fn fail<T: Tables, P: Packet, K: InboundKey>(
 ) -> Egress {
     tables.count(if reason == why::OVER_QUOTA { Counter::HoldsOver } else { Counter::HoldsFailed });
     let now = tables.now();
-    let Some(verdicts) = tables.with_findings(|found| failed(found, reason)) else { return Egress::Drop };
+    let verdicts = match said(tables, pending, now) {
+        Some(said) => Some(Verdicts::said(&said)),
+        None => tables.with_findings(|found| failed(found, reason)),
+    };
+    let Some(verdicts) = verdicts else { return Egress::Drop };
     if !verdicts.allows() {
         return deny(tables, packet, pending, &verdicts, now);
     }

@@ -249,6 +249,20 @@ fn over_its_share_a_workload_gets_what_the_failure_policy_says() {
 }
 
 #[test]
+fn over_its_share_a_packet_whose_verdict_is_known_goes_on_before_those_that_wait() {
+    for ends in both(443) {
+        for (allowed, egress) in [(true, Pass), (false, Unreachable { transport: transport(ends) })] {
+            let mut world = world(UNMATCHED);
+            world.config.holds = 2;
+            assert_eq!(send(&world, &ends.udp(b"x")), Became::Held(1));
+            world.verdicts.insert((POD, key(ends, UDP, false)), said(allowed));
+            assert_eq!(send(&world, &ends.udp(b"x")), Became::Held(2));
+            assert_eq!(send(&world, &ends.udp(b"x")), Became::Failed(egress), "{allowed}");
+        }
+    }
+}
+
+#[test]
 fn without_an_agent_the_failure_policy_counts_at_once_and_what_modules_said_still_does() {
     for ends in both(443) {
         let mut world = world(UNMATCHED);
