@@ -12,6 +12,8 @@ use egret_tests::{Agent, Attempt, Outcome, Pod, Seen, Setup, World, enforced, po
 /// The crate of a module that does what its settings say.
 const OBEDIENT: &str = "tests/modules/obedient";
 const POD: &str = "shop/web";
+/// What a slow machine needs, and still less than the deadline of a packet.
+const PATIENT: &str = "limits: {time: 700ms}\n";
 
 /// What a policy says that asks the module `obedient` with these settings, at this stage.
 fn asking(stage: &str, settings: &str) -> String {
@@ -23,7 +25,7 @@ fn unmatched(settings: &str) -> String {
     format!("default: Deny\n{}", asking("unmatched", settings))
 }
 
-/// The world of one pod, and an agent with the module under this manifest.
+/// The world of one pod, and an agent with the module under this manifest, patient.
 fn start(world: &World, manifest: &str, rules: &str) -> Result<Agent> {
     setup(world, manifest)?.policy("web.yaml", &enforced(POD, rules))?.start()
 }
@@ -32,7 +34,8 @@ fn setup(world: &World, manifest: &str) -> Result<Setup> {
     for port in [81, 82, 83, 90, 91, 92, 93, 94] {
         world.listen_everywhere(port)?;
     }
-    let modules = folder(&world.directory().join("modules"), &[("obedient", OBEDIENT, manifest)])?;
+    let manifest = format!("{manifest}{PATIENT}");
+    let modules = folder(&world.directory().join("modules"), &[("obedient", OBEDIENT, &manifest)])?;
     Ok(Setup::new(world)?.arg(&format!("--modules={}", modules.display())))
 }
 

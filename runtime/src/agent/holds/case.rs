@@ -91,8 +91,9 @@ impl Case {
                 verdict.reason = Reason::HeldTimeout;
             }
         }
-        let (scope, ttl, message, faults) = (Scope::Flow, Duration::ZERO, None, Vec::new());
-        Ruling { verdicts, scope, ttl, message, faults }
+        let is_of_all = question.key == question.key.for_all_flows();
+        let scope = if is_of_all { Scope::Address } else { Scope::Flow };
+        Ruling { verdicts, scope, ttl: AFTER_FAULT, message: None, faults: Vec::new() }
     }
 
     fn consult(

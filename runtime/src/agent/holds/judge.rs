@@ -144,8 +144,7 @@ impl Judge {
         let names = self.names_of(question);
         if let Some(ruling) = self.remembered(&case, question, &names) {
             self.counts.remembered.add();
-            self.write(&case, question, local, &ruling);
-            return false;
+            return self.write(&case, question, local, &ruling);
         }
         let started = Instant::now();
         let ruling = case.decide(question, &names, milliseconds());
@@ -167,8 +166,7 @@ impl Judge {
             };
             self.lock_names().put(name_key(&case, question, names), known);
         }
-        self.write(&case, question, local, &ruling);
-        ruling.scope == Scope::Flow
+        self.write(&case, question, local, &ruling)
     }
 
     /// Answers a question as if every module had failed: it waited too long.
@@ -208,7 +206,8 @@ impl Judge {
         stands.then(|| Ruling { ttl: left, ..known.ruling.clone() })
     }
 
-    fn write(&self, case: &Case, question: &Question, local: [u8; 2], ruling: &Ruling) {
+    /// Whether it is about one flow alone.
+    fn write(&self, case: &Case, question: &Question, local: [u8; 2], ruling: &Ruling) -> bool {
         let alone = ruling.scope == Scope::Flow || ruling.ttl.is_zero();
         let (key, ttl) = match alone {
             true => (VerdictKey { local_port: local, ..question.key }, ruling.ttl.max(SETTLING)),
@@ -224,6 +223,7 @@ impl Judge {
             Some(message) => messages.put((question.workload, key), message.clone()),
             None => messages.pop(&(question.workload, key)),
         };
+        alone
     }
 
     /// Once a second for each module: one that always fails is asked for each packet.

@@ -43,6 +43,7 @@ const OVERHEAD: usize = 96;
 struct Waiting {
     packet: HeldPacket,
     local: [u8; 2],
+    since: Duration,
 }
 
 /// What all threads of the hold share.
@@ -116,7 +117,8 @@ impl Holds {
         };
         let (question, local) = (self.judge.question(packet.workload, key), key.local_port);
         let bytes = packet.frame().len() + OVERHEAD;
-        let place = self.queue().add(question, Waiting { packet, local }, bytes, clock::now());
+        let since = clock::now();
+        let place = self.queue().add(question, Waiting { packet, local, since }, bytes, since);
         drop(buffer);
         match place {
             Place::First => Ok(Some((question, local))),
@@ -145,7 +147,7 @@ impl Holds {
     /// Answers, then lets go all that wait for it.
     fn settle(&self, question: Question, local: [u8; 2]) {
         let since = self.queue().since(&question).unwrap_or_default();
-        if clock::now().saturating_sub(since) > DEADLINE {
+        if is_late(since) {
             self.judge.give_up(&question, local);
             return self.release(question, None);
         }
@@ -162,12 +164,16 @@ impl Holds {
             if waiting.is_empty() {
                 return;
             }
-            for Waiting { packet, local } in waiting {
+            for Waiting { packet, local, since } in waiting {
                 if let Some(known) = &mut known
                     && known.insert(local)
                 {
-                    let alone = VerdictKey { local_port: local, ..question.key };
-                    self.judge.answer(&Question { key: alone, ..question }, local);
+                    let alone =
+                        Question { key: VerdictKey { local_port: local, ..question.key }, ..question };
+                    match is_late(since) {
+                        true => self.judge.give_up(&alone, local),
+                        false => drop(self.judge.answer(&alone, local)),
+                    }
                 }
                 self.put_back(&packet);
             }
@@ -183,6 +189,10 @@ impl Holds {
     fn queue(&self) -> MutexGuard<'_, Queue<Waiting>> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn is_late(since: Duration) -> bool {
+    clock::now().saturating_sub(since) > DEADLINE
 }
 
 /// The hold is over.
