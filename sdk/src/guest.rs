@@ -1,9 +1,10 @@
 //! A policy as the exports of a module. Only where the target is Wasm.
 
 use std::marker::PhantomData;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use bindings::egret::policy::types;
-use egret_contract::{Answer, Attempt, Decision, Destination, Input, Scope, Workload};
+use egret_contract::{Answer, Attempt, Decision, Destination, DnsAnswer, Input, Opinion, Scope, Workload};
 
 use crate::policy::{Policy, read_settings, schema};
 
@@ -16,6 +17,19 @@ pub mod bindings {
         pub_export_macro: true,
         default_bindings_module: "egret_sdk::guest::bindings",
         runtime_path: "::egret_sdk::guest::wit_bindgen::rt",
+    });
+}
+
+/// The same of what a module exports that is told of DNS answers.
+#[allow(missing_docs, unsafe_code, clippy::all, reason = "generated from sdk/wit")]
+pub mod answers {
+    wit_bindgen::generate!({
+        path: "wit",
+        world: "answers",
+        pub_export_macro: true,
+        default_bindings_module: "egret_sdk::guest::answers",
+        runtime_path: "::egret_sdk::guest::wit_bindgen::rt",
+        with: { "egret:policy/types@0.1.0": crate::guest::bindings::egret::policy::types },
     });
 }
 
@@ -43,38 +57,85 @@ impl<P: Policy> bindings::Guest for Exported<P> {
 
     fn decide(attempt: types::Attempt) -> types::Decision {
         let attempt = Attempt::from(attempt);
-        P::slot().with_borrow_mut(|settings| {
-            // The agent configures first. Where nobody did, defaults decide, or nothing does.
-            let settings = match settings {
-                Some(settings) => settings,
-                None => match read_settings("null") {
-                    Ok(read) => settings.insert(read),
-                    Err(_) => return Decision::deny("the module was not configured").into(),
-                },
-            };
-            P::decide(&attempt, settings).into()
-        })
+        let decided = with_settings::<P, _>(|settings| P::decide(&attempt, settings));
+        decided.unwrap_or_else(|| Decision::deny("the module was not configured")).into()
+    }
+}
+
+impl<P: Policy> answers::Guest for Exported<P> {
+    fn on_answer(answer: answers::Answer) -> answers::Opinion {
+        let answer = DnsAnswer::from(answer);
+        let opinion = with_settings::<P, _>(|settings| P::on_answer(&answer, settings));
+        opinion.unwrap_or(Opinion::Pass).into()
+    }
+}
+
+/// The agent configures first. Where nobody did, defaults decide; `None`: there are none.
+fn with_settings<P: Policy, R>(ask: impl FnOnce(&P::Settings) -> R) -> Option<R> {
+    P::slot().with_borrow_mut(|settings| {
+        let settings = match settings {
+            Some(settings) => settings,
+            None => settings.insert(read_settings("null").ok()?),
+        };
+        Some(ask(settings))
+    })
+}
+
+impl From<answers::Answer> for DnsAnswer {
+    fn from(answer: answers::Answer) -> Self {
+        Self {
+            workload: answer.workload.into(),
+            name: answer.name,
+            record_type: answer.record_type,
+            response_code: answer.response_code,
+            size: answer.size,
+            addresses: answer.addresses.into_iter().map(ip).collect(),
+            time: answer.time,
+        }
+    }
+}
+
+impl From<Opinion> for answers::Opinion {
+    fn from(opinion: Opinion) -> Self {
+        match opinion {
+            Opinion::Pass => Self::Pass,
+            Opinion::Refuse(refusal) => Self::Refuse(answers::egret::policy::dns::Refusal {
+                domain: refusal.domain,
+                reason: refusal.reason,
+                ttl: refusal.seconds,
+            }),
+        }
+    }
+}
+
+impl From<types::Workload> for Workload {
+    fn from(workload: types::Workload) -> Self {
+        Self {
+            namespace: workload.namespace,
+            name: workload.name,
+            labels: workload.labels.into_iter().map(|label| (label.key, label.value)).collect(),
+            service_account: workload.service_account,
+            node: workload.node,
+        }
+    }
+}
+
+fn ip(address: types::Address) -> IpAddr {
+    match address {
+        types::Address::V4(bits) => Ipv4Addr::from_bits(bits).into(),
+        types::Address::V6((high, low)) => {
+            Ipv6Addr::from_bits(u128::from(high) << 64 | u128::from(low)).into()
+        }
     }
 }
 
 impl From<types::Attempt> for Attempt {
     fn from(attempt: types::Attempt) -> Self {
-        let (workload, destination) = (attempt.workload, attempt.destination);
+        let destination = attempt.destination;
         Self {
-            workload: Workload {
-                namespace: workload.namespace,
-                name: workload.name,
-                labels: workload.labels.into_iter().map(|label| (label.key, label.value)).collect(),
-                service_account: workload.service_account,
-                node: workload.node,
-            },
+            workload: attempt.workload.into(),
             destination: Destination {
-                address: match destination.address {
-                    types::Address::V4(bits) => std::net::Ipv4Addr::from_bits(bits).into(),
-                    types::Address::V6((high, low)) => {
-                        std::net::Ipv6Addr::from_bits(u128::from(high) << 64 | u128::from(low)).into()
-                    }
-                },
+                address: ip(destination.address),
                 port: destination.port,
                 protocol: destination.protocol.into(),
                 names: destination.names,

@@ -25,6 +25,8 @@
 //! - `#[settings]` reads a type from a policy's `settings`, in camel case; unknown keys are refused. Its documentation
 //!   becomes the schema that the module carries. `#[serde(default)]` and the other attributes of serde work in it.
 //! - [`counters`], [`clock`] and [`log`] are the agent's; natively they are simulated.
+//! - `on_answer = watch` names a function `fn watch(answer: &DnsAnswer, settings: &Settings) -> Opinion`, which is told of
+//!   DNS answers where a policy names the module at the stage `answers`, and may have later ones refused.
 //! - `cases!` makes a test of a file of cases. `egret module test` runs the same file on the `.wasm`.
 //!
 //! A module crate has `crate-type = ["cdylib", "rlib"]` and is built by `egret module build`.
@@ -42,8 +44,8 @@ pub mod guest;
 pub mod testing;
 
 pub use egret_contract::{
-    Answer, Attempt, Cidr, CidrError, Decision, Destination, Input, Name, NameError, Pattern, PatternError,
-    Protocol, Scope, Workload,
+    Answer, Attempt, Cidr, CidrError, Decision, Destination, DnsAnswer, Input, Name, NameError, Opinion,
+    Pattern, PatternError, Protocol, Refusal, Scope, Workload, parent,
 };
 pub use egret_sdk_macros::{policy, settings};
 pub use host::{clock, counters, log};

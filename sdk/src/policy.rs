@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::thread::LocalKey;
 
-use egret_contract::{Attempt, Decision, Input};
+use egret_contract::{Attempt, Decision, DnsAnswer, Input, Opinion};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -24,6 +24,12 @@ pub trait Policy {
 
     /// Decides.
     fn decide(attempt: &Attempt, settings: &Self::Settings) -> Decision;
+
+    /// Is told of a DNS answer.
+    fn on_answer(answer: &DnsAnswer, settings: &Self::Settings) -> Opinion {
+        let _ = (answer, settings);
+        Opinion::Pass
+    }
 
     /// Where the settings are.
     #[doc(hidden)]

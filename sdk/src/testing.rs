@@ -2,9 +2,9 @@
 
 use std::cell::RefCell;
 
-use egret_contract::cases::{Cases, Seen};
+use egret_contract::cases::{Asked, Cases, Expect, Seen};
 use egret_contract::windows::Windows;
-use egret_contract::{Attempt, Decision, Destination, Input, Workload, capped};
+use egret_contract::{Attempt, Decision, Destination, DnsAnswer, Input, Opinion, Workload, capped};
 
 use crate::policy::{Policy, read_settings, schema};
 
@@ -42,6 +42,21 @@ pub fn decide<P: Policy>(attempt: &Attempt, settings: &P::Settings) -> Decision 
     let asked = (decision.scope, decision.ttl);
     let (scope, ttl, _) = capped(asked, |input| P::INPUTS.contains(&input), has_names);
     Decision { scope, ttl, ..decision }
+}
+
+/// What a policy says of a DNS answer, as an agent would tell it: inputs that it does not declare are empty.
+pub fn on_answer<P: Policy>(answer: &DnsAnswer, settings: &P::Settings) -> Opinion {
+    HOST.with_borrow_mut(|host| host.now = answer.time);
+    let declares = |input| P::INPUTS.contains(&input);
+    let answer = answer.clone();
+    let seen = DnsAnswer {
+        workload: if declares(Input::Workload) { answer.workload } else { Workload::default() },
+        name: if declares(Input::Names) { answer.name } else { String::new() },
+        addresses: if declares(Input::Address) { answer.addresses } else { Vec::new() },
+        time: if declares(Input::Time) { answer.time } else { 0 },
+        ..answer
+    };
+    P::on_answer(&seen, settings)
 }
 
 /// The attempt without what the policy does not declare.
@@ -84,15 +99,23 @@ pub fn check<P: Policy>(cases: &str) -> Result<(), String> {
             (Ok(settings), None) => settings,
         };
         let mut steps = cases.steps_of(case).into_iter().enumerate();
-        steps.find_map(|(at, (attempt, expect))| {
-            let decision = decide::<P>(&attempt, &settings);
-            let seen = Seen { answer: &decision.answer, scope: decision.scope, ttl: decision.ttl };
+        steps.find_map(|(at, (asked, expect))| {
             let step = if case.steps.is_empty() { String::new() } else { format!(", step {}", at + 1) };
-            expect.check(&seen).err().map(|why| format!("{}{step}: {why}", case.name))
+            ask::<P>(&asked, &expect, &settings).err().map(|why| format!("{}{step}: {why}", case.name))
         })
     });
     let told: Vec<String> = told.collect();
     if told.is_empty() { Ok(()) } else { Err(told.join("\n")) }
+}
+
+fn ask<P: Policy>(asked: &Asked, expect: &Expect, settings: &P::Settings) -> Result<(), String> {
+    match asked {
+        Asked::Attempt(attempt) => {
+            let decision = decide::<P>(attempt, settings);
+            expect.check(&Seen { answer: &decision.answer, scope: decision.scope, ttl: decision.ttl })
+        }
+        Asked::DnsAnswer(answer) => expect.check_opinion(&answer.name, &on_answer::<P>(answer, settings)),
+    }
 }
 
 /// A test that runs a file of cases on a policy: `egret_sdk::cases!(Policy, "../cases.yaml");`. The path is relative to

@@ -12,6 +12,7 @@ mod events;
 mod holds;
 mod lessons;
 mod locate;
+mod lookups;
 mod memory;
 mod node;
 mod probes;

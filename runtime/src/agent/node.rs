@@ -11,6 +11,7 @@ use tokio::sync::broadcast;
 
 use super::holds::Judge;
 use super::lessons::Lessons;
+use super::lookups::LookUps;
 use super::traffic::Traffic;
 use crate::api::{
     AGENT_COUNTERS, ApiPlaces, Dest, EffectiveMode, ExplainError, FlowFilter, Host, NameRow, Names,
@@ -89,6 +90,7 @@ pub struct Node {
     binder: Arc<Mutex<Binder>>,
     lessons: Arc<Lessons>,
     judge: Arc<Judge>,
+    lookups: Arc<LookUps>,
     traffic: Mutex<Traffic>,
     reader: Reader,
     probes_unseen: AtomicU64,
@@ -106,6 +108,8 @@ pub struct Sources {
     pub lessons: Arc<Lessons>,
     /// What modules were asked.
     pub judge: Arc<Judge>,
+    /// What modules said of DNS answers.
+    pub lookups: Arc<LookUps>,
     /// The maps.
     pub reader: Reader,
 }
@@ -119,7 +123,7 @@ impl Node {
         places: ApiPlaces,
         tier: Tier,
     ) -> Self {
-        let Sources { binder, lessons, judge, reader } = sources;
+        let Sources { binder, lessons, judge, lookups, reader } = sources;
         Self {
             log,
             totals: Totals::new(DEFAULT_NAMESPACES),
@@ -130,6 +134,7 @@ impl Node {
             binder,
             lessons,
             judge,
+            lookups,
             traffic: Mutex::new(Traffic::new()),
             reader,
             probes_unseen: AtomicU64::new(0),
@@ -209,8 +214,10 @@ impl Node {
         };
         let own = [crowded, over_quota, self.log.evicted()].into_iter().chain(self.lessons.counts());
         let counted = [&self.probes_unseen, &self.armed, &self.left_out, &self.ended];
-        let own =
-            own.chain(counted.map(|count| count.load(Ordering::Relaxed))).chain(self.judge.counts.all());
+        let own = own
+            .chain(counted.map(|count| count.load(Ordering::Relaxed)))
+            .chain(self.judge.counts.all())
+            .chain(self.lookups.counts.all());
         counters.extend(AGENT_COUNTERS.iter().zip(own).map(|((word, _), count)| ((*word).to_owned(), count)));
         counters
     }

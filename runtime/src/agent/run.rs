@@ -17,6 +17,7 @@ use tracing::{info, warn};
 use super::config::OnTighten;
 use super::holds::{ASIDE, Holds, Judge, READERS};
 use super::lessons::Lessons;
+use super::lookups::LookUps;
 use super::node::{Node, Sources};
 use super::reconcile::{Change, Parts, Reconciler, Shelf};
 use super::tighten::Ender;
@@ -106,10 +107,12 @@ async fn serve(config: Config, tier: Tier) -> anyhow::Result<()> {
     let log = FlowLog::new(DEFAULT_CAPACITY);
     let lessons = Arc::new(Lessons::default());
     let judge = Arc::new(Judge::new(binder.clone(), Rulings::open(&pins, rules.clone())?));
+    let lookups = Arc::new(LookUps::default());
     let sources = Sources {
         binder: binder.clone(),
         lessons: lessons.clone(),
         judge: judge.clone(),
+        lookups: lookups.clone(),
         reader: Reader::open(&pins)?,
     };
     let node = Arc::new(Node::new(log, sources, config.resolvers.clone(), places, tier));
@@ -119,8 +122,13 @@ async fn serve(config: Config, tier: Tier) -> anyhow::Result<()> {
     let stop = Stop::new()?;
     let answers_thread = {
         let (ring, stop, broken) = (Ring::open(&pins, "ANSWERS")?, stop.clone(), ended.clone());
-        let gate = gate.clone();
-        thread("answers", broken, move || answers::serve(ring, &gate, &binder, &lessons, &stop))?
+        let (gate, lookups, node) = (gate.clone(), lookups.clone(), node.clone());
+        let hands = answers::Hands { binder, lessons, lookups, node };
+        thread("answers", broken, move || answers::serve(ring, &gate, &hands, &stop))?
+    };
+    let lookups_thread = {
+        let (lookups, stop, broken) = (lookups.clone(), stop.clone(), ended.clone());
+        thread("lookups", broken, move || lookups.serve(&stop))?
     };
     let holds = Arc::new(Holds::new(gate.clone(), judge.clone(), stop.clone()));
     let mut holding = Vec::new();
@@ -158,6 +166,7 @@ async fn serve(config: Config, tier: Tier) -> anyhow::Result<()> {
         enforcer,
         shelf,
         judge,
+        lookups,
         node: node.clone(),
         ender,
         own,
@@ -199,7 +208,7 @@ async fn serve(config: Config, tier: Tier) -> anyhow::Result<()> {
     let drained = reconciler.drain();
     tokio::time::sleep(LAST_ANSWERS).await;
     stop.call();
-    let all = holding.into_iter().chain([answers_thread, events_thread]);
+    let all = holding.into_iter().chain([answers_thread, lookups_thread, events_thread]);
     let all: Vec<_> = all.collect();
     let _ = tokio::task::spawn_blocking(move || all.into_iter().for_each(|thread| drop(thread.join()))).await;
     let _ = api.await;

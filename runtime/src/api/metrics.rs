@@ -24,7 +24,7 @@ use super::{Source, Status, WorkloadRow};
 /// The media type of [`text`].
 pub(super) const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 /// The counters that the agent keeps beside the kernel's: their names in status, and what they count.
-pub const AGENT_COUNTERS: [(&str, &str); 15] = [
+pub const AGENT_COUNTERS: [(&str, &str); 19] = [
     (
         "bindings_crowded",
         "Bindings of a name to an address that found no room; what only they allow stays denied.",
@@ -64,6 +64,13 @@ pub const AGENT_COUNTERS: [(&str, &str); 15] = [
     ),
     ("module_faults", "Policy modules that did not decide; their failure policy counted."),
     ("holds_timed_out", "Packets on hold that nobody was asked about in time; the failure policy counted."),
+    ("dns_answers_told", "DNS answers that policy modules were told of."),
+    (
+        "dns_answers_untold",
+        "DNS answers that policy modules were not told of, for too many of the workload waited.",
+    ),
+    ("dns_answers_refused", "DNS answers refused, for a policy module was against their domain."),
+    ("dns_answer_faults", "Policy modules that said nothing of a DNS answer, for they failed; it went on."),
 ];
 
 /// All metrics of `source`, now.

@@ -99,13 +99,23 @@ pub fn complete_checksum(frame: &mut [u8]) -> Result<Checksum, FrameError> {
         return Ok(Checksum::Wrong);
     }
     packet[at..at + 2].fill(0);
-    // A UDP checksum that comes out as 0 is sent as its other spelling: 0 means that there is none.
-    let whole = match !fold(pseudo + sum(packet)) {
-        0 if is_udp => 0xffff,
-        whole => whole,
-    };
+    let whole = checksum_of(&found, packet);
     packet[at..at + 2].copy_from_slice(&whole.to_be_bytes());
     Ok(Checksum::Completed)
+}
+
+/// The checksum of a UDP datagram or TCP segment in whose place for it there is 0.
+pub(super) fn checksum_of(found: &Located, packet: &[u8]) -> u16 {
+    // A UDP checksum that comes out as 0 is sent as its other spelling: 0 means that there is none.
+    match !fold(pseudo_header_sum(found, packet.len()) + sum(packet)) {
+        0 if found.protocol == UDP_PROTOCOL => 0xffff,
+        whole => whole,
+    }
+}
+
+/// The checksum of an IPv4 header in whose place for it there is 0.
+pub(super) fn header_checksum(header: &[u8]) -> u16 {
+    !fold(sum(header))
 }
 
 /// Several TCP segments that the kernel merged into one packet longer than any link would carry: whoever puts it back
@@ -162,7 +172,7 @@ pub(super) struct Located {
 }
 
 impl Located {
-    fn checksum_at(&self) -> usize {
+    pub(super) fn checksum_at(&self) -> usize {
         if self.protocol == UDP_PROTOCOL { 6 } else { 16 }
     }
 }

@@ -24,6 +24,8 @@ pub enum ModuleStage {
     Unmatched,
     /// Wherever no rule denies: it may only deny.
     Always,
+    /// At no first packet: it is told of DNS answers, and may have later ones refused.
+    Answers,
 }
 
 /// What a module says of an attempt.

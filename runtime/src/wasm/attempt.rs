@@ -70,20 +70,9 @@ impl Inputs {
 
 /// Calls `ask` with what a module that declares `inputs` sees of `attempt`. Nothing of it is copied.
 pub(super) fn seen<R>(attempt: &Attempt, inputs: Inputs, ask: impl FnOnce(types::Attempt<'_>) -> R) -> R {
-    let (who, to) = (&*attempt.workload, &attempt.destination);
-    let mut labels = Vec::new();
-    let mut workload =
-        types::Workload { namespace: "", name: "", labels: &[], service_account: "", node: "" };
-    if inputs.has(Input::Workload) {
-        labels.extend(who.labels.iter().map(|(key, value)| types::Label { key, value }));
-        workload = types::Workload {
-            namespace: &who.namespace,
-            name: &who.name,
-            labels: &labels,
-            service_account: &who.service_account,
-            node: &who.node,
-        };
-    }
+    let to = &attempt.destination;
+    let labels = labels(&attempt.workload, inputs);
+    let workload = workload(&attempt.workload, inputs, &labels);
     let names: Vec<&str> = match inputs.has(Input::Names) {
         true => to.names.iter().take(MAX_NAMES).map(|name| &**name).collect(),
         false => Vec::new(),
@@ -106,7 +95,33 @@ pub(super) fn seen<R>(attempt: &Attempt, inputs: Inputs, ask: impl FnOnce(types:
     })
 }
 
-fn address(address: IpAddr) -> types::Address {
+/// The labels that such a module sees.
+pub(super) fn labels(who: &Who, inputs: Inputs) -> Vec<types::Label<'_>> {
+    match inputs.has(Input::Workload) {
+        true => who.labels.iter().map(|(key, value)| types::Label { key, value }).collect(),
+        false => Vec::new(),
+    }
+}
+
+/// The workload that it sees, with these labels.
+pub(super) fn workload<'a>(
+    who: &'a Who,
+    inputs: Inputs,
+    labels: &'a [types::Label<'a>],
+) -> types::Workload<'a> {
+    if !inputs.has(Input::Workload) {
+        return types::Workload { namespace: "", name: "", labels, service_account: "", node: "" };
+    }
+    types::Workload {
+        namespace: &who.namespace,
+        name: &who.name,
+        labels,
+        service_account: &who.service_account,
+        node: &who.node,
+    }
+}
+
+pub(super) fn address(address: IpAddr) -> types::Address {
     match address {
         IpAddr::V4(address) => types::Address::V4(address.to_bits()),
         IpAddr::V6(address) => {
@@ -117,17 +132,24 @@ fn address(address: IpAddr) -> types::Address {
 }
 
 /// As cases and people write one.
+impl From<egret_contract::Workload> for Who {
+    fn from(who: egret_contract::Workload) -> Self {
+        Self {
+            namespace: who.namespace,
+            name: who.name,
+            labels: who.labels,
+            service_account: who.service_account,
+            node: who.node,
+        }
+    }
+}
+
+/// As cases and people write one.
 impl From<egret_contract::Attempt> for Attempt {
     fn from(attempt: egret_contract::Attempt) -> Self {
-        let (who, to) = (attempt.workload, attempt.destination);
+        let to = attempt.destination;
         Self {
-            workload: Arc::new(Who {
-                namespace: who.namespace,
-                name: who.name,
-                labels: who.labels,
-                service_account: who.service_account,
-                node: who.node,
-            }),
+            workload: Arc::new(attempt.workload.into()),
             destination: Destination {
                 address: to.address,
                 port: to.port,

@@ -106,7 +106,7 @@ impl Engine {
         let imports = world::imports(&self.0.wasm, &component)?;
         world::check_grants(imports, manifest.grants)?;
         let mould = Mould {
-            world: world::link(&self.0.wasm, &component, imports)?,
+            linked: world::link(&self.0.wasm, &component, imports)?,
             component,
             imports,
             shared: Arc::new(Shared::new(name)),

@@ -4,13 +4,14 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use egret_contract::shown;
+use egret_contract::{Opinion, shown};
 use wasmtime::component::Component;
 use wasmtime::{Engine, Error, Store, Trap, WasmBacktrace};
 use wasmtime_wasi::I32Exit;
 
+use super::answer::{self, DnsAnswer};
 use super::attempt::{Attempt, Inputs, seen};
-use super::bindings::{World, WorldPre, types};
+use super::bindings::{Answers, World, types};
 use super::decision::{Decision, decision};
 use super::fault::Fault;
 use super::host::{Host, MAX_TABLE, Over, Shared};
@@ -18,13 +19,13 @@ use super::manifest::Limits;
 use super::policy::Measured;
 use super::sandbox::WAITS;
 use super::ticker::{TICK, Ticker};
-use super::world::Imports;
+use super::world::{Imports, Linked};
 
 /// What instances are made of.
 #[derive(Clone)]
 pub(super) struct Mould {
     pub component: Component,
-    pub world: WorldPre<Host>,
+    pub linked: Linked,
     pub imports: Imports,
     pub shared: Arc<Shared>,
     pub limits: Limits,
@@ -36,7 +37,8 @@ pub(super) struct Mould {
 pub(super) struct Instance {
     store: Store<Host>,
     world: World,
-    /// Decisions it has made.
+    answers: Option<Answers>,
+    /// What it was asked.
     pub decided: u32,
 }
 
@@ -55,9 +57,18 @@ impl Mould {
         let limit = self.limits.preparation();
         let _running = ticker.running();
         store.set_epoch_deadline(ticks(limit));
-        let made = self.world.instantiate(&mut store);
-        let world = made.map_err(|error| fault(&error, &store, &self.limits, limit, "start"))?;
-        Ok(Instance { store, world, decided: 0 })
+        let made = self.make(&mut store);
+        let (world, answers) = made.map_err(|error| fault(&error, &store, &self.limits, limit, "start"))?;
+        Ok(Instance { store, world, answers, decided: 0 })
+    }
+
+    fn make(&self, store: &mut Store<Host>) -> wasmtime::Result<(World, Option<Answers>)> {
+        if self.linked.answers.is_none() {
+            return Ok((self.linked.world.instantiate(store)?, None));
+        }
+        let instance = self.linked.world.instance_pre().instantiate(&mut *store)?;
+        let world = World::new(&mut *store, &instance)?;
+        Ok((world, Some(Answers::new(store, &instance)?)))
     }
 }
 
@@ -120,7 +131,27 @@ impl Instance {
         Ok(decision(said, attempt, inputs, limits.output))
     }
 
-    /// The same, and what it took.
+    /// Tells it of a DNS answer. After an error the instance is of no use. `None`: it is not told of any.
+    pub fn on_answer(
+        &mut self,
+        ticker: &Ticker,
+        limits: &Limits,
+        inputs: Inputs,
+        told: &DnsAnswer,
+    ) -> Result<Option<Opinion>, Fault> {
+        let Some(answers) = &self.answers else { return Ok(None) };
+        self.store.data_mut().now = told.time;
+        let said = {
+            let _running = ticker.running();
+            self.store.set_epoch_deadline(ticks(limits.time));
+            answer::seen(told, inputs, |seen| answers.call_on_answer(&mut self.store, seen))
+        };
+        let said = said.map_err(|error| fault(&error, &self.store, limits, limits.time, "on-answer"))?;
+        self.decided += 1;
+        Ok(Some(answer::opinion(said, told, limits.output)))
+    }
+
+    /// The same as [`Self::decide`], and what it took.
     pub fn measure(
         &mut self,
         ticker: &Ticker,

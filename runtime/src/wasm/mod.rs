@@ -9,6 +9,7 @@
 //! was granted. Everything it does is limited: time, memory, what it says. Called by `agent` and `cli`; nothing else in
 //! this crate knows the engine that runs Wasm.
 
+mod answer;
 mod attempt;
 mod bindings;
 mod cache;
@@ -33,11 +34,12 @@ mod world;
 #[cfg(test)]
 mod tests;
 
+pub use answer::DnsAnswer;
 pub use attempt::{Attempt, Destination, Who};
 pub use compile::Compiler;
 pub use compiler::main as compiler_main;
 pub use decision::Decision;
-pub use egret_contract::{Answer, Input, Scope};
+pub use egret_contract::{Answer, Input, Opinion, Refusal, Scope};
 pub use engine::{Engine, EngineError, digest};
 pub use fault::Fault;
 pub use manifest::{FailurePolicy, Grants, Limits, Manifest};

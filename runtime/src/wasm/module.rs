@@ -101,6 +101,12 @@ impl Module {
         all.into_iter().filter_map(|(imported, word)| imported.then_some(word)).collect()
     }
 
+    /// Whether it is told of DNS answers.
+    #[must_use]
+    pub fn is_told_of_answers(&self) -> bool {
+        self.mould.linked.answers.is_some()
+    }
+
     /// Forgets what the module's counters have counted.
     pub fn forget_counters(&self) {
         *self.mould.shared.windows.lock().unwrap_or_else(std::sync::PoisonError::into_inner) =

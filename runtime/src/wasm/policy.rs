@@ -3,6 +3,9 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
+use egret_contract::Opinion;
+
+use super::answer::DnsAnswer;
 use super::attempt::Attempt;
 use super::decision::Decision;
 use super::fault::Fault;
@@ -66,6 +69,19 @@ impl Policy {
             instance.decide(module.engine.ticker(), &module.manifest().limits, module.inputs, attempt);
         self.give_back(instance, decision.is_ok());
         decision
+    }
+
+    /// Tells the module of a DNS answer; `None`: it is not told of any. As for [`Self::decide`], by a thread of its own.
+    ///
+    /// # Errors
+    /// Why it said nothing.
+    pub fn on_answer(&self, answer: &DnsAnswer) -> Result<Option<Opinion>, Fault> {
+        let module = &*self.module;
+        let mut instance = self.take()?;
+        let said =
+            instance.on_answer(module.engine.ticker(), &module.manifest().limits, module.inputs, answer);
+        self.give_back(instance, said.is_ok());
+        said
     }
 
     /// Asks the module, and tells what that took.

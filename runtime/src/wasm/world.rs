@@ -5,7 +5,7 @@ use wasmtime::component::types::ComponentItem;
 use wasmtime::component::{Component, HasSelf, Linker};
 use wasmtime::{Engine, Result};
 
-use super::bindings::{WorldPre, clock, counters, log};
+use super::bindings::{AnswersPre, WorldPre, clock, counters, log};
 use super::host::Host;
 use super::manifest::Grants;
 use super::refused::Refused;
@@ -22,6 +22,15 @@ pub(super) struct Imports {
 }
 
 const EXPORTS: [&str; 3] = ["describe", "configure", "decide"];
+const ON_ANSWER: &str = "on-answer";
+
+/// A component with all that it imports: what it exports, as the contract has it.
+#[derive(Clone)]
+pub(super) struct Linked {
+    pub world: WorldPre<Host>,
+    /// If it is told of DNS answers.
+    pub answers: Option<AnswersPre<Host>>,
+}
 
 /// Looks at what the component exports and imports.
 ///
@@ -29,13 +38,8 @@ const EXPORTS: [&str; 3] = ["describe", "configure", "decide"];
 /// The first thing that does not fit.
 pub(super) fn imports(engine: &Engine, component: &Component) -> Result<Imports, Refused> {
     let ty = component.component_type();
-    for name in EXPORTS {
-        let found = ty
-            .exports(engine)
-            .any(|(export, item)| export == name && matches!(item.ty, ComponentItem::ComponentFunc(_)));
-        if !found {
-            return Err(Refused::Missing(name));
-        }
+    if let Some(missing) = EXPORTS.into_iter().find(|name| !exports(engine, component, name)) {
+        return Err(Refused::Missing(missing));
     }
     let mut imports = Imports::default();
     for (name, _) in ty.imports(engine) {
@@ -44,10 +48,17 @@ pub(super) fn imports(engine: &Engine, component: &Component) -> Result<Imports,
     Ok(imports)
 }
 
+fn exports(engine: &Engine, component: &Component, name: &str) -> bool {
+    component
+        .component_type()
+        .exports(engine)
+        .any(|(export, item)| export == name && matches!(item.ty, ComponentItem::ComponentFunc(_)))
+}
+
 fn note(imports: &mut Imports, name: &str) -> Result<(), Refused> {
     let (interface, version) = name.split_once('@').unwrap_or((name, ""));
     let field = match interface {
-        "egret:policy/types" => None,
+        "egret:policy/types" | "egret:policy/dns" => None,
         "egret:policy/log" => Some(&mut imports.log),
         "egret:policy/counters" => Some(&mut imports.counters),
         "egret:policy/clock" => Some(&mut imports.clock),
@@ -88,11 +99,7 @@ pub(super) fn check_grants(imports: Imports, grants: Grants) -> Result<(), Refus
 ///
 /// # Errors
 /// Where the types of imports or exports differ from the contract's.
-pub(super) fn link(
-    engine: &Engine,
-    component: &Component,
-    imports: Imports,
-) -> Result<WorldPre<Host>, Refused> {
+pub(super) fn link(engine: &Engine, component: &Component, imports: Imports) -> Result<Linked, Refused> {
     let mut linker = Linker::<Host>::new(engine);
     let add = |linker: &mut Linker<Host>| -> Result<()> {
         if imports.log {
@@ -111,7 +118,12 @@ pub(super) fn link(
     };
     let misfit = |error: wasmtime::Error| Refused::World(shown(&format!("{error:#}"), 500));
     add(&mut linker).map_err(misfit)?;
-    WorldPre::new(linker.instantiate_pre(component).map_err(misfit)?).map_err(misfit)
+    let linked = linker.instantiate_pre(component).map_err(misfit)?;
+    let answers = exports(engine, component, ON_ANSWER).then(|| AnswersPre::new(linked.clone()));
+    Ok(Linked {
+        world: WorldPre::new(linked).map_err(misfit)?,
+        answers: answers.transpose().map_err(misfit)?,
+    })
 }
 
 #[cfg(test)]

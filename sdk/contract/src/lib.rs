@@ -9,6 +9,11 @@ mod attempt;
 pub mod cases;
 mod cidr;
 mod decision;
+mod dns;
+#[cfg(feature = "cases")]
+mod expect;
+#[cfg(feature = "cases")]
+mod lookup;
 mod name;
 #[cfg(feature = "schema")]
 mod schema;
@@ -19,5 +24,6 @@ pub mod windows;
 pub use attempt::{Attempt, Destination, Protocol, Workload};
 pub use cidr::{Cidr, CidrError};
 pub use decision::{Answer, Decision, Input, LONGEST, LONGEST_BY_TIME, Scope, capped};
+pub use dns::{DnsAnswer, LONGEST_REFUSAL, Opinion, Refusal, parent, refused_domain};
 pub use name::{Name, NameError, Pattern, PatternError};
 pub use text::{cut, shown};

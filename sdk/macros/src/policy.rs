@@ -1,10 +1,10 @@
-//! `#[policy(inputs(...), summary = "...")]` on a function.
+//! `#[policy(inputs(...), summary = "...", on_answer = ...)]` on a function.
 
 use proc_macro2::{Ident, TokenStream};
 use quote::{format_ident, quote};
 use syn::parse::{Parse, ParseStream, Parser};
 use syn::punctuated::Punctuated;
-use syn::{Error, FnArg, ItemFn, LitStr, Result, Token, Type, parenthesized};
+use syn::{Error, FnArg, ItemFn, LitStr, Path, Result, Token, Type, parenthesized};
 
 /// The inputs of the contract, as they are written, and the variants of `Input`.
 const INPUTS: [(&str, &str); 6] = [
@@ -20,11 +20,13 @@ const INPUTS: [(&str, &str); 6] = [
 struct Arguments {
     inputs: Option<Vec<Ident>>,
     summary: Option<LitStr>,
+    on_answer: Option<Path>,
 }
 
 enum Argument {
     Inputs(Vec<Ident>),
     Summary(LitStr),
+    OnAnswer(Path),
 }
 
 impl Parse for Argument {
@@ -40,7 +42,11 @@ impl Parse for Argument {
             input.parse::<Token![=]>()?;
             return Ok(Self::Summary(input.parse()?));
         }
-        Err(Error::new(name.span(), "write `inputs(...)` or `summary = \"...\"`"))
+        if name == "on_answer" {
+            input.parse::<Token![=]>()?;
+            return Ok(Self::OnAnswer(input.parse()?));
+        }
+        Err(Error::new(name.span(), "write `inputs(...)`, `summary = \"...\"` or `on_answer = FUNCTION`"))
     }
 }
 
@@ -58,6 +64,7 @@ fn arguments(tokens: TokenStream) -> Result<Arguments> {
         match argument {
             Argument::Inputs(inputs) => arguments.inputs = Some(inputs),
             Argument::Summary(summary) => arguments.summary = Some(summary),
+            Argument::OnAnswer(function) => arguments.on_answer = Some(function),
         }
     }
     Ok(arguments)
@@ -78,9 +85,31 @@ pub fn expand(tokens: TokenStream, item: TokenStream) -> Result<TokenStream> {
         None => quote!(::core::env!("CARGO_PKG_DESCRIPTION")),
     };
     let (name, module) = (&function.sig.ident, format_ident!("Policy"));
+    let has_settings = settings.is_some();
     let (settings, call) = match settings {
         Some(settings) => (quote!(#settings), quote!(#name(attempt, settings))),
         None => (quote!(::egret_sdk::NoSettings), quote!({ let _ = settings; #name(attempt) })),
+    };
+    let (on_answer, export_answers) = match &arguments.on_answer {
+        Some(watch) => {
+            let call = match has_settings {
+                true => quote!(#watch(answer, settings)),
+                false => quote!({ let _ = settings; #watch(answer) }),
+            };
+            let method = quote! {
+                fn on_answer(
+                    answer: &::egret_sdk::DnsAnswer,
+                    settings: &Self::Settings,
+                ) -> ::egret_sdk::Opinion {
+                    #call
+                }
+            };
+            let export = quote! {
+                ::egret_sdk::guest::answers::export!(Exported with_types_in ::egret_sdk::guest::answers);
+            };
+            (method, export)
+        }
+        None => (quote!(), quote!()),
     };
     Ok(quote! {
         #function
@@ -99,6 +128,8 @@ pub fn expand(tokens: TokenStream, item: TokenStream) -> Result<TokenStream> {
                 #call
             }
 
+            #on_answer
+
             fn slot() -> &'static ::std::thread::LocalKey<::egret_sdk::Slot<Self::Settings>> {
                 ::std::thread_local! {
                     static SLOT: ::egret_sdk::Slot<#settings> = const { ::egret_sdk::Slot::new(None) };
@@ -111,6 +142,7 @@ pub fn expand(tokens: TokenStream, item: TokenStream) -> Result<TokenStream> {
         const _: () = {
             type Exported = ::egret_sdk::guest::Exported<#module>;
             ::egret_sdk::guest::bindings::export!(Exported with_types_in ::egret_sdk::guest::bindings);
+            #export_answers
         };
     })
 }

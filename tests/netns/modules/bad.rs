@@ -7,7 +7,8 @@ use egret_tests::modules::{component, put};
 
 use super::*;
 
-const WAIT: Duration = Duration::from_secs(10);
+/// A module is compiled meanwhile.
+const WAIT: Duration = Duration::from_secs(60);
 
 #[test]
 fn a_module_that_fails_is_told_by_its_cause_and_its_failure_policy_counts() -> Result<()> {
@@ -59,20 +60,20 @@ fn a_better_module_takes_over_and_a_bad_file_changes_nothing() -> Result<()> {
     problem("policies ask the module `obedient`, which is not loaded")?;
     assert_eq!(dial(pod, "192.0.2.10", 80)?.seen, Seen::Refused);
     let good = component(OBEDIENT)?;
-    put(&modules, "obedient", &good, "")?;
+    put(&modules, "obedient", &good, PATIENT)?;
     sees(80, Seen::Connected)?;
     eventually("no problem", WAIT, || {
         Ok(agent.problems().as_array().is_some_and(Vec::is_empty).then_some(()))
     })?;
     for (bytes, words) in [(&good[..good.len() / 2], "obedient"), (b"no wasm", "this is not Wasm")] {
-        put(&modules, "obedient", bytes, "")?;
+        put(&modules, "obedient", bytes, PATIENT)?;
         problem(words)?;
         assert_eq!(dial(pod, "192.0.2.10", 80)?.seen, Seen::Connected);
     }
-    put(&modules, "obedient", &good, "digest: \"0000\"\n")?;
+    put(&modules, "obedient", &good, &format!("{PATIENT}digest: \"0000\"\n"))?;
     problem("the manifest says")?;
     assert_eq!(dial(pod, "192.0.2.10", 80)?.seen, Seen::Connected);
-    put(&modules, "obedient", &good, "")?;
+    put(&modules, "obedient", &good, PATIENT)?;
     eventually("no problem", WAIT, || {
         Ok(agent.problems().as_array().is_some_and(Vec::is_empty).then_some(()))
     })?;

@@ -1,5 +1,6 @@
 //! Policy modules decide what rules do not; the kernel remembers.
 
+mod answers;
 mod away;
 mod bad;
 mod decide;

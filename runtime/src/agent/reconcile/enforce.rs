@@ -9,6 +9,7 @@ use ipnet::{IpNet, Ipv6Net};
 use tracing::{info, warn};
 
 use super::Reconciler;
+use crate::agent::lookups::Watch;
 use crate::kernel::clock;
 use crate::model::{Modules, Policy, PolicyId, PolicyKind, WorkloadId};
 use crate::policy::{self, Problem, Ranges, Ruleset, TooLarge, compile};
@@ -91,7 +92,7 @@ impl Reconciler {
         self.prepare(index, ruleset)?;
         // Its epoch is known only then; whoever decides must know it before the first packet does.
         let mut case = self.case(index, ruleset, Epoch::default());
-        let judge = self.parts.judge.clone();
+        let (judge, lookups) = (self.parts.judge.clone(), self.parts.lookups.clone());
         if case.is_some() {
             judge.rulings().make_room(index)?;
         }
@@ -99,6 +100,7 @@ impl Reconciler {
             if let Some(case) = &mut case {
                 case.epoch = epoch;
             }
+            lookups.set(index, case.as_ref().and_then(Watch::of));
             judge.set(index, case);
         })?;
         if changed {

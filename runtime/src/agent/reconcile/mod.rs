@@ -29,6 +29,7 @@ use super::Config;
 use super::addresses::Own;
 use super::coverage::Evidence;
 use super::holds::Judge;
+use super::lookups::LookUps;
 use super::node::Node;
 use super::probes::{Errand, Probed};
 use super::tighten::Ender;
@@ -123,6 +124,8 @@ pub struct Parts {
     pub shelf: Option<Shelf>,
     /// Who decides what rules do not.
     pub judge: Arc<Judge>,
+    /// The modules that are told of DNS answers.
+    pub lookups: Arc<LookUps>,
     /// What is shared.
     pub node: Arc<Node>,
     /// Who ends what a change of policy denies; `None`: nobody does.

@@ -9,7 +9,7 @@ use tracing::{info, warn};
 
 use super::{Reconciler, Worker};
 use crate::agent::holds::Case;
-use crate::model::{ModuleFacts, Modules};
+use crate::model::{ModuleFacts, ModuleStage, Modules};
 use crate::policy::{Asked, Problem, Ruleset};
 use crate::wasm::{self, Engine, Input, Module, folder};
 
@@ -116,7 +116,7 @@ impl Reconciler {
             self.compiled.rulesets().flat_map(|ruleset| ruleset.missing_modules()).collect();
         let missing = missing.into_iter().map(|name| {
             let reason = format!(
-                "policies ask the module `{name}`, which is not loaded; its failure policy, deny, counts"
+                "policies ask the module `{name}`, which is not loaded; at the stages `unmatched` and `always` its failure policy, deny, counts"
             );
             let fix = match &self.parts.shelf {
                 Some(shelf) => format!("put {name}.wasm into {}", shelf.folder.display()),
@@ -130,7 +130,23 @@ impl Reconciler {
             let fix = "correct the settings in the policy";
             Some(Problem::whole("", format!("module `{name}`: {reason}"), fix))
         });
-        missing.chain(refused).chain(shelf.problems.iter().cloned()).collect()
+        let deaf = self.compiled.rulesets().flat_map(|ruleset| &ruleset.modules);
+        let deaf = deaf.filter(|asked| asked.module.stage == ModuleStage::Answers);
+        let deaf = deaf
+            .map(|asked| &asked.module.name)
+            .filter(|name| shelf.loaded.get(*name).is_some_and(|module| !module.is_told_of_answers()));
+        let deaf: std::collections::BTreeSet<_> = deaf.collect();
+        let deaf = deaf.into_iter().map(|name| {
+            let reason = format!(
+                "policies name the module `{name}` at the stage `answers`, and it exports no on-answer"
+            );
+            Problem::whole(
+                "",
+                reason,
+                "name it at the stage `unmatched` or `always`, or give it an on-answer",
+            )
+        });
+        missing.chain(refused).chain(deaf).chain(shelf.problems.iter().cloned()).collect()
     }
 
     /// Whether modules know a workload by what it is no longer.
@@ -166,7 +182,9 @@ impl Reconciler {
             .collect();
         let counts =
             |policy: &Arc<wasm::Policy>| policy.module().description().inputs.contains(&Input::Counters);
-        let alone = modules.iter().flatten().any(counts);
+        let asked = ruleset.modules.iter().zip(&modules);
+        let mut asked = asked.filter(|(asked, _)| asked.module.stage != ModuleStage::Answers);
+        let alone = asked.any(|(_, module)| module.as_ref().is_ok_and(counts));
         Some(Case {
             epoch,
             who: Arc::new(who),

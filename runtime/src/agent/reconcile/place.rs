@@ -288,6 +288,7 @@ impl Reconciler {
         match retired {
             Ok(Some(index)) => {
                 self.parts.object.detach(index, host);
+                self.parts.lookups.set(index, None);
                 self.parts.judge.set(index, None);
                 if let Err(error) = self.parts.judge.rulings().take_room(index) {
                     warn!("verdicts of {id} stay: {error}");

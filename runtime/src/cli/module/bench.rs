@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use egret_contract::cases::{Cases, Sketch};
+use egret_contract::cases::{Asked, Cases, Sketch};
 use serde::Serialize;
 
 use super::super::exit::Failure;
@@ -86,11 +86,18 @@ fn asked(path: &std::path::Path) -> Result<(serde_json::Value, Vec<Attempt>), Fa
         .map_err(|error| Failure::new(Exit::Usage, format!("{}: {error}", path.display())))?;
     let usual = cases.cases.iter().filter(|case| case.refused.is_none() && case.settings.is_none());
     let mut attempts: Vec<Attempt> =
-        usual.flat_map(|case| cases.steps_of(case)).map(|(attempt, _)| attempt.into()).collect();
+        usual.flat_map(|case| cases.steps_of(case)).filter_map(|(asked, _)| attempt(asked)).collect();
     if attempts.is_empty() {
         attempts.push(cases.attempt.attempt().into());
     }
     Ok((cases.settings, attempts))
+}
+
+fn attempt(asked: Asked) -> Option<Attempt> {
+    match asked {
+        Asked::Attempt(attempt) => Some(attempt.into()),
+        Asked::DnsAnswer(_) => None,
+    }
 }
 
 fn line(

@@ -39,6 +39,8 @@ struct Told<'a> {
     #[serde(flatten)]
     description: &'a Description,
     imports: Vec<&'static str>,
+    /// Whether it is told of DNS answers.
+    on_answer: bool,
     manifest: &'a Manifest,
 }
 
@@ -59,6 +61,7 @@ fn told(module: &Module) -> Told<'_> {
         digest: format!("sha256:{}", module.digest()),
         description: module.description(),
         imports: module.imports(),
+        on_answer: module.is_told_of_answers(),
         manifest: module.manifest(),
     }
 }
@@ -80,6 +83,7 @@ fn render(told: &Told<'_>) -> String {
         ("digest", told.digest.clone()),
         ("depends on", words(inputs)),
         ("imports", words(told.imports.clone())),
+        ("answers", if told.on_answer { "is told of DNS answers" } else { "is told of none" }.to_owned()),
         ("granted", words(granted)),
         (
             "limits",

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use egret_contract::Input;
-use egret_contract::cases::{Case, Cases};
+use egret_contract::cases::{Asked, Case, Cases};
 use serde::Serialize;
 
 use super::super::exit::Failure;
@@ -13,7 +13,7 @@ use super::super::output::{OutputArg, print};
 use super::super::quantity::bytes;
 use super::super::{Exit, Output};
 use super::load;
-use crate::wasm::{Attempt, Decision, Module, Who, folder};
+use crate::wasm::{Attempt, Decision, DnsAnswer, Module, Opinion, Who, folder};
 
 const EXAMPLE: &str = "\
 Exit codes: 0 nothing to say, 1 something is better otherwise, or the module is refused, 2 a file cannot be read.
@@ -111,7 +111,7 @@ fn advice(module: &Module, size: usize) -> Vec<Advice> {
 /// The inputs that are declared, and without which every case is answered as it is with them. Counters are left out: what
 /// is counted cannot be taken away.
 fn unused(module: &Arc<Module>, cases: &Cases) -> Vec<Input> {
-    let answers = |without: Option<Input>| -> Vec<Vec<Option<Decision>>> {
+    let answers = |without: Option<Input>| -> Vec<Vec<Option<Said>>> {
         cases.cases.iter().map(|case| answers(module, cases, case, without)).collect()
     };
     let usual = answers(None);
@@ -119,16 +119,37 @@ fn unused(module: &Arc<Module>, cases: &Cases) -> Vec<Input> {
     declared.filter(|input| answers(Some(*input)) == usual).collect()
 }
 
-fn answers(
-    module: &Arc<Module>,
-    cases: &Cases,
-    case: &Case,
-    without: Option<Input>,
-) -> Vec<Option<Decision>> {
+fn answers(module: &Arc<Module>, cases: &Cases, case: &Case, without: Option<Input>) -> Vec<Option<Said>> {
     module.forget_counters();
     let Ok(policy) = module.configure(cases.settings_of(case)) else { return Vec::new() };
-    let asked = cases.steps_of(case).into_iter().map(|(attempt, _)| Attempt::from(attempt));
-    asked.map(|attempt| policy.decide(&blanked(attempt, without)).ok()).collect()
+    let asked = cases.steps_of(case).into_iter();
+    asked
+        .map(|(asked, _)| match asked {
+            Asked::Attempt(attempt) => {
+                policy.decide(&blanked(attempt.into(), without)).ok().map(Said::Decision)
+            }
+            Asked::DnsAnswer(answer) => {
+                policy.on_answer(&blanked_answer(answer.into(), without)).ok().flatten().map(Said::Opinion)
+            }
+        })
+        .collect()
+}
+
+#[derive(PartialEq)]
+enum Said {
+    Decision(Decision),
+    Opinion(Opinion),
+}
+
+fn blanked_answer(mut answer: DnsAnswer, input: Option<Input>) -> DnsAnswer {
+    match input {
+        Some(Input::Workload) => answer.workload = Arc::new(Who::default()),
+        Some(Input::Address) => answer.addresses.clear(),
+        Some(Input::Names) => answer.name.clear(),
+        Some(Input::Time) => answer.time = 0,
+        Some(Input::Port | Input::Counters) | None => {}
+    }
+    answer
 }
 
 fn blanked(mut attempt: Attempt, input: Option<Input>) -> Attempt {

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use egret_contract::cases::{Budget, Case, Cases, Expect, Seen};
+use egret_contract::cases::{Asked, Budget, Case, Cases, Expect, Seen};
 use owo_colors::{OwoColorize, Style};
 use serde::Serialize;
 
@@ -14,7 +14,7 @@ use super::super::quantity::{count, of};
 use super::super::table::{Cell, Column, table};
 use super::super::{Exit, Output};
 use super::load;
-use crate::wasm::{Attempt, Decision, Fault, Measured, Module, Policy};
+use crate::wasm::{Decision, Fault, Measured, Module, Policy};
 
 const EXAMPLE: &str = "\
 Exit codes: 0 all cases are answered as they say and within the budget, 1 some are not, 2 a file cannot be read.
@@ -91,23 +91,32 @@ fn ask(module: &Arc<Module>, cases: &Cases, case: &Case, measured: &mut Vec<Meas
         (Err(fault), _) => return Err(fault.to_string()),
         (Ok(policy), None) => policy,
     };
-    for (at, (attempt, expect)) in cases.steps_of(case).into_iter().enumerate() {
+    for (at, (asked, expect)) in cases.steps_of(case).into_iter().enumerate() {
         let step = |why: String| match case.steps.is_empty() {
             true => why,
             false => format!("step {}: {why}", at + 1),
         };
-        measured.push(one(&policy, &attempt.into(), &expect, &cases.budget).map_err(step)?);
+        measured.extend(one(&policy, asked, &expect, &cases.budget).map_err(step)?);
     }
     Ok(())
 }
 
-fn one(policy: &Policy, attempt: &Attempt, expect: &Expect, budget: &Budget) -> Result<Measured, String> {
-    let (decision, measured) = policy.measure(attempt).map_err(|fault| fault.to_string())?;
+/// What it took, where it is a decision.
+fn one(policy: &Policy, asked: Asked, expect: &Expect, budget: &Budget) -> Result<Option<Measured>, String> {
+    let attempt = match asked {
+        Asked::Attempt(attempt) => attempt.into(),
+        Asked::DnsAnswer(answer) => {
+            let said = policy.on_answer(&answer.clone().into()).map_err(|fault| fault.to_string())?;
+            let said = said.ok_or("the module exports no on-answer, so that it is told of no DNS answers")?;
+            return expect.check_opinion(&answer.name, &said).map(|()| None);
+        }
+    };
+    let (decision, measured) = policy.measure(&attempt).map_err(|fault| fault.to_string())?;
     let Decision { answer, scope, ttl, .. } = decision.map_err(|fault| fault.to_string())?;
     let ttl = u32::try_from(ttl.as_secs()).unwrap_or(u32::MAX);
     expect.check(&Seen { answer: &answer, scope, ttl })?;
     within(&measured, budget)?;
-    Ok(measured)
+    Ok(Some(measured))
 }
 
 fn within(measured: &Measured, budget: &Budget) -> Result<(), String> {

@@ -108,10 +108,10 @@ pub fn explain(policies: &[&Policy], attempt: &Attempt, kind: Kind) -> Explanati
     let mut steps = question.selecting();
     if !question.policies.is_empty() {
         steps.extend(question.by_rules(Stage::Deny, Action::Deny));
-        steps.extend(question.by_modules(ModuleStage::Always));
+        steps.extend(question.by_modules(ModuleStage::Always, Stage::Always));
         steps.extend(question.by_ceilings());
         steps.extend(question.by_rules(Stage::Allow, Action::Allow));
-        steps.extend(question.by_modules(ModuleStage::Unmatched));
+        steps.extend(question.by_modules(ModuleStage::Unmatched, Stage::Unmatched));
         steps.extend(question.by_default());
     }
     Explanation { undecided: question.undecided(), verdicts: question.verdicts, steps }

@@ -49,8 +49,8 @@ pub(super) enum Turn {
 }
 
 impl Question<'_> {
-    /// A step for each module of `stage`.
-    pub(super) fn by_modules(&self, stage: ModuleStage) -> Vec<Step> {
+    /// A step of `shown` for each module of `stage`.
+    pub(super) fn by_modules(&self, stage: ModuleStage, shown: Stage) -> Vec<Step> {
         let steps = self.modules(stage).map(|(policy, module)| {
             let turns = Which::BOTH.map(|which| self.turn(which, policy, module));
             let comes = |which: &Which| self.turn(*which, policy, module) == Turn::Comes;
@@ -65,9 +65,9 @@ impl Question<'_> {
                 (true, false) => Finding::Cut,
             };
             let text = words::module(policy, module, turns, finding, self.kind);
-            Step::new(stage.into(), finding, text).of_policy(policy)
+            Step::new(shown, finding, text).of_policy(policy)
         });
-        shortened(stage.into(), steps.collect())
+        shortened(shown, steps.collect())
     }
 
     /// The modules whose answers may turn a verdict.
@@ -124,15 +124,6 @@ impl Question<'_> {
         match which {
             Which::Applied => &self.verdicts.applied,
             Which::Observed => &self.verdicts.observed,
-        }
-    }
-}
-
-impl From<ModuleStage> for Stage {
-    fn from(stage: ModuleStage) -> Self {
-        match stage {
-            ModuleStage::Unmatched => Self::Unmatched,
-            ModuleStage::Always => Self::Always,
         }
     }
 }

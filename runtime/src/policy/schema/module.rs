@@ -23,9 +23,12 @@ const MODULE: Shape = Shape {
 
 const LIST_FIX: &str = "write `modules:` and under it `- {name: NAME, stage: unmatched}`";
 const NAME_FIX: &str = "use 1 to 63 lower-case letters, digits and `-` (not first or last)";
-const STAGE_FIX: &str = "write `stage: unmatched` to ask it where no rule speaks, `stage: always` to let it deny what rules allow";
-const STAGES: [(&str, ModuleStage); 2] =
-    [("unmatched", ModuleStage::Unmatched), ("always", ModuleStage::Always)];
+const STAGE_FIX: &str = "write `stage: unmatched` to ask it where no rule speaks, `stage: always` to let it deny what rules allow, `stage: answers` to tell it of DNS answers";
+const STAGES: [(&str, ModuleStage); 3] = [
+    ("unmatched", ModuleStage::Unmatched),
+    ("always", ModuleStage::Always),
+    ("answers", ModuleStage::Answers),
+];
 
 /// The modules of a spec, each with the place of its name.
 pub(super) fn read(reader: &mut Reader<'_>, fields: &Fields<'_>) -> Vec<(Span, ModuleUse)> {

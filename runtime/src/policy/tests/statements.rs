@@ -17,7 +17,8 @@ const DENY: ModuleAnswer = ModuleAnswer::Deny;
 
 /// Policies some of which ask modules, and what each of up to 20 modules answers.
 pub(super) fn with_modules() -> impl Strategy<Value = (Vec<Policy>, Vec<ModuleAnswer>)> {
-    let stages = prop::sample::select(vec![ModuleStage::Unmatched, ModuleStage::Always]);
+    let stages =
+        prop::sample::select(vec![ModuleStage::Unmatched, ModuleStage::Always, ModuleStage::Answers]);
     let modules = prop::collection::vec(prop::collection::vec(stages, 0..5), 5);
     let answers = prop::sample::select(vec![ALLOW, DENY, ModuleAnswer::Next, ModuleAnswer::Next]);
     (any_policies(), modules, prop::collection::vec(answers, 20)).prop_map(
@@ -116,6 +117,7 @@ fn naive(
     for (place, one) in asked.iter().enumerate().filter(|(_, one)| counts(one.mode) && in_scope(one)) {
         let in_time = match one.module.stage {
             ModuleStage::Always => rank_of_first > 0,
+            ModuleStage::Answers => false,
             ModuleStage::Unmatched => rank_of_first > 2 && decider.is_none_or(|decider| place <= decider),
         };
         if in_time {

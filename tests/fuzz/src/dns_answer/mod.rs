@@ -7,7 +7,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::time::Duration;
 
-use egret::dns::{Answer, Checksum, FrameError, Limits, Names, UdpFrame, complete_checksum, parse};
+use egret::dns::{
+    Answer, Checksum, FrameError, Limits, Names, UdpFrame, asked, complete_checksum, parse, refuse,
+};
 use egret_decide::testing::frame::Ends;
 use hickory_proto::op::Message;
 use hickory_proto::rr::rdata::{HTTPS, svcb::SvcParamValue};
@@ -31,7 +33,11 @@ pub fn run(data: &[u8]) {
     };
     let read = check_frame(&frame);
     check_checksum(&mut frame);
+    check_made_refusal(&frame);
     let Some(payload) = read else { return };
+    if let Some(asked) = asked(&payload) {
+        assert!(asked.name.bytes().all(|byte| byte.is_ascii_graphic()) && asked.name.len() <= 4 * 255);
+    }
     match parse(&payload) {
         Ok(answer) => check_answer(&payload, &answer),
         // A name that no rule can hold, or a message that hickory does not read either, or not as an answer.
@@ -69,6 +75,21 @@ fn check_checksum(frame: &mut [u8]) {
             assert_eq!(again, read);
         }
         _ => assert_eq!(changed, 0),
+    }
+}
+
+/// A frame that is made a refusal is a frame still, right in its sums, and no longer than it was.
+fn check_made_refusal(frame: &[u8]) {
+    let mut refused = frame.to_owned();
+    if refuse(&mut refused).is_err() {
+        assert_eq!(refused, frame);
+        return;
+    }
+    assert!(refused.len() <= frame.len());
+    assert_eq!(complete_checksum(&mut refused), Ok(Checksum::Right));
+    if let Ok(datagram) = UdpFrame::parse(&refused) {
+        assert!(datagram.payload.len() >= 12 && datagram.payload[3] & 0xf == 5);
+        assert_eq!(datagram.payload[6..12], [0; 6]);
     }
 }
 
