@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use egret_tests::eventually;
-use egret_tests::modules::{component, put};
+use egret_tests::modules::{component, folder, put};
 
 use super::*;
 
@@ -35,7 +35,8 @@ fn a_module_that_fails_is_told_by_its_cause_and_its_failure_policy_counts() -> R
         }
         // What it does well it still does.
         assert_eq!(dial(pod, "192.0.2.10", 80)?.seen, Seen::Connected);
-        assert_eq!(counter(&agent, "module_faults")?, 5);
+        // On a slow machine a SYN is sent again meanwhile, and asked about again.
+        assert!(counter(&agent, "module_faults")? >= 5);
     }
     Ok(())
 }
@@ -70,6 +71,10 @@ fn a_better_module_takes_over_and_a_bad_file_changes_nothing() -> Result<()> {
         problem(words)?;
         assert_eq!(dial(pod, "192.0.2.10", 80)?.seen, Seen::Connected);
     }
+    // Larger than any module may be; not read, only measured.
+    std::fs::File::create(modules.join("large.wasm"))?.set_len(200 << 20)?;
+    problem("large.wasm")?;
+    std::fs::remove_file(modules.join("large.wasm"))?;
     put(&modules, "obedient", &good, &format!("{PATIENT}digest: \"0000\"\n"))?;
     problem("the manifest says")?;
     assert_eq!(dial(pod, "192.0.2.10", 80)?.seen, Seen::Connected);
@@ -79,6 +84,32 @@ fn a_better_module_takes_over_and_a_bad_file_changes_nothing() -> Result<()> {
     })?;
     agent.write_policy("web.yaml", &enforced(POD, &unmatched("allow: ninety")))?;
     problem("refuses the settings")
+}
+
+#[test]
+fn a_module_that_calls_the_agent_without_end_is_stopped_and_its_lines_are_counted() -> Result<()> {
+    let world = World::with_pods(&[POD])?;
+    let manifest = format!("grants: {{log: true}}\n{PATIENT}");
+    let modules = folder(
+        &world.directory().join("modules"),
+        &[("contrary", "tests/modules/contrary", manifest.as_str())],
+    )?;
+    let rules =
+        "default: Deny\nmodules:\n- {name: contrary, stage: unmatched, settings: {storm: [90], deny: [80]}}";
+    let agent = Setup::new(&world)?
+        .arg(&format!("--modules={}", modules.display()))
+        .policy("web.yaml", &enforced(POD, rules))?
+        .start()?;
+    let pod = world.pod(POD);
+    assert_eq!(dial(pod, "192.0.2.10", 90)?.seen, Seen::Refused);
+    let told = agent.flow(pod, |flow| flow.destination.port == 90)?;
+    let message = told.applied.message.unwrap_or_default();
+    assert!(message.contains("took longer than its limit"), "{message}");
+    // Twenty lines a second, and the time that it had was less than one.
+    let lines = agent.log().matches("a storm at 90").count();
+    assert!((1..=40).contains(&lines), "{lines} lines");
+    assert_eq!(dial(pod, "192.0.2.10", 80)?.seen, Seen::Connected);
+    Ok(())
 }
 
 #[test]

@@ -4,6 +4,7 @@ mod answers;
 mod away;
 mod bad;
 mod decide;
+mod load;
 mod order;
 
 use anyhow::{Context, Result};
