@@ -1,5 +1,5 @@
 //! Packets on hold go on whole, in their order, and none is lost.
-#![allow(unsafe_code, reason = "UDP_SEGMENT has no safe wrapper")]
+#![allow(unsafe_code, reason = "options of sockets that have no safe wrapper")]
 
 use std::collections::HashMap;
 use std::net::{SocketAddr, UdpSocket};
@@ -87,11 +87,76 @@ fn a_datagram_of_8_kb_and_a_batch_of_segments_go_through_the_hold_whole() -> Res
 
 /// The kernel cuts what is sent into datagrams of this size, and passes them on as one for as long as it can.
 fn segment(socket: &UdpSocket, size: i32) -> Result<()> {
-    use std::os::fd::AsRawFd;
     const UDP_SEGMENT: libc::c_int = 103;
+    set(socket, libc::SOL_UDP, UDP_SEGMENT, size)
+}
+
+fn set(
+    socket: &impl std::os::fd::AsRawFd,
+    level: libc::c_int,
+    option: libc::c_int,
+    value: libc::c_int,
+) -> Result<()> {
     // SAFETY: an option that is an int, of a socket that is open.
-    let set = unsafe {
-        libc::setsockopt(socket.as_raw_fd(), libc::SOL_UDP, UDP_SEGMENT, (&raw const size).cast(), 4)
-    };
+    let set = unsafe { libc::setsockopt(socket.as_raw_fd(), level, option, (&raw const value).cast(), 4) };
     if set == 0 { Ok(()) } else { Err(std::io::Error::last_os_error().into()) }
+}
+
+/// A SYN that brings data is held with them, and goes on with them.
+#[test]
+fn data_in_a_syn_go_through_the_hold() -> Result<()> {
+    let world = World::with_pods(&[POD])?;
+    let _agent = start(&world, "", &unmatched("allow: [7000], seconds: 1"))?;
+    // Without cookies: the first SYN to a server may bring data.
+    let allow = |netns: &egret_tests::netns::Netns, bits: &str| -> Result<()> {
+        netns.run(|| std::fs::write("/proc/sys/net/ipv4/tcp_fastopen", bits))??;
+        Ok(())
+    };
+    allow(world.internet(), "514")?;
+    allow(world.pod(POD).netns(), "5")?;
+    for to in ["192.0.2.10:7000", "[2001:db8::10]:7000"] {
+        let to: SocketAddr = to.parse()?;
+        let server = world.internet().run(|| fast_server(to))??;
+        let client = world.pod(POD).netns().run(|| fast_client(to, b"at once"))??;
+        let (mut stream, _) = server.accept()?;
+        stream.set_read_timeout(Some(Duration::from_secs(3)))?;
+        let mut read = [0; 7];
+        std::io::Read::read_exact(&mut stream, &mut read)?;
+        assert_eq!(&read, b"at once", "{to}");
+        assert!(came_with_its_syn(&client)?, "{to}: the SYN came without its data");
+    }
+    Ok(())
+}
+
+fn fast_server(to: SocketAddr) -> Result<std::net::TcpListener> {
+    let server = std::net::TcpListener::bind(to)?;
+    set(&server, libc::IPPROTO_TCP, libc::TCP_FASTOPEN, 16)?;
+    Ok(server)
+}
+
+fn fast_client(to: SocketAddr, data: &[u8]) -> Result<std::net::TcpStream> {
+    use rustix::net::{AddressFamily, SocketType};
+    let family = if to.is_ipv6() { AddressFamily::INET6 } else { AddressFamily::INET };
+    let socket = rustix::net::socket(family, SocketType::STREAM, None)?;
+    set(&socket, libc::IPPROTO_TCP, libc::TCP_FASTOPEN_CONNECT, 1)?;
+    rustix::net::connect(&socket, &to)?;
+    let mut stream = std::net::TcpStream::from(socket);
+    // The SYN leaves with this.
+    std::io::Write::write_all(&mut stream, data)?;
+    Ok(stream)
+}
+
+/// Whether the other end took the data with the SYN.
+fn came_with_its_syn(stream: &std::net::TcpStream) -> Result<bool> {
+    use std::os::fd::AsRawFd;
+    const SYN_DATA: u8 = 32;
+    // SAFETY: a C struct of integers, for which all zero is a value.
+    let mut info: libc::tcp_info = unsafe { std::mem::zeroed() };
+    let mut length = size_of::<libc::tcp_info>() as libc::socklen_t;
+    let at = (&raw mut info).cast();
+    // SAFETY: filled by the call, which is told its length.
+    let got = unsafe {
+        libc::getsockopt(stream.as_raw_fd(), libc::IPPROTO_TCP, libc::TCP_INFO, at, &raw mut length)
+    };
+    if got == 0 { Ok(info.tcpi_options & SYN_DATA != 0) } else { Err(std::io::Error::last_os_error().into()) }
 }
