@@ -22,7 +22,7 @@ pub struct Settings {
 fn decide(attempt: &Attempt, settings: &Settings) -> Decision {
     let port = attempt.destination.port;
     while settings.storm.contains(&port) {
-        log::warn(&format!("a storm at {port}"));
+        log::warn(format!("a storm at {port}"));
     }
     let decision = if settings.allow.contains(&port) {
         Decision::deny(format!("{port} is open"))
