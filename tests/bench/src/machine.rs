@@ -51,6 +51,18 @@ pub fn on_one_processor<T: Send>(work: impl FnOnce() -> Result<T> + Send) -> Res
     })
 }
 
+/// Moves every thread of a process to the second processor.
+pub fn move_to_second(process: u32) -> Result<()> {
+    let mut second = CpuSet::new();
+    second.set(1);
+    for task in fs::read_dir(format!("/proc/{process}/task")).context("list the threads of the agent")? {
+        let thread = task?.file_name().to_string_lossy().parse().context("a thread has a number")?;
+        let thread = rustix::process::Pid::from_raw(thread);
+        sched_setaffinity(thread, &second).context("move the agent to the second processor")?;
+    }
+    Ok(())
+}
+
 /// Keeps this thread on the first processor.
 pub fn stay() -> Result<()> {
     let mut first = CpuSet::new();

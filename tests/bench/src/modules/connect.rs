@@ -20,17 +20,25 @@ const PORT: u16 = 8080;
 /// seconds, and the kernel's own choice comes back to a port sooner.
 const ORIGINS: (u16, u16) = (20_000, 40_000);
 
-const RIVALS: [(&str, Between); 5] = [
+const RIVALS: [(&str, Between); 8] = [
     ("", Between::Nothing),
     ("said before", Between::Module { manifest: FRESH, seconds: 600 }),
     ("held, fresh instance", Between::Module { manifest: FRESH, seconds: 0 }),
     ("held, reused instance", Between::Module { manifest: REUSED, seconds: 0 }),
+    ("said before, agent on a second processor", Between::Module { manifest: FRESH, seconds: 600 }),
+    ("held, fresh instance, agent on a second processor", Between::Module { manifest: FRESH, seconds: 0 }),
+    ("held, reused instance, agent on a second processor", Between::Module { manifest: REUSED, seconds: 0 }),
     ("NFQUEUE, C reader", Between::Queue),
 ];
 const NONE: usize = 0;
 const SAID: usize = 1;
 const HELD: [usize; 2] = [2, 3];
-const QUEUE: usize = 4;
+/// Those whose agent has a processor of its own.
+const SAID_APART: usize = 4;
+const HELD_APART: [usize; 2] = [5, 6];
+const QUEUE: usize = 7;
+/// Microseconds that a held connection may take longer than one that is decided by what was said.
+const WANTED: f64 = 30.0;
 
 /// One that connects, and what came of each round.
 struct Client {
@@ -50,9 +58,11 @@ pub fn measure(effort: Effort) -> Result<Vec<Row>> {
         anstream::eprintln!("· left out: NFQUEUE, for {missing}");
     }
     let rivals = if missing.is_some() { &RIVALS[..QUEUE] } else { &RIVALS[..] };
+    let meet = |(at, (_, between)): (usize, &(_, Between))| {
+        Client::meet(*between, (SAID_APART..QUEUE).contains(&at))
+    };
     on_one_processor(|| {
-        let mut clients =
-            rivals.iter().map(|(_, between)| Client::meet(*between)).collect::<Result<Vec<_>>>()?;
+        let mut clients = rivals.iter().enumerate().map(meet).collect::<Result<Vec<_>>>()?;
         for round in 0..=effort.rounds() {
             for (client, (_, between)) in clients.iter_mut().zip(rivals) {
                 // The first round makes caches warm.
@@ -83,6 +93,13 @@ fn rows(clients: &[Client]) -> Vec<Row> {
         rates[held - 1].target = Some(Target::AtLeast(0.75));
     }
     let mut rows = [p50, p99, rates].concat();
+    rows.extend([(SAID, HELD), (SAID_APART, HELD_APART)].into_iter().flat_map(|(said, held)| {
+        held.map(|at| {
+            let longer = half(at) - half(said);
+            Row::alone(&format!("p50 over said before, {}", RIVALS[at].0), longer, "us")
+                .wanted(Target::AtMost(WANTED))
+        })
+    }));
     if clients.len() > QUEUE {
         let against_queue = |what: &str, at: usize, of: &dyn Fn(usize) -> f64, most: f64| {
             let name = RIVALS[at].0;
@@ -97,8 +114,9 @@ fn rows(clients: &[Client]) -> Vec<Row> {
 }
 
 impl Client {
-    fn meet(between: Between) -> Result<Self> {
+    fn meet(between: Between, apart: bool) -> Result<Self> {
         let rival = Rival::meet(between, &[PORT])?;
+        let rival = if apart { rival.apart()? } else { rival };
         let server = SocketAddr::new(rival.server(), PORT);
         let listener = rival.at_server(move || TcpListener::bind(server))??;
         // Room for all of a round: where it is full a SYN is dropped, and comes again after a second.

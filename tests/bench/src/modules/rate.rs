@@ -10,8 +10,8 @@ use anyhow::{Context, Result, ensure};
 
 use super::rival::{Between, FRESH, REUSED, Rival};
 use crate::Effort;
-use crate::machine::{on_one_processor, stay};
-use crate::report::{Row, median};
+use crate::machine::{Machine, on_one_processor, stay};
+use crate::report::{Row, Target, median};
 
 /// Where the server listens: with the ports of origin below more flows than are made while one is remembered.
 const PORTS: [u16; 4] = [8081, 8082, 8083, 8084];
@@ -20,11 +20,16 @@ const ORIGINS: (u16, u32) = (20_000, 40_000);
 /// Datagrams on their way at one time.
 const WINDOW: usize = 64;
 
-const RIVALS: [(&str, Between); 3] = [
+const RIVALS: [(&str, Between); 5] = [
     ("", Between::Nothing),
     ("fresh instance", Between::Module { manifest: FRESH, seconds: 0 }),
     ("reused instance", Between::Module { manifest: REUSED, seconds: 0 }),
+    ("fresh instance, agent on a second processor", Between::Module { manifest: FRESH, seconds: 0 }),
+    ("reused instance, agent on a second processor", Between::Module { manifest: REUSED, seconds: 0 }),
 ];
+/// The first of those whose agent has a processor of its own, and what they are to reach.
+const APART: usize = 3;
+const WANTED: [f64; 2] = [15_000.0, 40_000.0];
 
 struct Client {
     rival: Rival,
@@ -35,9 +40,10 @@ struct Client {
 
 /// Every row of the table.
 pub fn measure(effort: Effort) -> Result<Vec<Row>> {
+    let rivals = if Machine::here().processors < 2 { &RIVALS[..APART] } else { &RIVALS[..] };
     on_one_processor(|| {
-        let mut clients =
-            RIVALS.map(|(_, between)| Client::meet(between)).into_iter().collect::<Result<Vec<_>>>()?;
+        let meet = |(at, (_, between)): (usize, &(_, Between))| Client::meet(*between, at >= APART);
+        let mut clients = rivals.iter().enumerate().map(meet).collect::<Result<Vec<_>>>()?;
         for round in 0..=effort.rounds() {
             for client in &mut clients {
                 let per_second = client.send(effort.pick(10_000, 200))?;
@@ -49,15 +55,20 @@ pub fn measure(effort: Effort) -> Result<Vec<Row>> {
         }
         let of = |at: usize| median(&clients[at].per_second);
         let row = |at: usize| {
-            Row::ratio(&format!("decided, {}", RIVALS[at].0), of(at), "/s", "no program, none decided", of(0))
+            let what = format!("decided, {}", RIVALS[at].0);
+            match at.checked_sub(APART) {
+                Some(apart) => Row::alone(&what, of(at), "/s").wanted(Target::AtLeast(WANTED[apart])),
+                None => Row::ratio(&what, of(at), "/s", "no program, none decided", of(0)),
+            }
         };
-        Ok((1..RIVALS.len()).map(row).collect())
+        Ok((1..rivals.len()).map(row).collect())
     })
 }
 
 impl Client {
-    fn meet(between: Between) -> Result<Self> {
+    fn meet(between: Between, apart: bool) -> Result<Self> {
         let rival = Rival::meet(between, &PORTS)?;
+        let rival = if apart { rival.apart()? } else { rival };
         let server = rival.server();
         for port in PORTS {
             let socket = rival.at_server(move || UdpSocket::bind((server, port)))??;

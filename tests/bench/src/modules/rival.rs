@@ -8,6 +8,7 @@ use egret_tests::{Agent, Setup, World, policy};
 
 use super::MODULE;
 use super::queue::Queue;
+use crate::machine::move_to_second;
 
 /// Who is measured.
 pub const CLIENT: &str = "bench/client";
@@ -48,6 +49,12 @@ impl Rival {
             }
         };
         Ok(Self { world, agent, queue })
+    }
+
+    /// Lets the agent have a processor of its own, beside that of all others.
+    pub fn apart(self) -> Result<Self> {
+        self.agent.iter().try_for_each(|agent| move_to_second(agent.process()))?;
+        Ok(self)
     }
 
     /// The server's address.
