@@ -16,6 +16,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use egret_abi::VerdictKey;
+use rustix::process::setpriority_process;
 use tracing::{error, warn};
 
 pub use case::Case;
@@ -37,6 +38,8 @@ const DEADLINE: Duration = Duration::from_secs(1);
 const BOUNDS: Bounds = Bounds { total: 128 << 20, workload: 32 << 20, packets: 16_384 };
 /// Questions that wait for the threads aside.
 const WAITING: usize = 8192;
+/// The niceness of threads that run what is slow.
+pub const BEHIND: i32 = 10;
 /// What a packet costs besides its bytes.
 const OVERHEAD: usize = 96;
 
@@ -84,8 +87,10 @@ impl Holds {
         }
     }
 
-    /// Answers those that are slow, until the stop is called.
+    /// Answers those that are slow, until the stop is called; behind the threads that answer the others, which would else
+    /// wait for a processor.
     pub fn serve_aside(&self) {
+        let _ = setpriority_process(None, BEHIND);
         loop {
             let asked = {
                 let asked = self.asked_aside.lock().unwrap_or_else(PoisonError::into_inner);

@@ -11,11 +11,12 @@ use std::time::Duration;
 
 use egret_abi::WorkloadIndex;
 use jiff::Timestamp;
+use rustix::process::setpriority_process;
 use tracing::warn;
 
 use self::refused::Refused;
 use self::turns::Turns;
-use super::holds::Case;
+use super::holds::{BEHIND, Case};
 use super::lessons::Count;
 use super::node::Node;
 use crate::dns;
@@ -146,6 +147,7 @@ impl LookUps {
 
     /// Tells the modules, until the stop is called.
     pub fn serve(&self, stop: &Stop) {
+        let _ = setpriority_process(None, BEHIND);
         let mut failed: HashMap<Arc<str>, Duration> = HashMap::new();
         while !stop.is_called() {
             let next = {

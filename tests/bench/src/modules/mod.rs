@@ -4,6 +4,7 @@
 
 mod connect;
 mod decide;
+mod neighbour;
 mod queue;
 mod rate;
 mod rival;
@@ -25,6 +26,8 @@ pub enum Case {
     Rate,
     /// One decision, without packets
     Decide,
+    /// Connections of a workload beside one whose module never ends
+    Neighbour,
 }
 
 impl Case {
@@ -36,6 +39,9 @@ impl Case {
             Self::Rate => ("rate", "Packets on hold, one processor", rate::measure(effort)),
             Self::Decide => {
                 ("decide", "One decision, without packets, one processor", decide::measure(effort))
+            }
+            Self::Neighbour => {
+                ("neighbour", "Connections beside a module that never ends", neighbour::measure(effort))
             }
         };
         let rows: Vec<Row> = rows.with_context(|| format!("the case {case}"))?;
