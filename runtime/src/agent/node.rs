@@ -231,7 +231,7 @@ impl Source for Node {
                 view.workloads.iter().filter_map(|(id, shown)| not_covered(id, shown)).collect();
             Status {
                 version: env!("CARGO_PKG_VERSION").to_owned(),
-                node: rustix::system::uname().nodename().to_string_lossy().into_owned(),
+                node: node_name(),
                 kernel: preflight::release(),
                 ready: view.ready,
                 since: self.since,
@@ -362,6 +362,11 @@ impl Source for Node {
         let waiting = || NotReady("the policies are not in force on every workload yet".to_owned());
         self.view(|view| view.ready).then_some(()).ok_or_else(waiting)
     }
+}
+
+/// What this node is called.
+pub fn node_name() -> String {
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
 }
 
 fn not_covered(id: &WorkloadId, shown: &Shown) -> Option<NotCovered> {

@@ -144,14 +144,14 @@ fn unknown(key: &str, known: &str) -> Trouble {
 mod tests {
     use std::net::Ipv4Addr;
 
-    use crate::model::{Destination, Labels, Protocol, Reason, Verdict, WorkloadRef};
+    use crate::model::{Destination, Protocol, Reason, Verdict, WorkloadRef};
 
     use super::*;
 
     fn record(applied: Action, observed: Action) -> FlowRecord {
         FlowRecord {
             time: jiff::Timestamp::UNIX_EPOCH,
-            workload: WorkloadRef { namespace: "n".into(), name: "w".into(), labels: Labels::new() },
+            workload: WorkloadRef { namespace: "n".into(), name: "w".into(), ..WorkloadRef::default() },
             destination: Destination {
                 name: None,
                 names: Vec::new(),

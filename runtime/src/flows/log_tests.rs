@@ -1,7 +1,7 @@
 use tokio::sync::broadcast::error::{RecvError, TryRecvError};
 
 use super::*;
-use crate::model::{Action, Labels, Reason, Verdict};
+use crate::model::{Action, Reason, Verdict};
 
 fn log(capacity: usize) -> FlowLog {
     FlowLog::new(NonZeroUsize::new(capacity).unwrap())
@@ -13,7 +13,7 @@ fn seen(second: i64, workload: &str, name: &str, port: u16, applied: Action, obs
     let name = Name::parse(name).unwrap();
     Seen {
         time: Timestamp::from_second(second).unwrap(),
-        workload: Arc::new(WorkloadRef { namespace: id.namespace, name: id.name, labels: Labels::new() }),
+        workload: Arc::new(WorkloadRef { namespace: id.namespace, name: id.name, ..WorkloadRef::default() }),
         destination: Destination {
             name: Some(name.clone()),
             names: vec![name],

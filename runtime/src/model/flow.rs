@@ -5,10 +5,11 @@ use std::net::IpAddr;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::{Labels, Name, Protocol, Verdict, WorkloadId};
+use super::{Labels, Name, Protocol, Verdict, Workload, WorkloadId};
 
-/// A workload in a record.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+/// A workload in a record: all that a module is told of it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct WorkloadRef {
     /// Its namespace.
     pub namespace: String,
@@ -16,9 +17,22 @@ pub struct WorkloadRef {
     pub name: String,
     /// Its labels.
     pub labels: Labels,
+    /// Its service account.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub service_account: Option<String>,
+    /// The node it runs on; empty where nobody said.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub node: String,
 }
 
 impl WorkloadRef {
+    /// That of `workload`, which runs on `node`.
+    #[must_use]
+    pub fn new(workload: &Workload, node: String) -> Self {
+        let Workload { id, labels, service_account, .. } = workload.clone();
+        Self { namespace: id.namespace, name: id.name, labels, service_account, node }
+    }
+
     /// Its id.
     #[must_use]
     pub fn id(&self) -> WorkloadId {

@@ -56,6 +56,8 @@ pub fn record(namespace: &str, name: &str, minute: i64) -> FlowRecord {
             namespace: namespace.to_owned(),
             name: name.to_owned(),
             labels: [("app".to_owned(), name.to_owned())].into(),
+            service_account: denied.then(|| "default".to_owned()),
+            node: "node-1".to_owned(),
         },
         destination: Destination {
             names: dialled.iter().cloned().collect(),

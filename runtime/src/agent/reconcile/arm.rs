@@ -13,6 +13,7 @@ use jiff::Timestamp;
 use tracing::{info, warn};
 
 use super::Reconciler;
+use crate::agent::node::node_name;
 use crate::agent::run::IDLE_SECONDS;
 use crate::agent::tighten::Changed;
 use crate::flows::Seen;
@@ -73,11 +74,7 @@ impl Reconciler {
             let more = if census.unfinished { ", and there was no time to list all" } else { "" };
             warn!("{id}: {} sockets found no room, and are judged as new ones{more}", census.left_out);
         }
-        let workload = Arc::new(WorkloadRef {
-            namespace: worker.workload.id.namespace.clone(),
-            name: worker.workload.id.name.clone(),
-            labels: worker.workload.labels.clone(),
-        });
+        let workload = Arc::new(WorkloadRef::new(&worker.workload, node_name()));
         let time = Timestamp::now();
         for tuple in census.outbound.iter().take(TOLD) {
             let established = || Verdict::of(Action::Allow, Reason::Established);

@@ -9,6 +9,7 @@ use tracing::{info, warn};
 
 use super::{Reconciler, Worker};
 use crate::agent::holds::Case;
+use crate::agent::node::node_name;
 use crate::model::{ModuleFacts, ModuleStage, Modules};
 use crate::policy::{Asked, Problem, Ruleset};
 use crate::wasm::{self, Engine, Input, Module, folder};
@@ -210,6 +211,6 @@ fn who(worker: &Worker) -> wasm::Who {
         name: workload.id.name.clone(),
         labels: workload.labels.clone().into_iter().collect(),
         service_account: workload.service_account.clone().unwrap_or_default(),
-        node: rustix::system::uname().nodename().to_string_lossy().into_owned(),
+        node: node_name(),
     }
 }

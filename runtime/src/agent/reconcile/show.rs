@@ -5,18 +5,15 @@ use std::sync::Arc;
 use super::{Reconciler, Worker};
 use crate::agent::coverage::Evidence;
 use crate::agent::locate::xdp_before;
-use crate::agent::node::Shown;
+use crate::agent::node::{Shown, node_name};
 use crate::api::{EffectiveMode, PolicyProblem};
 use crate::model::{Coverage, Mode, WorkloadRef};
 impl Reconciler {
     pub(super) fn publish(&self, ready: bool) {
         let workloads = self.workers.iter().map(|(id, worker)| (id.clone(), self.shown(worker))).collect();
+        let node = node_name();
         let by_index = self.workers.values().filter_map(|worker| {
-            let reference = WorkloadRef {
-                namespace: worker.workload.id.namespace.clone(),
-                name: worker.workload.id.name.clone(),
-                labels: worker.workload.labels.clone(),
-            };
+            let reference = WorkloadRef::new(&worker.workload, node.clone());
             Some((self.parts.enforcer.placed(&worker.workload.id)?.0, Arc::new(reference)))
         });
         let by_index = by_index.collect();

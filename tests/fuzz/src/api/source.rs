@@ -42,11 +42,7 @@ impl Fixed {
         let verdict = Verdict { rule: Some("allow[0]".into()), ..Verdict::of(Action::Allow, Reason::Rule) };
         let record = FlowRecord {
             time: jiff::Timestamp::UNIX_EPOCH,
-            workload: WorkloadRef {
-                namespace: "shop".into(),
-                name: "api".into(),
-                labels: Default::default(),
-            },
+            workload: WorkloadRef { namespace: "shop".into(), name: "api".into(), ..WorkloadRef::default() },
             destination: Destination {
                 names: vec![name()],
                 name: Some(name()),
