@@ -5,9 +5,10 @@ use owo_colors::Style;
 
 use crate::model::{Action, Destination, FlowRecord, Verdict, WorkloadId};
 
+use super::case;
 use super::client::{self, Client, SocketArg, encode};
 use super::exit::Failure;
-use super::output::{OutputArg, print, print_json};
+use super::output::{OutputArg, print, print_json, print_raw};
 use super::quantity::{bytes, count};
 use super::table::{Cell, Column, row, table, titles};
 use super::{Exit, Output};
@@ -17,8 +18,12 @@ APPLIED is what happened; OBSERVED is what would have happened with every policy
 
 Several of --denied, --would-deny and --workload list what is all of it.
 
+--as-case writes each flow as a case that `egret module test` reads: what a module is asked about it, and as `expect`
+what modules said of it (`next` where none decided), for the author to change.
+
 Example:
   egret flows --denied --workload payment/api
+  egret flows --denied --as-case > cases.yaml
   egret flows --would-deny
   egret flows -f -o json | jq 'select(.applied.action == \"deny\").destination'";
 
@@ -38,6 +43,9 @@ pub(super) struct Args {
     /// Only of this workload
     #[arg(long, value_name = "NAMESPACE/NAME")]
     workload: Option<WorkloadId>,
+    /// Write each flow as a case of a policy module, in YAML
+    #[arg(long, conflicts_with = "output")]
+    as_case: bool,
     #[command(flatten)]
     output: OutputArg,
     #[command(flatten)]
@@ -47,6 +55,9 @@ pub(super) struct Args {
 pub(super) async fn run(args: Args) -> Result<Exit, Failure> {
     let (target, none) = (target(&args), none(&args));
     let client = args.socket.client();
+    if args.as_case {
+        return cases(&client, &target, args.follow, none).await;
+    }
     match (args.output.output, args.follow) {
         (Output::Table, false) => list(&client, &target, none).await,
         (output, follow) => stream(&client, &target, output, follow).await,
@@ -95,6 +106,25 @@ async fn stream(client: &Client, target: &str, output: Output, follow: bool) -> 
             Output::Table => print(&row(&COLUMNS, &cells(&client::parse(&line)?)))?,
         }
     }
+    ended(follow)
+}
+
+/// Each flow as a case. Nothing but a comment where there is none: a file without cases is refused.
+async fn cases(client: &Client, target: &str, follow: bool, none: &str) -> Result<Exit, Failure> {
+    let mut lines = client.lines(target).await?;
+    let mut head = Some(case::HEAD);
+    while let Some(line) = lines.next().await? {
+        let case = case::case(&client::parse(&line)?)?;
+        print_raw(format!("{}{case}", head.take().unwrap_or_default()).as_bytes())?;
+    }
+    if head.is_some() && !follow {
+        print(&format!("# {none}"))?;
+    }
+    ended(follow)
+}
+
+/// How a stream ends: one that goes on does so only with the agent.
+fn ended(follow: bool) -> Result<Exit, Failure> {
     if follow { Err(Failure::new(Exit::Unreachable, "the agent has stopped")) } else { Ok(Exit::Done) }
 }
 
@@ -125,7 +155,8 @@ fn cells(record: &FlowRecord) -> Vec<Cell> {
     ]
 }
 
-fn destination(to: &Destination) -> String {
+/// A destination by its name, address, port and protocol.
+pub(super) fn destination(to: &Destination) -> String {
     let port = if to.port == 0 { String::new() } else { format!(":{}", to.port) };
     match (&to.name, to.address) {
         (Some(name), address) => format!("{name} ({address}){port}/{}", to.protocol),
@@ -146,7 +177,7 @@ fn action(action: Action) -> Cell {
 }
 
 /// Why it happened and, where that differs, why what would have happened would have.
-fn why(applied: &Verdict, observed: &Verdict) -> String {
+pub(super) fn why(applied: &Verdict, observed: &Verdict) -> String {
     let (now, then) = (reason(applied), reason(observed));
     if now == then { now } else { format!("{now} (if enforced: {then})") }
 }

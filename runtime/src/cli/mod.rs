@@ -12,6 +12,7 @@ use clap::{CommandFactory, Parser, Subcommand};
 use crate::agent::{AgentError, Config};
 
 mod agent;
+mod case;
 mod client;
 mod compile_module;
 mod completions;

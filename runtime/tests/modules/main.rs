@@ -5,6 +5,10 @@
 
 mod author;
 mod compiler;
+mod flows;
+#[allow(dead_code, reason = "what tests of the API need of it, these do not")]
+#[path = "../answers/memory.rs"]
+mod memory;
 mod shipped;
 
 use std::path::{Path, PathBuf};

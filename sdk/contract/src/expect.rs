@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::{Answer, Opinion, Scope, refused_domain};
 
 /// What must be answered: a word, or a word and more.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum Expect {
     /// The word alone.
@@ -15,18 +15,22 @@ pub enum Expect {
 }
 
 /// A word and what else must hold.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub struct More {
     /// The word.
     pub answer: Word,
     /// The reason of a denial or refusal contains this.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
     /// For what the verdict counts.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub scope: Option<Scope>,
     /// For how many seconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub ttl: Option<u32>,
     /// Which domain is refused.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub domain: Option<String>,
 }
 

@@ -1,6 +1,7 @@
 //! Policy modules decide what rules do not; the kernel remembers.
 
 mod answers;
+mod authors;
 mod away;
 mod bad;
 mod decide;

@@ -57,15 +57,20 @@ pub(super) fn wasm(given: &Path) -> Result<PathBuf, Failure> {
 
 /// The text of a file, or of standard input for `-`.
 pub(super) fn text(path: &Path) -> Result<String, Failure> {
+    text_of(path, MAX_TEXT)
+}
+
+/// The same, of at most `most` bytes.
+pub(super) fn text_of(path: &Path, most: u64) -> Result<String, Failure> {
     let unreadable = |error: io::Error| Failure::new(Exit::Usage, format!("{}: {error}", path.display()));
     let mut text = String::new();
     let from: Box<dyn Read> = match path.to_str() {
         Some("-") => Box::new(io::stdin().lock()),
         _ => Box::new(File::open(path).map_err(unreadable)?),
     };
-    from.take(MAX_TEXT + 1).read_to_string(&mut text).map_err(unreadable)?;
-    if text.len() as u64 > MAX_TEXT {
-        return Err(unreadable(io::Error::other(format!("it has more than {MAX_TEXT} bytes"))));
+    from.take(most + 1).read_to_string(&mut text).map_err(unreadable)?;
+    if text.len() as u64 > most {
+        return Err(unreadable(io::Error::other(format!("it has more than {most} bytes"))));
     }
     Ok(text)
 }

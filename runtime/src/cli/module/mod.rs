@@ -2,6 +2,7 @@
 
 mod bench;
 mod build;
+mod captured;
 mod inspect;
 mod lint;
 mod load;

@@ -1,37 +1,37 @@
-//! `egret module run`: one attempt, and what the module says to it.
+//! `egret module run`: one attempt or captured flow, and what the module says to it.
 
 use std::path::PathBuf;
 use std::time::Duration;
 
-use egret_contract::cases::Sketch;
 use serde::Serialize;
 
 use super::super::exit::Failure;
 use super::super::output::{OutputArg, print};
 use super::super::{Exit, Output};
-use super::load;
+use super::{captured, load};
 use crate::wasm::{Answer, Decision, Fault, Measured, Scope};
 
 const EXAMPLE: &str = "\
 An attempt is YAML or JSON; what it leaves out is filled in: workload: {namespace, name, labels, serviceAccount, node},
-address, port, protocol, names, time.
+address, port, protocol, names, time. A flow is a line of `egret flows -o json`, or a case of `egret flows --as-case`.
 Exit codes: 0 the module answered, 1 it failed, 2 a file cannot be read.
 
 Example:
   egret module run working-hours.wasm --attempt attempt.yaml --settings settings.yaml
-  echo '{names: [github.com], port: 22}' | egret module run working-hours.wasm --settings settings.yaml";
+  echo '{names: [github.com], port: 22}' | egret module run working-hours.wasm --settings settings.yaml
+  egret flows --denied -o json | tail -n 1 | egret module run working-hours.wasm --flow - --settings settings.yaml";
 
-/// Ask a policy module about one attempt
+/// Ask a policy module about one attempt, or one captured flow
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLE)]
 pub(super) struct Args {
     /// The module, or the folder it was built in
     #[arg(default_value = ".", value_name = "FILE")]
     module: PathBuf,
-    /// The attempt; `-` is standard input
-    #[arg(long, default_value = "-", value_name = "FILE")]
+    /// The attempt or the flow; `-` is standard input
+    #[arg(long, visible_alias = "flow", default_value = "-", value_name = "FILE")]
     attempt: PathBuf,
-    /// The settings; else none
+    /// The settings; else those of the case, if it is one, or none
     #[arg(long, value_name = "FILE")]
     settings: Option<PathBuf>,
     #[command(flatten)]
@@ -54,11 +54,12 @@ struct Told {
 
 pub(super) fn run(args: &Args) -> Result<Exit, Failure> {
     let failed = |fault: Fault| Failure::new(Exit::Failed, fault);
-    let attempt: Sketch = load::yaml(&args.attempt)?;
-    let settings = args.settings.as_deref().map(load::yaml).transpose()?.unwrap_or(serde_json::Value::Null);
+    let flow = captured::read_one(&args.attempt)?;
+    let given = args.settings.as_deref().map(load::yaml).transpose()?;
+    let settings = given.or(flow.settings).unwrap_or_default();
     let module = load::module(&load::engine(true)?, &load::wasm(&args.module)?)?;
     let policy = module.configure(&settings).map_err(failed)?;
-    let (decision, measured) = policy.measure(&attempt.attempt().into()).map_err(failed)?;
+    let (decision, measured) = policy.measure(&flow.attempt.attempt().into()).map_err(failed)?;
     let told = told(decision.map_err(failed)?, measured);
     match args.output.output {
         Output::Json => load::json(&told)?,

@@ -22,16 +22,16 @@
 //!   expect: {answer: refuse, domain: example.com, ttl: 60}
 //! ```
 
-use std::collections::BTreeMap;
-use std::net::{IpAddr, Ipv4Addr};
+mod sketch;
 
-use jiff::Timestamp;
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
 pub use crate::expect::{Expect, More, Seen, Word};
 pub use crate::lookup::{LookUp, RecordType};
-use crate::{Attempt, Destination, DnsAnswer, Protocol, Workload};
+use crate::{Attempt, DnsAnswer};
+
+pub use sketch::{Sketch, WorkloadSketch};
 
 /// The largest file of cases, in bytes.
 pub const MAX_FILE_BYTES: usize = 1 << 20;
@@ -119,99 +119,6 @@ pub enum Asked {
     DnsAnswer(DnsAnswer),
 }
 
-/// An attempt in which everything may be left out.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "camelCase", default)]
-pub struct Sketch {
-    /// The workload.
-    pub workload: WorkloadSketch,
-    /// The address; else 192.0.2.1.
-    pub address: Option<IpAddr>,
-    /// The port; else 443.
-    pub port: Option<u16>,
-    /// The protocol; else TCP.
-    pub protocol: Option<Protocol>,
-    /// The names; else none.
-    pub names: Option<Vec<String>>,
-    /// The time, `2026-11-23T09:00:00+01:00`; else noon of 2026-01-01 in UTC.
-    pub time: Option<Timestamp>,
-}
-
-/// A workload in which everything may be left out.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "camelCase", default)]
-pub struct WorkloadSketch {
-    /// The namespace; else `default`.
-    pub namespace: Option<String>,
-    /// The name; else `app-1`.
-    pub name: Option<String>,
-    /// The labels; else none.
-    pub labels: Option<BTreeMap<String, String>>,
-    /// The service account; else none.
-    pub service_account: Option<String>,
-    /// The node; else `node-1`.
-    pub node: Option<String>,
-}
-
-/// 2026-01-01T12:00:00Z.
-const NOON: u64 = 1_767_268_800_000;
-
-impl Sketch {
-    /// What `self` says, and `base` where it says nothing.
-    #[must_use]
-    pub fn over(self, base: &Self) -> Self {
-        let (own, other) = (self.workload, &base.workload);
-        Self {
-            workload: WorkloadSketch {
-                namespace: own.namespace.or_else(|| other.namespace.clone()),
-                name: own.name.or_else(|| other.name.clone()),
-                labels: own.labels.or_else(|| other.labels.clone()),
-                service_account: own.service_account.or_else(|| other.service_account.clone()),
-                node: own.node.or_else(|| other.node.clone()),
-            },
-            address: self.address.or(base.address),
-            port: self.port.or(base.port),
-            protocol: self.protocol.or(base.protocol),
-            names: self.names.or_else(|| base.names.clone()),
-            time: self.time.or(base.time),
-        }
-    }
-
-    /// The attempt, with what was left out filled in. Names are as a look-up gives them: in lower case, without a dot at
-    /// the end.
-    #[must_use]
-    pub fn attempt(&self) -> Attempt {
-        let plain = |name: &String| name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase();
-        Attempt {
-            workload: self.workload.workload(),
-            destination: Destination {
-                address: self.address.unwrap_or(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1))),
-                port: self.port.unwrap_or(443),
-                protocol: self.protocol.unwrap_or(Protocol::Tcp),
-                names: self.names.iter().flatten().map(plain).collect(),
-            },
-            time: self.milliseconds(),
-        }
-    }
-
-    pub(crate) fn milliseconds(&self) -> u64 {
-        self.time.map_or(NOON, |time| u64::try_from(time.as_millisecond()).unwrap_or(0))
-    }
-}
-
-impl WorkloadSketch {
-    pub(crate) fn workload(&self) -> Workload {
-        let or = |text: &Option<String>, other: &str| text.clone().unwrap_or_else(|| other.to_owned());
-        Workload {
-            namespace: or(&self.namespace, "default"),
-            name: or(&self.name, "app-1"),
-            labels: self.labels.clone().unwrap_or_default(),
-            service_account: or(&self.service_account, ""),
-            node: or(&self.node, "node-1"),
-        }
-    }
-}
-
 impl Cases {
     /// Reads a file of cases.
     ///
@@ -270,7 +177,7 @@ mod tests {
 
     #[test]
     fn the_file_of_the_documentation_reads_as_it_says() {
-        let text: String = include_str!("cases.rs")
+        let text: String = include_str!("mod.rs")
             .lines()
             .filter_map(|line| line.strip_prefix("//!"))
             .skip_while(|line| !line.contains("```yaml"))
@@ -283,9 +190,6 @@ mod tests {
         assert_eq!(steps, [1, 0, 3, 1]);
         let Asked::Attempt(attempt) = &cases.steps_of(&cases.cases[0])[0].0 else { panic!("an attempt") };
         assert_eq!((attempt.time, attempt.destination.port), (1_795_420_800_000, 22));
-        assert_eq!(Sketch::default().attempt().time, NOON);
-        let noon: Timestamp = "2026-01-01T12:00:00Z".parse().expect("a time");
-        assert_eq!(u64::try_from(noon.as_millisecond()), Ok(NOON));
     }
 
     #[test]
