@@ -18,6 +18,8 @@ pub enum Exit {
     Unreachable = 3,
     /// A privilege or a feature of the kernel is missing.
     Unsupported = 4,
+    /// A new version of a module decides otherwise than the old one.
+    Changed = 5,
 }
 
 impl From<Exit> for ExitCode {

@@ -49,7 +49,8 @@ Exit codes:
   1  the check failed
   2  the command line or the configuration is wrong
   3  the agent cannot be reached
-  4  a privilege or a kernel feature is missing";
+  4  a privilege or a kernel feature is missing
+  5  a new version of a module decides otherwise (egret module diff)";
 
 /// An egress firewall for Kubernetes nodes: every pod reaches the names, protocols and ports its policies allow
 #[derive(Parser)]

@@ -1,10 +1,11 @@
-//! From flows that an agent tells to cases, and to one attempt.
+//! From flows that an agent tells to cases, to one attempt, and to what a new version would change.
 
 use std::fs;
 use std::path::Path;
 use std::process::Output;
 
 use egret::model::{Action, FlowRecord, Reason, Verdict};
+use serde_json::Value;
 
 use crate::memory::{Served, record};
 use crate::{egret, root, told};
@@ -99,6 +100,68 @@ fn one_captured_flow_is_asked_about_in_either_form() {
         ("nowhere.json", "No such file"),
     ] {
         let output = egret(dir, &["module", "run", "obedient.wasm", "--flow", file]);
+        assert_eq!(output.status.code(), Some(2), "{}", text(&output));
+        assert!(text(&output).contains(words), "{}", text(&output));
+    }
+}
+
+#[test]
+fn what_a_new_version_changes_is_listed_and_has_a_code_of_its_own() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let dir = dir.path();
+    build(dir, "tests/modules/obedient", "obedient.wasm");
+    build(dir, "policies-wasm/geo-table", "geo-table.wasm");
+    let served = Served::start();
+    served.memory.happens(denied_by_module());
+    let write = |name: &str, text: &str| fs::write(dir.join(name), text).expect("written");
+    write("flows.json", &flows(&served, &["-o", "json"]));
+    write("cases.yaml", &flows(&served, &["--as-case"]));
+    write("old.yaml", "{deny: [81], allow: [22, 443], seconds: 60}");
+    write("new.yaml", "{deny: [81], allow: [443], panic: [22], seconds: 60, byName: true}");
+    write("table.yaml", "{table: {AA: [192.0.2.0/24]}, deny: [AA]}");
+    let diff = |flows: &str, more: &[&str]| {
+        let new = more.first().copied().unwrap_or("obedient.wasm");
+        let more = more.get(1..).unwrap_or_default();
+        let arguments = ["module", "diff", "obedient.wasm", new, "--flows", flows, "--settings", "old.yaml"];
+        egret(dir, &[&arguments, more].concat())
+    };
+
+    let same = diff("flows.json", &[]);
+    assert_eq!((same.status.code(), text(&same).as_str()), (Some(0), "none of 3 flows changes\n"));
+
+    // The one that has a name counts by it now, another fails, the third has no name.
+    for flows in ["flows.json", "cases.yaml"] {
+        let changed = diff(flows, &["obedient.wasm", "--new-settings", "new.yaml"]);
+        let told = text(&changed);
+        assert_eq!(changed.status.code(), Some(5), "{told}");
+        assert!(
+            told.contains("allow by address for 60 s") && told.contains("allow by name for 60 s"),
+            "{told}"
+        );
+        assert!(told.contains("fault: the module trapped"), "{told}");
+        assert!(told.ends_with("2 of 3 flows change: 1 allow -> allow, 1 allow -> fault\n"), "{told}");
+    }
+
+    let other = diff("flows.json", &["geo-table.wasm", "--new-settings", "table.yaml", "-o", "json"]);
+    assert_eq!(other.status.code(), Some(5), "{}", text(&other));
+    let report: Value = serde_json::from_slice(&other.stdout).expect("JSON");
+    let of = |address: &str| {
+        let rows = report["rows"].as_array().expect("rows").iter();
+        rows.filter(|row| row["attempt"]["address"] == address)
+            .map(|row| row["to"].clone())
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(of("192.0.2.1")[0]["reason"], "192.0.2.1 is in AA");
+    assert_eq!(of("2001:db8::1")[0]["answer"], "next");
+    assert_eq!((&report["flows"], &report["changed"]), (&3.into(), &3.into()));
+
+    // Settings that neither version takes.
+    write("old.yaml", "{close: true}");
+    let unanswered = diff("flows.json", &[]);
+    assert_eq!(unanswered.status.code(), Some(1));
+    assert!(text(&unanswered).contains("neither version answers 3 flows"), "{}", text(&unanswered));
+    for (flows, words) in [("nowhere.json", "No such file"), ("old.yaml", "close")] {
+        let output = diff(flows, &[]);
         assert_eq!(output.status.code(), Some(2), "{}", text(&output));
         assert!(text(&output).contains(words), "{}", text(&output));
     }

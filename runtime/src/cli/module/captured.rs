@@ -45,7 +45,7 @@ pub(super) fn read_one(path: &Path) -> Result<Captured, Failure> {
                 path.display(),
                 clean(&last.map(|last| last.name).unwrap_or_default())
             ),
-            "give one of them; `egret module test` asks about all cases",
+            "give one of them; `egret module test` asks about all cases, `egret module diff` about all flows",
         )),
     }
 }

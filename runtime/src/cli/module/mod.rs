@@ -3,6 +3,7 @@
 mod bench;
 mod build;
 mod captured;
+mod diff;
 mod inspect;
 mod lint;
 mod load;
@@ -26,6 +27,7 @@ enum Command {
     Build(build::Args),
     Test(test::Args),
     Run(run::Args),
+    Diff(diff::Args),
     Bench(bench::Args),
     Inspect(inspect::Args),
     Lint(lint::Args),
@@ -37,6 +39,7 @@ pub(super) fn run(args: &Args) -> Result<Exit, Failure> {
         Command::Build(args) => build::run(args),
         Command::Test(args) => test::run(args),
         Command::Run(args) => run::run(args),
+        Command::Diff(args) => diff::run(args),
         Command::Bench(args) => bench::run(args),
         Command::Inspect(args) => inspect::run(args),
         Command::Lint(args) => lint::run(args),
