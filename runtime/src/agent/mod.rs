@@ -9,6 +9,7 @@ mod config;
 mod coverage;
 mod error;
 mod events;
+mod explain;
 mod holds;
 mod lessons;
 mod locate;

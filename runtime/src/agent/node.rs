@@ -14,21 +14,17 @@ use super::lessons::Lessons;
 use super::lookups::LookUps;
 use super::traffic::Traffic;
 use crate::api::{
-    AGENT_COUNTERS, ApiPlaces, Dest, EffectiveMode, ExplainError, FlowFilter, Host, NameRow, Names,
-    NotCovered, NotReady, Policies, PolicyProblem, PolicyRow, PolicyStatus, Source, Status, UnknownWorkload,
-    WorkloadRow, WorkloadTotals,
+    AGENT_COUNTERS, ApiPlaces, Dest, EffectiveMode, ExplainError, FlowFilter, NameRow, Names, NotCovered,
+    NotReady, Policies, PolicyProblem, PolicyRow, PolicyStatus, Source, Status, UnknownWorkload, WorkloadRow,
+    WorkloadTotals,
 };
 use crate::enforce::Binder;
 use crate::flows::{DEFAULT_NAMESPACES, FirstPackets, FlowLog, Totals};
 use crate::kernel::maps::{FlowTuple, Reader};
 use crate::kernel::{Door, Tier, clock, preflight};
-use crate::model::{
-    Coverage, FlowRecord, Kind, Name, Namespace, Protocol, Workload, WorkloadId, WorkloadRef,
-};
-use crate::policy::{Accepted, Ranges, explain, explain_question};
+use crate::model::{Coverage, FlowRecord, Name, Namespace, Workload, WorkloadId, WorkloadRef};
+use crate::policy::{Accepted, Ranges};
 
-/// The port of DNS.
-const DNS: u16 = 53;
 /// Names of one address in a flow record.
 const NAMES_TOLD: usize = 16;
 
@@ -89,7 +85,8 @@ pub struct Node {
     view: RwLock<View>,
     binder: Arc<Mutex<Binder>>,
     lessons: Arc<Lessons>,
-    judge: Arc<Judge>,
+    /// What modules are asked.
+    pub judge: Arc<Judge>,
     lookups: Arc<LookUps>,
     traffic: Mutex<Traffic>,
     reader: Reader,
@@ -150,7 +147,8 @@ impl Node {
         change(&mut self.view.write().unwrap_or_else(PoisonError::into_inner));
     }
 
-    fn view<R>(&self, read: impl FnOnce(&View) -> R) -> R {
+    /// Reads what was published.
+    pub fn view<R>(&self, read: impl FnOnce(&View) -> R) -> R {
         read(&self.view.read().unwrap_or_else(PoisonError::into_inner))
     }
 
@@ -330,31 +328,7 @@ impl Source for Node {
     }
 
     fn explain(&self, workload: &WorkloadId, destination: &Dest) -> Result<serde_json::Value, ExplainError> {
-        let unknown = || UnknownWorkload(workload.clone());
-        let Shown { workload: Workload { labels, .. }, namespace, index, resolvers, .. } =
-            self.view(|view| view.workloads.get(workload).cloned()).ok_or_else(unknown)?;
-        let mut attempt = destination.attempt();
-        if let Some(index) = index {
-            let binder = self.binder();
-            match &destination.host {
-                Host::Name(name) => {
-                    attempt.address = binder.addresses_of(index, name, clock::now()).first().copied();
-                }
-                Host::Address(address) => {
-                    attempt.names = binder.names_of(index, *address, clock::now(), usize::MAX)
-                }
-            }
-        }
-        let asks = matches!(attempt.protocol, Protocol::TCP | Protocol::UDP) && attempt.port == DNS;
-        let explanation = if asks && attempt.address.is_some_and(|address| resolvers.contains(&address)) {
-            explain_question()
-        } else {
-            self.view(|view| {
-                let policies = view.accepted.selecting(&namespace, &labels);
-                let kind = attempt.address.map_or(Kind::Internet, |address| view.ranges.kind_of(address));
-                explain(&policies, &attempt, kind)
-            })
-        };
+        let explanation = self.explanation(workload, destination)?;
         serde_json::to_value(explanation).map_err(|error| ExplainError::Unavailable(error.to_string()))
     }
 

@@ -10,15 +10,17 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
 use serde_json::{Value, json};
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 
 use super::query::{self, FlowQuery, NameQuery, Pairs};
-use super::{Names, Policies, Source, Status, Trouble, WorkloadRow, follow, metrics};
+use super::{ExplainError, Names, Policies, Source, Status, Trouble, WorkloadRow, follow, metrics};
 
 #[derive(Clone)]
 struct Api {
     source: Arc<dyn Source>,
     draining: watch::Receiver<bool>,
+    /// Explanations run modules: one at a time, whoever asks.
+    explaining: Arc<Semaphore>,
 }
 
 /// All routes. Streams end once `draining` holds true.
@@ -35,7 +37,7 @@ pub(super) fn router(source: Arc<dyn Source>, draining: watch::Receiver<bool>) -
         .route("/metrics", get(metrics_text))
         .fallback(nowhere)
         .layer(from_fn(only_get))
-        .with_state(Api { source, draining })
+        .with_state(Api { source, draining, explaining: Arc::new(Semaphore::new(1)) })
 }
 
 type Answer<T> = Result<Json<T>, Trouble>;
@@ -68,7 +70,14 @@ async fn flows(State(api): State<Api>, Query(pairs): Query<Pairs>) -> Result<Res
 
 async fn explain(State(api): State<Api>, Query(pairs): Query<Pairs>) -> Answer<Value> {
     let (workload, destination) = query::read_explain(&pairs)?;
-    Ok(Json(api.source.explain(&workload, &destination)?))
+    let gone = |error: &dyn std::fmt::Display| ExplainError::Unavailable(format!("no explanation: {error}"));
+    let turn = api.explaining.acquire_owned().await.map_err(|error| gone(&error))?;
+    let explained = tokio::task::spawn_blocking(move || {
+        let explained = api.source.explain(&workload, &destination);
+        drop(turn);
+        explained
+    });
+    Ok(Json(explained.await.map_err(|error| gone(&error))??))
 }
 
 async fn healthz() -> Json<Value> {

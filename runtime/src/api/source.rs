@@ -7,8 +7,8 @@ use crate::model::{FlowRecord, WorkloadId};
 
 use super::{Dest, FlowFilter, Names, Policies, Status, WorkloadRow};
 
-/// The agent, as the API sees it. Every method answers from memory and returns at once: it runs on the thread that
-/// serves the connection.
+/// The agent, as the API sees it. Every method but [`Source::explain`] answers from memory and returns at once: it runs on
+/// the thread that serves the connection.
 pub trait Source: Send + Sync + 'static {
     /// All is well, or what is not.
     fn status(&self) -> Status;
@@ -35,7 +35,8 @@ pub trait Source: Send + Sync + 'static {
     /// Every record from now on, each time it is made or changes, with its totals so far.
     fn follow(&self) -> broadcast::Receiver<FlowRecord>;
 
-    /// How the policies judge an attempt of `workload`: the steps and both verdicts.
+    /// How the policies judge an attempt of `workload`: the steps and both verdicts. It asks modules, aside, and takes
+    /// what they take: it runs on a thread of its own, one call at a time.
     ///
     /// # Errors
     /// [`ExplainError`] where there is nothing to judge by.

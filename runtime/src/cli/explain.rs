@@ -5,7 +5,7 @@ use serde::Deserialize;
 
 use crate::api::Dest;
 use crate::model::{Origin, Verdict, WorkloadId};
-use crate::policy::{Decider, Undecided};
+use crate::policy::{Answered, Decider, Undecided};
 
 use super::client::{self, SocketArg, encode};
 use super::exit::Failure;
@@ -18,8 +18,9 @@ const EXAMPLE: &str = "\
 DEST is a name, an IPv4 address, or an IPv6 address in brackets. PROTO is TCP (the default), UDP, SCTP or ICMP; without
 a port 443/TCP is meant, and ICMP takes none. A name is judged together with the addresses that the workload's own
 look-ups gave for it, where there are any.
-The answer `deny` is an answer: the exit code is 0. Modules are not asked for an explanation: where they may decide, the
-answer is `undecided`, with their names.
+The answer `deny` is an answer: the exit code is 0. Modules that may decide are asked now, aside: nothing is counted or
+remembered. What they said before counts for as long as they said. Where they cannot be asked, the answer is `undecided`,
+with their names and the reason.
 
 Example:
   egret explain updates/update github.com:22
@@ -58,11 +59,15 @@ pub(super) async fn run(args: Args) -> Result<Exit, Failure> {
 
 /// What a person is shown of the answer.
 #[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
 struct Explanation {
     applied: Verdict,
     observed: Verdict,
     #[serde(default)]
     undecided: Undecided,
+    #[serde(default)]
+    asked_now: Vec<Answered>,
+    not_asked: Option<String>,
     steps: Vec<Step>,
 }
 
@@ -77,8 +82,11 @@ struct Step {
     origin: Option<Origin>,
 }
 
+/// What is said where modules were asked.
+const NOW: &str = "modules were asked now; what they said before counts for as long as they said";
+
 fn render(title: &str, explanation: &Explanation) -> String {
-    let Explanation { applied, observed, undecided, steps } = explanation;
+    let Explanation { applied, observed, undecided, asked_now, not_asked, steps } = explanation;
     let decided = |decides: fn(&Step) -> bool| steps.iter().find(|step| decides(step)).and_then(place);
     let mut text = format!("{}\n\n", clean(title).bold());
     text += &verdict(
@@ -95,6 +103,11 @@ fn render(title: &str, explanation: &Explanation) -> String {
         decided(|step| step.decides_observed),
         "with every policy enforced",
     );
+    if let Some(why) = not_asked {
+        text += &format!("{:<9} {}\n", "", clean(&format!("no module was asked now: {why}")));
+    } else if !asked_now.is_empty() {
+        text += &format!("{:<9} {}\n", "", NOW.dimmed());
+    }
     let mut stage = None;
     for step in steps {
         let first = stage.replace(step.stage.as_str()) != Some(step.stage.as_str());
@@ -179,5 +192,23 @@ mod tests {
                 Some("observed  deny   default-deny  (with every policy enforced)")
             );
         }
+    }
+
+    #[test]
+    fn whether_modules_were_asked_is_told_under_the_verdicts() {
+        let denied = serde_json::json!({"action": "deny", "reason": "default-deny"});
+        let told = |more: serde_json::Value| {
+            let mut body = serde_json::json!({"applied": denied, "observed": denied, "steps": []});
+            body.as_object_mut().expect("a body").extend(more.as_object().expect("more").clone());
+            let text = render("a to b", &serde_json::from_value(body).expect("an explanation"));
+            anstream::adapter::strip_str(&text).to_string().lines().nth(4).map(|line| line.trim().to_owned())
+        };
+        let answer = serde_json::json!({
+            "policy": "shop/web", "module": "hours", "answer": "next", "scope": "flow", "ttlSeconds": 0,
+        });
+        assert_eq!(told(serde_json::json!({})), None);
+        assert_eq!(told(serde_json::json!({"askedNow": [answer]})).as_deref(), Some(NOW));
+        let why = serde_json::json!({"notAsked": "it is \u{1b}[2J not covered"});
+        assert_eq!(told(why).as_deref(), Some("no module was asked now: it is \u{fffd}[2J not covered"));
     }
 }

@@ -26,7 +26,9 @@ pub use check::{CheckResult, Checked, Report, check};
 pub use compile::{Excess, MAX_COMBINED, MAX_RULES, Ranges, TooLarge, bounds, compile, compile_bounds};
 pub use consult::{consult, consult_after};
 pub use evaluate::evaluate;
-pub use explain::{Decider, Explanation, Finding, Stage, Step, Undecided, explain, explain_question};
+pub use explain::{
+    Answered, Decider, Explanation, Finding, Stage, Step, Undecided, explain, explain_question,
+};
 pub use load::{Good, Outcome, load_dir};
 pub use problem::Problem;
 pub use ruleset::{Class, Default3, DestEntry, PortKey, RuleKey, RuleRef, Ruleset, Said};

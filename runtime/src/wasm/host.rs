@@ -1,6 +1,6 @@
 //! What belongs to one instance on the agent's side: its limits, and the interfaces it may call.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use egret_contract::windows::Windows;
 use tracing::Level;
@@ -17,12 +17,29 @@ use super::sandbox::Sandbox;
 #[derive(Debug)]
 pub(super) struct Shared {
     pub lines: Lines,
-    pub windows: Mutex<Windows>,
+    windows: Mutex<Windows>,
+    /// What these windows count on from, and leave as it is; `None`: they are the module's own.
+    origin: Option<Arc<Self>>,
 }
 
 impl Shared {
     pub fn new(module: &str) -> Self {
-        Self { lines: Lines::new(module), windows: Mutex::default() }
+        Self { lines: Lines::new(module), windows: Mutex::default(), origin: None }
+    }
+
+    /// For a decision that must leave no trace: it counts on from what was counted, aside.
+    pub fn aside(self: &Arc<Self>) -> Arc<Self> {
+        let windows = self.windows().aside();
+        Arc::new(Self { lines: self.lines.aside(), windows: Mutex::new(windows), origin: Some(self.clone()) })
+    }
+
+    /// Forgets all that was counted.
+    pub fn forget(&self) {
+        *self.windows() = Windows::default();
+    }
+
+    fn windows(&self) -> MutexGuard<'_, Windows> {
+        self.windows.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -68,17 +85,22 @@ impl log::Host for Host {
 
 impl counters::Host for Host {
     fn distinct(&mut self, key: String, member: String, seconds: u32) -> u32 {
-        self.windows(|windows, now| windows.distinct(&key, &member, seconds, now))
+        self.windows(&key, seconds, true).distinct(&key, &member, seconds, self.now)
     }
 
     fn hits(&mut self, key: String, seconds: u32) -> u32 {
-        self.windows(|windows, now| windows.hits(&key, seconds, now))
+        self.windows(&key, seconds, false).hits(&key, seconds, self.now)
     }
 }
 
 impl Host {
-    fn windows<R>(&self, ask: impl FnOnce(&mut Windows, u64) -> R) -> R {
-        ask(&mut self.shared.windows.lock().unwrap_or_else(PoisonError::into_inner), self.now)
+    /// The windows to count in, with what is known under `key`.
+    fn windows(&self, key: &str, seconds: u32, counts_members: bool) -> MutexGuard<'_, Windows> {
+        let mut windows = self.shared.windows();
+        if let Some(origin) = &self.shared.origin {
+            windows.take_over(&origin.windows(), key, seconds, counts_members);
+        }
+        windows
     }
 }
 

@@ -50,6 +50,11 @@ const MAX_REFUSAL: usize = 1 << 10;
 const UNLIMITED_WORK: u64 = u64::MAX / 2;
 
 impl Mould {
+    /// One of whose instances nothing stays: what they count is counted aside.
+    pub fn aside(&self) -> Self {
+        Self { shared: self.shared.aside(), ..self.clone() }
+    }
+
     /// Makes an instance. Its start functions run here, under limits.
     pub fn instance(&self, ticker: &Ticker) -> Result<Instance, Fault> {
         let engine = self.component.engine();

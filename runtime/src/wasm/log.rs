@@ -31,6 +31,11 @@ impl Lines {
         Self { module: module.to_owned(), budget: Mutex::new(budget) }
     }
 
+    /// The same for a module that is asked aside, with a budget of their own: they are told from those that count.
+    pub fn aside(&self) -> Self {
+        Self::new(&format!("{} (asked for an explanation)", self.module))
+    }
+
     /// Tells the log, or counts what is left out.
     pub fn write(&self, level: Level, line: &str) {
         let module = &self.module;

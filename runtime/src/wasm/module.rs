@@ -109,8 +109,7 @@ impl Module {
 
     /// Forgets what the module's counters have counted.
     pub fn forget_counters(&self) {
-        *self.mould.shared.windows.lock().unwrap_or_else(std::sync::PoisonError::into_inner) =
-            Default::default();
+        self.mould.shared.forget();
     }
 
     /// The module with the settings of a policy. The module's `configure` runs once here.

@@ -9,7 +9,7 @@ use super::answer::DnsAnswer;
 use super::attempt::Attempt;
 use super::decision::Decision;
 use super::fault::Fault;
-use super::instance::Instance;
+use super::instance::{Instance, Mould};
 use super::module::Module;
 
 /// How many instances are kept ready.
@@ -84,6 +84,17 @@ impl Policy {
         said
     }
 
+    /// What the module would say, asked aside: by an instance of its own, and what it counts is forgotten. Takes what
+    /// [`Self::decide`] takes, and the time to get an instance ready.
+    ///
+    /// # Errors
+    /// As [`Self::decide`].
+    pub fn try_out(&self, attempt: &Attempt) -> Result<Decision, Fault> {
+        let module = &*self.module;
+        let mut instance = self.prepared(&module.mould.aside())?;
+        instance.decide(module.engine.ticker(), &module.manifest().limits, module.inputs, attempt)
+    }
+
     /// Asks the module, and tells what that took.
     ///
     /// # Errors
@@ -147,8 +158,12 @@ impl Policy {
     }
 
     fn prepare(&self) -> Result<Instance, Fault> {
+        self.prepared(&self.module.mould)
+    }
+
+    fn prepared(&self, mould: &Mould) -> Result<Instance, Fault> {
         let (ticker, limits) = (self.module.engine.ticker(), &self.module.manifest().limits);
-        let mut instance = self.module.mould.instance(ticker)?;
+        let mut instance = mould.instance(ticker)?;
         instance.configure(ticker, limits, &self.settings)?;
         Ok(instance)
     }

@@ -42,7 +42,13 @@ struct Key {
     counts_members: bool,
 }
 
-#[derive(Debug)]
+impl Key {
+    fn new(text: &str, seconds: u32, counts_members: bool) -> Self {
+        Self { text: cut(text, MAX_TEXT).to_owned(), seconds: seconds.clamp(1, MAX_SECONDS), counts_members }
+    }
+}
+
+#[derive(Clone, Debug)]
 enum Window {
     /// Events in each of the last steps, by step modulo [`STEPS`]; and the latest step.
     Hits { steps: [u32; STEPS as usize], latest: u64 },
@@ -99,11 +105,31 @@ impl Windows {
         self.keys.len()
     }
 
+    /// Empty ones that count on from these ([`Self::take_over`]), and leave them as they are.
+    #[must_use]
+    pub fn aside(&self) -> Self {
+        Self { latest: self.latest, hasher: self.hasher.clone(), ..Self::default() }
+    }
+
+    /// Takes over what `other` has under `key`, where nothing is known under it here. `other` is that which these were
+    /// made [`Self::aside`] of.
+    pub fn take_over(&mut self, other: &Self, key: &str, seconds: u32, counts_members: bool) {
+        let key = Key::new(key, seconds, counts_members);
+        let Some(window) = other.keys.peek(&key).filter(|_| !self.keys.contains(&key)) else { return };
+        if self.keys.len() == MAX_KEYS {
+            self.forget_oldest();
+        }
+        if let Window::Members(members) = window {
+            self.members += members.len();
+        }
+        self.keys.put(key, window.clone());
+    }
+
     fn place(&mut self, key: &str, seconds: u32, now: u64, counts_members: bool) -> (Key, u64) {
-        let seconds = seconds.clamp(1, MAX_SECONDS);
+        let key = Key::new(key, seconds, counts_members);
         self.latest = self.latest.max(now);
-        let step = self.latest / (u64::from(seconds) * 1_000 / STEPS);
-        (Key { text: cut(key, MAX_TEXT).to_owned(), seconds, counts_members }, step)
+        let step = self.latest / (u64::from(key.seconds) * 1_000 / STEPS);
+        (key, step)
     }
 
     fn window(&mut self, key: Key) -> &mut Window {
@@ -158,6 +184,24 @@ mod tests {
     fn a_clock_that_is_set_back_brings_nothing_back() {
         let mut windows = Windows::default();
         assert_eq!([5_000_000, 1_000, 5_000_001].map(|now| windows.hits("key", 1, now)), [1, 2, 3]);
+    }
+
+    #[test]
+    fn what_is_counted_aside_goes_on_from_what_was_counted_and_leaves_it() {
+        let mut windows = Windows::default();
+        for member in ["a", "b"] {
+            windows.hits("key", 60, 1_000_000);
+            windows.distinct("key", member, 60, 1_000_000);
+        }
+        let mut aside = windows.aside();
+        let mut count = |member| {
+            aside.take_over(&windows, "key", 60, false);
+            aside.take_over(&windows, "key", 60, true);
+            (aside.hits("key", 60, 1_000_000), aside.distinct("key", member, 60, 1_000_000))
+        };
+        assert_eq!([count("b"), count("c")], [(3, 2), (4, 3)]);
+        assert_eq!(aside.members, 3);
+        assert_eq!((windows.hits("key", 60, 1_000_000), windows.members), (3, 2));
     }
 
     #[test]

@@ -21,7 +21,7 @@ use serde_json::Value;
 use crate::eventually;
 use crate::world::Pod;
 
-pub use records::{Explained, Flow, Origin, Step, Verdict, WorkloadRow};
+pub use records::{AskedNow, Explained, Flow, Origin, Step, Verdict, WorkloadRow};
 pub use setup::{Setup, described};
 
 /// How long the agent may take to start, to stop, or to notice a file: a second or two, but for a machine that is played

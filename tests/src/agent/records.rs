@@ -87,13 +87,32 @@ impl std::fmt::Display for Verdict {
     }
 }
 
+/// What a module said for an explanation.
+#[derive(Clone, Debug, Deserialize)]
+pub struct AskedNow {
+    /// The module.
+    pub module: String,
+    /// `allow`, `deny` or `next`.
+    pub answer: String,
+    /// Why it denies.
+    pub reason: Option<String>,
+    /// Why it gave no answer.
+    pub fault: Option<String>,
+}
+
 /// `/v1/explain`.
 #[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Explained {
     /// What happens.
     pub applied: Verdict,
     /// What would happen with every policy in mode Enforce.
     pub observed: Verdict,
+    /// What modules said when they were asked for this explanation.
+    #[serde(default)]
+    pub asked_now: Vec<AskedNow>,
+    /// Why none was.
+    pub not_asked: Option<String>,
     /// What was looked at.
     pub steps: Vec<Step>,
 }

@@ -120,14 +120,18 @@ impl Case {
         policy::consult(&policies, &self.ruleset.modules, &attempt, self.ranges.kind_of(address), ask)
     }
 
-    fn ask(&self, asked: &Asked, attempt: &wasm::Attempt, said: &mut Said) -> ModuleAnswer {
+    /// The module that one of the ruleset's entries means; or why it cannot be asked.
+    pub(super) fn module(&self, asked: &Asked) -> Result<&Arc<wasm::Policy>, String> {
         let place = self.ruleset.modules.iter().position(|module| std::ptr::eq(module, asked));
-        let module = place.and_then(|place| self.modules.get(place));
-        let decision = match module {
-            Some(Ok(policy)) => policy.decide(attempt).map_err(|fault| fault.to_string()),
-            Some(Err(reason)) => Err(reason.clone()),
+        match place.and_then(|place| self.modules.get(place)) {
+            Some(module) => module.as_ref().map_err(Clone::clone),
             None => Err("the module is not loaded".to_owned()),
-        };
+        }
+    }
+
+    fn ask(&self, asked: &Asked, attempt: &wasm::Attempt, said: &mut Said) -> ModuleAnswer {
+        let decision =
+            self.module(asked).and_then(|policy| policy.decide(attempt).map_err(|fault| fault.to_string()));
         match decision {
             Ok(decision) => {
                 said.narrow(decision.scope, decision.ttl);

@@ -121,7 +121,8 @@ impl Judge {
         self.case(workload).is_some_and(|case| *case.who == *who)
     }
 
-    fn case(&self, workload: WorkloadIndex) -> Option<Arc<Case>> {
+    /// What a workload is decided by; `None`: it has no modules, or its policies are not in force yet.
+    pub fn case(&self, workload: WorkloadIndex) -> Option<Arc<Case>> {
         self.cases.read().unwrap_or_else(PoisonError::into_inner).get(&workload).cloned()
     }
 

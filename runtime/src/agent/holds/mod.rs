@@ -5,6 +5,7 @@
 //! threads on the way of a packet. A workload whose modules are slow is answered by threads aside. A verdict is written
 //! first, then all packets that wait for it go back in their order, and their hook judges them again.
 
+mod aside;
 mod case;
 mod judge;
 mod question;

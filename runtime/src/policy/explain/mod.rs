@@ -17,7 +17,7 @@ use super::evaluate::{
     in_order, rules, ways,
 };
 
-pub use modules::{Decider, Undecided};
+pub use modules::{Answered, Decider, Undecided};
 
 /// More steps of one stage than anyone reads are counted, not listed.
 const MAX_STEPS: usize = 20;
@@ -29,9 +29,15 @@ pub struct Explanation {
     /// The verdicts: `applied` and `observed`. Where these are undecided, what they are if every module says `next`.
     #[serde(flatten)]
     pub verdicts: Verdicts,
-    /// On which modules they depend: none can be asked here.
+    /// On which modules they depend, where these were not asked.
     #[serde(default, skip_serializing_if = "Undecided::is_empty")]
     pub undecided: Undecided,
+    /// What modules said when they were asked for this explanation, in that order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub asked_now: Vec<Answered>,
+    /// Why none was asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub not_asked: Option<String>,
     /// What was looked at, in the order of decision.
     pub steps: Vec<Step>,
 }
@@ -54,6 +60,9 @@ pub struct Step {
     pub policy: Option<String>,
     /// The rule's name, or `allow[0]`; of a ceiling that entry which covers the attempt.
     pub rule: Option<String>,
+    /// The module.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub module: Option<String>,
     /// Where the rule or the policy is written.
     pub origin: Option<Origin>,
 }
@@ -114,7 +123,8 @@ pub fn explain(policies: &[&Policy], attempt: &Attempt, kind: Kind) -> Explanati
         steps.extend(question.by_modules(ModuleStage::Unmatched, Stage::Unmatched));
         steps.extend(question.by_default());
     }
-    Explanation { undecided: question.undecided(), verdicts: question.verdicts, steps }
+    let undecided = question.undecided();
+    Explanation { undecided, verdicts: question.verdicts, asked_now: Vec::new(), not_asked: None, steps }
 }
 
 /// The explanation of a question to a resolver that the workload trusts: no policy is asked about it.
@@ -124,7 +134,8 @@ pub fn explain_question() -> Explanation {
     let text = "a question to a resolver that the workload trusts; it is allowed whatever the policies say";
     let step = Step::new(Stage::Resolver, Finding::Match, text).deciding(true, true);
     let verdicts = Verdicts { applied: verdict.clone(), observed: verdict };
-    Explanation { verdicts, undecided: Undecided::default(), steps: vec![step] }
+    let undecided = Undecided::default();
+    Explanation { verdicts, undecided, asked_now: Vec::new(), not_asked: None, steps: vec![step] }
 }
 
 struct Question<'a> {
@@ -290,6 +301,7 @@ impl Step {
             text: text.into(),
             policy: None,
             rule: None,
+            module: None,
             origin: None,
         }
     }

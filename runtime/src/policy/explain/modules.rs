@@ -1,13 +1,14 @@
-//! Which modules would be asked. They cannot be asked for an explanation: what they say of an attempt may count, and may
-//! change with it.
+//! Which modules would be asked, and what becomes of an explanation once they have been: whoever can run them does so
+//! aside, where what they say counts for nothing ([`Explanation::answered`]).
 
+use egret_contract::Scope;
 use serde::{Deserialize, Serialize};
 
-use crate::model::{Action, ModuleStage, ModuleUse, Policy, Reason, Verdict};
+use crate::model::{Action, ModuleAnswer, ModuleStage, ModuleUse, Policy, Reason, Verdict, Verdicts};
 
-use super::super::asked::Which;
+use super::super::asked::{Asked, Which};
 use super::super::evaluate::{counting, within_ceilings};
-use super::{Finding, Question, Stage, Step, shortened, words};
+use super::{Explanation, Finding, Question, Stage, Step, shortened, words};
 
 /// The modules on whose answers the verdicts depend; none, where they are certain.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -27,6 +28,84 @@ pub struct Decider {
     pub module: String,
     /// When it is asked.
     pub stage: ModuleStage,
+}
+
+/// What a module said when it was asked for an explanation.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Answered {
+    /// The policy that asks it, as `namespace/name`, or by its name alone if it is of the cluster.
+    pub policy: String,
+    /// Its name.
+    pub module: String,
+    /// What it says; where it fails, what its failure policy says.
+    pub answer: ModuleAnswer,
+    /// Why it denies.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// Why it gave no answer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fault: Option<String>,
+    /// For what its answer to a packet would count.
+    pub scope: Scope,
+    /// For how long.
+    pub ttl_seconds: u64,
+}
+
+impl Answered {
+    /// That of `asked`: an answer, or the fault in its place.
+    #[must_use]
+    pub fn new(asked: &Asked, said: Result<(ModuleAnswer, Option<String>, Scope, u64), String>) -> Self {
+        let (policy, module) = (asked.policy.to_string(), asked.module.name.to_string());
+        match said {
+            Ok((answer, reason, scope, ttl_seconds)) => {
+                Self { policy, module, answer, reason, fault: None, scope, ttl_seconds }
+            }
+            Err(fault) => {
+                let (answer, fault) = (asked.failure.into(), Some(fault));
+                Self { policy, module, answer, reason: None, fault, scope: Scope::Flow, ttl_seconds: 0 }
+            }
+        }
+    }
+
+    fn is_of(&self, policy: Option<&String>, module: Option<&String>) -> bool {
+        policy == Some(&self.policy) && module == Some(&self.module)
+    }
+}
+
+impl Explanation {
+    /// The same once its modules were asked aside: `verdicts` is what rules and answers together come to.
+    #[must_use]
+    pub fn answered(mut self, verdicts: Verdicts, answers: Vec<Answered>) -> Self {
+        self.verdicts = verdicts;
+        self.undecided = Undecided::default();
+        for verdict in [&mut self.verdicts.applied, &mut self.verdicts.observed] {
+            let of = answers.iter().find(|one| one.is_of(verdict.policy.as_ref(), verdict.module.as_ref()));
+            verdict.message = of.and_then(|one| one.reason.clone().or_else(|| one.fault.clone()));
+        }
+        let decides = |verdict: &Verdict, step: &Step, before| match verdict.reason {
+            Reason::Module => {
+                step.module.is_some() && step.module == verdict.module && step.policy == verdict.policy
+            }
+            _ => before,
+        };
+        for step in &mut self.steps {
+            step.decides_applied = decides(&self.verdicts.applied, step, step.decides_applied);
+            step.decides_observed = decides(&self.verdicts.observed, step, step.decides_observed);
+            if matches!(step.finding, Finding::Asked | Finding::Cut) && step.module.is_some() {
+                let said = answers.iter().find(|one| one.is_of(step.policy.as_ref(), step.module.as_ref()));
+                step.text = format!("{}; {}", step.text, words::answered(said));
+            }
+        }
+        self.asked_now = answers;
+        self
+    }
+
+    /// The same where modules cannot be asked, and why.
+    #[must_use]
+    pub fn not_asked(self, why: impl Into<String>) -> Self {
+        Self { not_asked: Some(why.into()), ..self }
+    }
 }
 
 impl Undecided {
@@ -65,7 +144,8 @@ impl Question<'_> {
                 (true, false) => Finding::Cut,
             };
             let text = words::module(policy, module, turns, finding, self.kind);
-            Step::new(shown, finding, text).of_policy(policy)
+            let step = Step::new(shown, finding, text).of_policy(policy);
+            Step { module: Some(module.name.to_string()), ..step }
         });
         shortened(shown, steps.collect())
     }

@@ -1,12 +1,14 @@
 //! The sentences of an explanation.
 
+use egret_contract::Scope as Counts;
+
 use crate::model::{
-    Action, Ceiling, Kind, Mode, ModuleStage, ModuleUse, Policy, PolicyKind, PortRange, Protocol, Rule,
-    Scope, Target,
+    Action, Ceiling, Kind, Mode, ModuleAnswer, ModuleStage, ModuleUse, Policy, PolicyKind, PortRange,
+    Protocol, Rule, Scope, Target,
 };
 
 use super::Finding;
-use super::modules::Turn;
+use super::modules::{Answered, Turn};
 
 /// More destinations or ports of one rule than this are counted, not listed.
 const MAX_LISTED: usize = 4;
@@ -185,6 +187,26 @@ pub(super) fn module(
         }
         _ => format!("{named} is not asked: {}", not_asked(turns, kind)),
     }
+}
+
+/// What a module said when it was asked aside; `None`: it was not asked, for the answer of another decided.
+pub(super) fn answered(said: Option<&Answered>) -> String {
+    let Some(said) = said else { return "not asked now, for what was said before decides".to_owned() };
+    let answer = match said.answer {
+        ModuleAnswer::Allow => "allow",
+        ModuleAnswer::Deny => "deny",
+        ModuleAnswer::Next => "next",
+    };
+    if let Some(fault) = &said.fault {
+        return format!("asked now, it fails ({fault}), and its failure policy counts: {answer}");
+    }
+    let reason = said.reason.as_ref().map(|reason| format!(" ({reason})")).unwrap_or_default();
+    let counts = match said.scope {
+        Counts::Flow => "for this flow alone".to_owned(),
+        Counts::Address => format!("for this address and port, for {} s", said.ttl_seconds),
+        Counts::Name => format!("for these names and this port, for {} s", said.ttl_seconds),
+    };
+    format!("asked now, it says `{answer}`{reason} {counts}")
 }
 
 fn not_asked(turns: [Turn; 2], kind: Kind) -> String {

@@ -1,6 +1,7 @@
 //! The whole of `policy` at work: files of `tests/policies/`, and the compiled ruleset against the plain evaluator.
 
 pub(crate) mod agreement;
+mod asked_now;
 mod cases;
 mod ceilings;
 mod consulting;

@@ -139,6 +139,9 @@ fn time_and_counters_are_those_of_the_attempt() {
         ..Made::default()
     };
     let policy = policy(&module.component());
+    // What is asked aside goes on from what was counted, and leaves it: each of these would be one more.
+    let aside = |_| policy.try_out(&attempt()).expect("answered").answer != Answer::Allow;
+    assert_eq!([0, 1, 2].map(aside), [false; 3]);
     let denied = |seconds: u64| {
         let mut attempt = attempt();
         attempt.time += seconds * 1_000;
@@ -146,4 +149,8 @@ fn time_and_counters_are_those_of_the_attempt() {
     };
     let told: Vec<bool> = [0, 1, 2, 3, 200, 201, 202].map(denied).into();
     assert_eq!(told, [false, false, true, true, false, false, true]);
+    let mut later = attempt();
+    later.time += 203_000;
+    let denied = policy.try_out(&later).expect("answered").answer;
+    assert_ne!(denied, Answer::Allow, "what was counted counts aside too");
 }
