@@ -6,6 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use bindings::egret::policy::types;
 use egret_contract::{Answer, Attempt, Decision, Destination, DnsAnswer, Input, Opinion, Scope, Workload};
 
+use crate::last_words;
 use crate::policy::{Policy, read_settings, schema};
 
 /// What the WIT says, in Rust.
@@ -41,6 +42,7 @@ pub struct Exported<P>(PhantomData<P>);
 
 impl<P: Policy> bindings::Guest for Exported<P> {
     fn describe() -> types::Description {
+        last_words::keep();
         types::Description {
             summary: P::SUMMARY.to_owned(),
             version: P::VERSION.to_owned(),
@@ -50,6 +52,7 @@ impl<P: Policy> bindings::Guest for Exported<P> {
     }
 
     fn configure(settings: String) -> Result<(), String> {
+        last_words::keep();
         let settings = read_settings(&settings)?;
         P::slot().set(Some(settings));
         Ok(())

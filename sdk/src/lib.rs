@@ -40,6 +40,8 @@ pub mod zones;
 #[cfg(target_arch = "wasm32")]
 #[doc(hidden)]
 pub mod guest;
+#[cfg(target_arch = "wasm32")]
+mod last_words;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod testing;
 

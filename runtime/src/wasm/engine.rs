@@ -162,7 +162,9 @@ fn settings(counts_work: bool) -> Config {
         .wasm_multi_memory(false)
         .wasm_relaxed_simd(false)
         .cranelift_nan_canonicalization(true)
-        .generate_address_map(true);
+        .generate_address_map(true)
+        // So that what a module said when it gave up can be read from its memory: nothing is copied for it.
+        .coredump_on_trap(true);
     config
 }
 

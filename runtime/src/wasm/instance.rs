@@ -15,6 +15,7 @@ use super::bindings::{Answers, World, types};
 use super::decision::{Decision, decision};
 use super::fault::Fault;
 use super::host::{Host, MAX_TABLE, Over, Shared};
+use super::last_words::last_words;
 use super::manifest::Limits;
 use super::policy::Measured;
 use super::sandbox::WAITS;
@@ -63,7 +64,8 @@ impl Mould {
         let _running = ticker.running();
         store.set_epoch_deadline(ticks(limit));
         let made = self.make(&mut store);
-        let (world, answers) = made.map_err(|error| fault(&error, &store, &self.limits, limit, "start"))?;
+        let (world, answers) =
+            made.map_err(|error| fault(&error, &mut store, &self.limits, limit, "start"))?;
         Ok(Instance { store, world, answers, decided: 0 })
     }
 
@@ -102,7 +104,7 @@ impl Instance {
         let _running = ticker.running();
         self.store.set_epoch_deadline(ticks(limit));
         let told = self.world.call_describe(&mut self.store);
-        told.map_err(|error| fault(&error, &self.store, limits, limit, "describe"))
+        told.map_err(|error| fault(&error, &mut self.store, limits, limit, "describe"))
     }
 
     /// Gives it the settings.
@@ -111,7 +113,7 @@ impl Instance {
         let _running = ticker.running();
         self.store.set_epoch_deadline(ticks(limit));
         let told = self.world.call_configure(&mut self.store, settings);
-        match told.map_err(|error| fault(&error, &self.store, limits, limit, "configure"))? {
+        match told.map_err(|error| fault(&error, &mut self.store, limits, limit, "configure"))? {
             Ok(()) => Ok(()),
             Err(text) => Err(Fault::Settings(shown(&text, MAX_REFUSAL))),
         }
@@ -131,7 +133,7 @@ impl Instance {
             self.store.set_epoch_deadline(ticks(limits.time));
             seen(attempt, inputs, |seen| self.world.call_decide(&mut self.store, seen))
         };
-        let said = said.map_err(|error| fault(&error, &self.store, limits, limits.time, "decide"))?;
+        let said = said.map_err(|error| fault(&error, &mut self.store, limits, limits.time, "decide"))?;
         self.decided += 1;
         Ok(decision(said, attempt, inputs, limits.output))
     }
@@ -151,7 +153,7 @@ impl Instance {
             self.store.set_epoch_deadline(ticks(limits.time));
             answer::seen(told, inputs, |seen| answers.call_on_answer(&mut self.store, seen))
         };
-        let said = said.map_err(|error| fault(&error, &self.store, limits, limits.time, "on-answer"))?;
+        let said = said.map_err(|error| fault(&error, &mut self.store, limits, limits.time, "on-answer"))?;
         self.decided += 1;
         Ok(Some(answer::opinion(said, told, limits.output)))
     }
@@ -175,7 +177,13 @@ impl Instance {
 }
 
 /// The cause of an error, from what stopped the module.
-fn fault(error: &Error, store: &Store<Host>, limits: &Limits, limit: Duration, doing: &'static str) -> Fault {
+fn fault(
+    error: &Error,
+    store: &mut Store<Host>,
+    limits: &Limits,
+    limit: Duration,
+    doing: &'static str,
+) -> Fault {
     match store.data().limiter.over {
         Some(Over::Memory) => {
             return Fault::Memory { what: "memory", limit: format!("{} KiB", limits.memory >> 10) };
@@ -191,11 +199,14 @@ fn fault(error: &Error, store: &Store<Host>, limits: &Limits, limit: Duration, d
             return Fault::Timeout { limit, doing };
         }
         let text = trap.to_string();
-        let message = match trap {
-            Trap::UnreachableCodeReached => "it gave up (a panic, or an `unreachable` instruction)",
-            _ => text.strip_prefix("wasm trap: ").unwrap_or(&text),
+        let message = match (trap, last_words(error, store)) {
+            (Trap::UnreachableCodeReached, Some(words)) => format!("it gave up: {words}"),
+            (Trap::UnreachableCodeReached, None) => {
+                "it gave up (a panic, or an `unreachable` instruction)".to_owned()
+            }
+            _ => text.strip_prefix("wasm trap: ").unwrap_or(&text).to_owned(),
         };
-        return Fault::Trap { message: message.to_owned(), place: place() };
+        return Fault::Trap { message, place: place() };
     }
     if let Some(exit) = error.downcast_ref::<I32Exit>() {
         return Fault::Trap { message: format!("it ended itself with code {}", exit.0), place: place() };

@@ -21,6 +21,7 @@ mod fault;
 pub mod folder;
 mod host;
 mod instance;
+mod last_words;
 mod log;
 mod manifest;
 mod module;

@@ -18,7 +18,7 @@ fn a_module_that_fails_is_told_by_its_cause_and_its_failure_policy_counts() -> R
         let agent = start(&world, &format!("failurePolicy: {failure}\n"), &unmatched(settings))?;
         let pod = world.pod(POD);
         for (port, words) in [
-            (90, "trapped: it gave up"),
+            (90, "trapped: it gave up: told to give up at 90, at tests/modules/obedient/src/lib.rs:"),
             (91, "took longer than its limit of 700 ms"),
             (92, "wanted more memory than its limit"),
             (93, "obedient::deeper"),

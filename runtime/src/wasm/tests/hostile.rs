@@ -96,6 +96,37 @@ fn a_trap_says_what_and_where() {
     assert_eq!(fault.kind(), "trap");
 }
 
+#[test]
+fn last_words_are_escaped_bounded_and_read_from_nowhere_else() {
+    const NONE: &str = "it gave up (a panic, or an `unreachable` instruction)";
+    let nuls = format!("it gave up: {}", "\\u{0}".repeat(512 / 5));
+    let words = |global: &str, data: &str| format!("(global (export \"egret_last_words\") {global}) {data}");
+    let at_8192 = "i32 (i32.const 8192)";
+    for (more, told) in [
+        (
+            words(at_8192, r#"(data (i32.const 8192) "\08\00\00\00no \1b[2J\n or")"#),
+            r"it gave up: no \u{1b}[2J\n",
+        ),
+        (words(at_8192, r#"(data (i32.const 8192) "\03\00\00\00a\ffb")"#), "it gave up: a\u{fffd}b"),
+        (words(at_8192, r#"(data (i32.const 8192) "\ff\ff\ff\ff")"#), &nuls),
+        (words(at_8192, ""), NONE),
+        (words("i32 (i32.const 196606)", ""), NONE),
+        (words("i32 (i32.const 196600)", r#"(data (i32.const 196600) "\05\00\00\00abcd")"#), NONE),
+        (words("i32 (i32.const -4)", ""), NONE),
+        (words("i64 (i64.const 8192)", r#"(data (i32.const 8192) "\03\00\00\00abc")"#), NONE),
+        (r#"(func (export "egret_last_words"))"#.to_owned(), NONE),
+    ] {
+        let more: &'static str = more.leak();
+        let module = Made { decide: "(unreachable)", more, ..Made::default() };
+        let fault = fault(&module.component()).to_string();
+        assert_eq!(fault, format!("the module trapped: {told}, in decide"), "{more}");
+    }
+    // What only reads beyond its memory did not give up.
+    let more = words(at_8192, r#"(data (i32.const 8192) "\03\00\00\00abc")"#).leak();
+    let module = Made { decide: "(i32.load (i32.const 0x7fffffff))", more, ..Made::default() };
+    assert!(fault(&module.component()).to_string().ends_with("out of bounds memory access, in decide"));
+}
+
 /// At 3072, a denial whose reason lies at `from` and has `length` bytes.
 macro_rules! denial {
     ($from:literal, $length:literal) => {
