@@ -1,5 +1,6 @@
 //! `egret flows`: who went where, and what became of it.
 
+use egret_contract::cut;
 use jiff::tz::TimeZone;
 use owo_colors::Style;
 
@@ -182,13 +183,21 @@ pub(super) fn why(applied: &Verdict, observed: &Verdict) -> String {
     if now == then { now } else { format!("{now} (if enforced: {then})") }
 }
 
-/// The reason, and whatever decided.
+/// Bytes of what a module says that a line has room for; all of it is in the JSON.
+const MESSAGE: usize = 120;
+
+/// The reason, whatever decided, and what a module says of it.
 pub(super) fn reason(verdict: &Verdict) -> String {
     let mut text = verdict.reason.to_string();
     // In the place of a rule a module is named as `module/NAME`.
     let module = verdict.module.as_ref().filter(|_| verdict.rule.is_none());
     for part in [module, verdict.policy.as_ref(), verdict.rule.as_ref()].into_iter().flatten() {
         text = format!("{text} {part}");
+    }
+    if let Some(message) = &verdict.message {
+        let said = cut(message, MESSAGE);
+        let more = if said.len() < message.len() { "..." } else { "" };
+        text = format!("{text}: {said}{more}");
     }
     text
 }
@@ -198,6 +207,20 @@ mod tests {
     use crate::model::{Name, Protocol, Reason};
 
     use super::*;
+
+    #[test]
+    fn what_a_module_says_is_told_behind_its_name() {
+        let verdict = Verdict {
+            module: Some("guard".to_owned()),
+            policy: Some("shop/web".to_owned()),
+            rule: Some("module/guard".to_owned()),
+            message: Some("443 is closed".to_owned()),
+            ..Verdict::of(Action::Deny, Reason::Module)
+        };
+        assert_eq!(reason(&verdict), "module shop/web module/guard: 443 is closed");
+        let long = Verdict { message: Some("x".repeat(500)), ..verdict };
+        assert!(reason(&long).ends_with("xxx...") && reason(&long).len() < 200);
+    }
 
     #[test]
     fn a_destination_is_told_by_its_name_and_its_address() {
