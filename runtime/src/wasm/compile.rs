@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use egret_contract::shown;
 
-use super::compiler::{BAD_MODULE, COMMAND, COUNTS, MAX_SECONDS};
+use super::compiler::{BAD_MODULE, COMMAND, COUNTS, seconds};
 use super::engine::compiling_engine;
 use super::refused::Refused;
 
@@ -23,8 +23,8 @@ pub enum Compiler {
     Here,
 }
 
-/// The longest that a compiler is waited for: one that waits itself uses no time of processors.
-const MAX_WAIT: Duration = Duration::from_secs(60);
+/// How much longer a compiler is waited for than it may use processors: one that waits itself uses none.
+const MORE: Duration = Duration::from_secs(30);
 /// The most bytes of compiled code.
 const MAX_CODE: u64 = 512 << 20;
 /// What is kept of what the compiler says, in bytes.
@@ -76,17 +76,19 @@ fn in_child(program: &PathBuf, module: &[u8], counts_work: bool) -> Result<Vec<u
         )),
         _ => failed(error),
     })?;
-    let (code, words) = converse(&mut child, module);
+    let most = seconds(module.len());
+    let wait = Duration::from_secs(most) + MORE;
+    let (code, words) = converse(&mut child, module, wait);
     let status = child.wait().map_err(failed)?;
     let Some((code, words)) = code.zip(words) else {
-        return Err(Refused::CompileLimit("60 s"));
+        return Err(Refused::CompileLimit(format!("{} s", wait.as_secs())));
     };
-    if status.success() { Ok(code) } else { Err(reason(status, &String::from_utf8_lossy(&words))) }
+    if status.success() { Ok(code) } else { Err(reason(status, &String::from_utf8_lossy(&words), most)) }
 }
 
 /// Gives the child the module and takes what it says; kills it where that takes too long. A writer and two readers, so
 /// that none of the pipes fills while another waits.
-fn converse(child: &mut Child, module: &[u8]) -> (Option<Vec<u8>>, Option<Vec<u8>>) {
+fn converse(child: &mut Child, module: &[u8], wait: Duration) -> (Option<Vec<u8>>, Option<Vec<u8>>) {
     let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
     let (code_sender, code) = mpsc::channel();
     let (words_sender, words) = mpsc::channel();
@@ -97,12 +99,12 @@ fn converse(child: &mut Child, module: &[u8]) -> (Option<Vec<u8>>, Option<Vec<u8
         });
         scope.spawn(move || code_sender.send(read(stdout, MAX_CODE)));
         scope.spawn(move || words_sender.send(read(stderr, MAX_WORDS)));
-        let code = code.recv_timeout(MAX_WAIT).ok();
+        let code = code.recv_timeout(wait).ok();
         // Whatever is still open now is closed by its end.
         if code.is_none() {
             let _ = child.kill();
         }
-        (code, words.recv_timeout(MAX_WAIT).ok())
+        (code, words.recv_timeout(wait).ok())
     })
 }
 
@@ -115,18 +117,19 @@ fn read(from: Option<impl Read>, most: u64) -> Vec<u8> {
     bytes
 }
 
-/// Why a compiler ended without success.
-fn reason(status: ExitStatus, words: &str) -> Refused {
+/// Why a compiler ended without success that had so many seconds.
+fn reason(status: ExitStatus, words: &str, seconds: u64) -> Refused {
     const XCPU: i32 = 24;
     const KILL: i32 = 9;
     const ABORT: i32 = 6;
     const SEGV: i32 = 11;
-    const { assert!(MAX_SECONDS == 30, "the sentence below says so") };
     match (status.code(), status.signal()) {
         (Some(code), _) if code == i32::from(BAD_MODULE) => invalid(words),
-        (_, Some(XCPU | KILL)) => Refused::CompileLimit("30 s of a processor"),
-        (_, Some(ABORT)) if words.contains("memory allocation") => Refused::CompileLimit("3 GiB of memory"),
-        (_, Some(SEGV)) => Refused::CompileLimit("the compiler's stack"),
+        (_, Some(XCPU | KILL)) => Refused::CompileLimit(format!("{seconds} s of a processor")),
+        (_, Some(ABORT)) if words.contains("memory allocation") => {
+            Refused::CompileLimit("3 GiB of memory".to_owned())
+        }
+        (_, Some(SEGV)) => Refused::CompileLimit("the compiler's stack".to_owned()),
         _ => Refused::Compiler(format!("{status}: {}", shown(words.trim(), 500))),
     }
 }
@@ -134,6 +137,11 @@ fn reason(status: ExitStatus, words: &str) -> Refused {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_large_module_has_more_time() {
+        assert_eq!((seconds(0), seconds((1 << 20) - 1), seconds(18 << 20)), (30, 30, 84));
+    }
 
     #[test]
     fn what_ended_a_compiler_is_told_by_its_cause() {
@@ -149,7 +157,7 @@ mod tests {
             ),
             (ExitStatus::from_raw(6), "panicked", "the compiler failed"),
         ] {
-            let refused = reason(status, words).to_string();
+            let refused = reason(status, words, 30).to_string();
             assert!(refused.starts_with(told), "{refused}");
         }
     }

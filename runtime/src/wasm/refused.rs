@@ -66,7 +66,7 @@ pub enum Refused {
     Invalid(String),
     /// Compiling it takes more than it may.
     #[error("compiling the module takes more than {0}")]
-    CompileLimit(&'static str),
+    CompileLimit(String),
     /// The compiler's process failed otherwise.
     #[error("the compiler failed: {0}")]
     Compiler(String),
