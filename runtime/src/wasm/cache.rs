@@ -21,6 +21,8 @@ const KEY_BYTES: usize = 64;
 const KEY: &str = "key";
 /// The most files. The least recently written go.
 const MAX_FILES: usize = 64;
+/// The most bytes in all; the file written last always stays.
+const MAX_ALL: u64 = 1 << 30;
 /// The largest file that is read back, in bytes.
 const MAX_BYTES: u64 = 512 << 20;
 
@@ -99,14 +101,29 @@ impl Cache {
         let mut files: Vec<_> = entries
             .flatten()
             .filter(|entry| entry.file_name() != KEY)
-            .filter_map(|entry| Some((entry.metadata().ok()?.modified().ok()?, entry.path())))
+            .filter_map(|entry| {
+                let metadata = entry.metadata().ok()?;
+                Some((metadata.modified().ok()?, metadata.len(), entry.path()))
+            })
             .collect();
         files.sort();
-        let surplus = files.len().saturating_sub(MAX_FILES);
-        for (_, path) in &files[..surplus] {
+        files.reverse();
+        let kept = kept(files.iter().map(|(_, size, _)| *size));
+        for (_, _, path) in &files[kept..] {
             let _ = fs::remove_file(path);
         }
     }
+}
+
+/// How many files of these sizes stay, the latest first.
+fn kept(sizes: impl Iterator<Item = u64>) -> usize {
+    let mut all = 0u64;
+    let fits = |size: &u64| {
+        let is_first = all == 0;
+        all = all.saturating_add(*size);
+        is_first || all <= MAX_ALL
+    };
+    sizes.take(MAX_FILES).take_while(fits).count()
 }
 
 fn is_ours(metadata: &fs::Metadata) -> bool {
@@ -223,5 +240,19 @@ mod tests {
         }
         assert_eq!(fs::read_dir(&cache.folder).expect("readable").count(), MAX_FILES + 1);
         assert!(cache.read(&format!("{}.cwasm", MAX_FILES + 4)).is_some());
+    }
+
+    #[test]
+    fn what_is_kept_has_a_size_in_all_and_the_latest_stays_whatever_its_size() {
+        let large = MAX_ALL / 4;
+        for (sizes, expected) in [
+            (&[][..], 0),
+            (&[1, 1, 1], 3),
+            (&[large; 6], 4),
+            (&[MAX_ALL + 1, 1], 1),
+            (&[1; MAX_FILES + 1], MAX_FILES),
+        ] {
+            assert_eq!(kept(sizes.iter().copied()), expected, "{sizes:?}");
+        }
     }
 }

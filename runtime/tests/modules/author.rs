@@ -1,6 +1,7 @@
 //! From an empty folder to a tested module.
 
 use std::fs;
+use std::process::Command;
 
 use crate::{egret, root, told};
 
@@ -41,6 +42,33 @@ fn a_new_module_works_as_it_is_and_fails_where_its_cases_say_otherwise() {
     fs::write(made.join("cases.yaml"), cases.replace("fuel: 1000000", "fuel: 10")).expect("written");
     let text = String::from_utf8_lossy(&egret(&made, &["module", "test"]).stdout).into_owned();
     assert!(text.contains("of fuel, the budget is 10"), "{text}");
+}
+
+#[test]
+fn what_one_command_compiled_the_next_one_finds() {
+    let home = tempfile::tempdir().expect("a folder");
+    // Refused once it is compiled: it exports nothing.
+    fs::write(home.path().join("empty.wasm"), wat::parse_str("(component)").expect("Wasm")).expect("written");
+    let inspect = || {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_egret"));
+        command.args(["module", "inspect", "empty.wasm"]).current_dir(home.path()).env("HOME", home.path());
+        let output = command.output().expect("egret runs");
+        assert!(String::from_utf8_lossy(&output.stderr).contains("does not export describe"));
+    };
+    let kept = || {
+        let files = fs::read_dir(home.path().join(".cache/egret/compiled")).expect("a folder").flatten();
+        let written = files.map(|file| file.metadata().and_then(|about| about.modified()).expect("a time"));
+        written.collect::<Vec<_>>()
+    };
+    inspect();
+    let first = kept();
+    assert_eq!(first.len(), 2, "the key and the code");
+    inspect();
+    assert_eq!(kept(), first, "it was compiled and written again");
+    // A folder that others may enter is not used, and nothing fails.
+    let folder = home.path().join(".cache/egret/compiled");
+    fs::set_permissions(&folder, std::os::unix::fs::PermissionsExt::from_mode(0o755)).expect("set");
+    inspect();
 }
 
 #[test]

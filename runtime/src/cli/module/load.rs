@@ -11,15 +11,26 @@ use serde::de::DeserializeOwned;
 use super::super::Exit;
 use super::super::exit::Failure;
 use super::super::output::print_json;
-use crate::wasm::{Compiler, Engine, Module, folder};
+use crate::wasm::{Compiler, Engine, EngineError, Module, folder};
 
 /// The most bytes of a file of settings, an attempt or cases.
 const MAX_TEXT: u64 = 1 << 20;
 
-/// An engine; one that counts the work of modules where `counts_work` says so.
+/// An engine; one that counts the work of modules where `counts_work` says so. What it compiles is kept for the next
+/// command, where there is a folder for that: an interpreter takes ten seconds.
 pub(super) fn engine(counts_work: bool) -> Result<Engine, Failure> {
-    Engine::with(None, Compiler::this_program(), counts_work)
-        .map_err(|error| Failure::new(Exit::Unsupported, error))
+    let with = |cache: Option<&Path>| Engine::with(cache, Compiler::this_program(), counts_work);
+    let engine = with(compiled().as_deref()).or_else(|error| match error {
+        EngineError::Cache(_) => with(None),
+        other => Err(other),
+    });
+    engine.map_err(|error| Failure::new(Exit::Unsupported, error))
+}
+
+/// `~/.cache/egret/compiled`.
+fn compiled() -> Option<PathBuf> {
+    let home = std::env::var_os("HOME").filter(|home| !home.is_empty())?;
+    Some(Path::new(&home).join(".cache/egret/compiled"))
 }
 
 /// The module in `path`.
