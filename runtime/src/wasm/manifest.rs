@@ -61,6 +61,8 @@ pub struct LimitError {
 
 /// The most memory of one instance, in bytes.
 pub(super) const MAX_MEMORY: u64 = 256 << 20;
+const MAX_TIME: Duration = Duration::from_secs(1);
+const MAX_OUTPUT: u64 = 65_536;
 
 impl Default for Manifest {
     fn default() -> Self {
@@ -81,17 +83,20 @@ impl Default for Limits {
 }
 
 impl Limits {
+    /// The most that an agent gives.
+    pub const MOST: Self = Self { time: MAX_TIME, memory: MAX_MEMORY, output: MAX_OUTPUT };
+
     /// # Errors
     /// The first limit that is outside of what an agent gives.
     pub(super) fn check(&self) -> Result<(), LimitError> {
         let wrong = |name, given, least, most| Err(LimitError { name, given, least, most });
-        if !(Duration::from_millis(1)..=Duration::from_secs(1)).contains(&self.time) {
+        if !(Duration::from_millis(1)..=MAX_TIME).contains(&self.time) {
             return wrong("time", format!("{} ms", self.time.as_millis()), "1ms", "1s");
         }
         if !(64 << 10..=MAX_MEMORY).contains(&self.memory) {
             return wrong("memory", self.memory.to_string(), "65536", "268435456 (256 MiB)");
         }
-        if !(16..=65_536).contains(&self.output) {
+        if !(16..=MAX_OUTPUT).contains(&self.output) {
             return wrong("output", self.output.to_string(), "16", "65536");
         }
         Ok(())
@@ -164,6 +169,6 @@ mod tests {
             let error = limits.check().expect_err("refused").to_string();
             assert!(error.contains(words), "{error}");
         }
-        assert_eq!(limits.check(), Ok(()));
+        assert_eq!((limits.check(), Limits::MOST.check()), (Ok(()), Ok(())));
     }
 }

@@ -1,80 +1,13 @@
 //! Runs the chosen cargo on a module's crate.
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitStatus, Stdio};
-use std::{env, fs, io};
+use std::process::{Command, Stdio};
+use std::{env, fs};
 
-use crate::choose::{Kind, Missing, Way, choose};
-use crate::component::{NotAModule, component};
-use crate::probe::{TARGET, probe, target_dir};
-
-/// How to build.
-#[derive(Clone, Debug, Default)]
-pub struct Options {
-    /// Cargo's target folder; `None`: [`target_dir`].
-    pub target: Option<PathBuf>,
-    /// Cargo tells nothing but warnings and errors.
-    pub quiet: bool,
-}
-
-/// A built module.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Built {
-    /// The crate's name.
-    pub name: String,
-    /// The component.
-    pub component: Vec<u8>,
-    /// The core module that it was made of, as cargo left it.
-    pub core: PathBuf,
-    /// Where the standard library came from.
-    pub kind: Kind,
-}
-
-/// Why there is no module.
-#[derive(Debug, thiserror::Error)]
-pub enum BuildError {
-    /// No compiler.
-    #[error(transparent)]
-    Missing(#[from] Missing),
-    /// There is no crate.
-    #[error("{0} has no Cargo.toml; `egret module new NAME` makes a crate")]
-    NoCrate(PathBuf),
-    /// No place for what cargo builds.
-    #[error("neither EGRET_MODULE_TARGET nor HOME is set, so there is no place to build in")]
-    NoPlace,
-    /// Cargo did not start.
-    #[error("{program} did not start: {source}")]
-    Start {
-        /// What was run.
-        program: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
-    /// The compiler refused; its own words went to stderr.
-    #[error("the module in {dir} did not compile ({status}): see the compiler's words above")]
-    Failed {
-        /// The crate.
-        dir: PathBuf,
-        /// How cargo ended.
-        status: ExitStatus,
-    },
-    /// Cargo ended well and made no `.wasm`.
-    #[error(
-        "the crate in {0} makes no Wasm; write `crate-type = [\"cdylib\", \"rlib\"]` under `[lib]` in its Cargo.toml"
-    )]
-    NoWasm(PathBuf),
-    /// What cargo made cannot be read.
-    #[error("{path}: {source}")]
-    Read {
-        /// Which file.
-        path: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
-    /// It is something else.
-    #[error(transparent)]
-    NotAModule(#[from] NotAModule),
-}
+use crate::build::{BuildError, Built};
+use crate::choose::{Kind, Way, choose};
+use crate::component::component;
+use crate::probe::{TARGET, probe};
 
 /// What of our environment the inner cargo gets: how crates are fetched, and who we are. What an outer cargo or rustup
 /// set about its own build stays out.
@@ -109,25 +42,18 @@ const PROFILE: [(&str, &str); 5] = [
     ("CARGO_PROFILE_RELEASE_STRIP", "debuginfo"),
 ];
 
-/// Builds the module that the crate in `dir` is. The compiler's words go to stderr.
-///
-/// # Errors
-/// See [`BuildError`]; each says what to do.
-pub fn build(dir: &Path, options: &Options) -> Result<Built, BuildError> {
-    if !dir.join("Cargo.toml").is_file() {
-        return Err(BuildError::NoCrate(dir.to_owned()));
-    }
+/// Builds the module that the crate in `dir` is, in cargo's folder `target`.
+pub(crate) fn build(dir: &Path, target: &Path, quiet: bool) -> Result<Built, BuildError> {
     let way = choose(&probe())?;
-    let target = options.target.clone().or_else(target_dir).ok_or(BuildError::NoPlace)?;
-    let output = command(&way, dir, &target, options.quiet)
+    let output = command(&way, dir, target, quiet)
         .output()
         .map_err(|source| BuildError::Start { program: way.programs.cargo.clone(), source })?;
     if !output.status.success() {
         return Err(BuildError::Failed { dir: dir.to_owned(), status: output.status });
     }
     let (name, core) = artifact(&output.stdout).ok_or_else(|| BuildError::NoWasm(dir.to_owned()))?;
-    let module = fs::read(&core).map_err(|source| BuildError::Read { path: core.clone(), source })?;
-    Ok(Built { name, component: component(&module)?, core, kind: way.kind })
+    let module = fs::read(&core).map_err(|source| BuildError::File { path: core, source })?;
+    Ok(Built { name, component: component(&module)? })
 }
 
 fn command(way: &Way, dir: &Path, target: &Path, quiet: bool) -> Command {
@@ -198,11 +124,5 @@ not json
             let args = command.get_args().any(|arg| arg == "build-std=std,panic_abort");
             assert_eq!((set, args), (bootstrap, build_std), "{kind}");
         }
-    }
-
-    #[test]
-    fn a_folder_without_a_crate_is_no_module() {
-        let error = build(Path::new("/nowhere"), &Options::default()).expect_err("no crate");
-        assert!(error.to_string().contains("egret module new"), "{error}");
     }
 }

@@ -34,7 +34,7 @@ pub fn run(steps: &[Step], tools: &Path) -> Result<()> {
 }
 
 fn logged(run: &Run, file: &File, log: &Path) -> Result<()> {
-    let mut command = Command::new(run.program);
+    let mut command = Command::new(&run.program);
     command.args(&run.arguments).envs(run.environment.iter().copied()).stdin(Stdio::null());
     command.stdout(file.try_clone()?).stderr(file.try_clone()?);
     let ended = command.status().with_context(|| format!("`{run}` did not start"))?;

@@ -3,9 +3,12 @@
 use std::{
     env, fs,
     path::{Path, PathBuf},
+    process::{Command, Stdio},
 };
 
-use egret_ebpf_build::{Found, probe};
+use egret_ebpf_build::{Found, probe, tools_dir};
+
+use super::languages::Language;
 
 /// What the machine is to be ready for.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -34,6 +37,11 @@ const DEMO: [Program; 2] = [program("ip", "iproute2"), program("nsenter", "util-
 /// Whom the tests ask, what they are built with, and what the benchmarks hold Egret against.
 const TEST: [Program; 3] = [program("unbound", "unbound"), program("c++", "g++"), program("nft", "nftables")];
 
+/// What installs and runs the toolchains of other languages.
+const LANGUAGES: [Program; 3] = [VENV, program("node", "nodejs"), program("npm", "npm")];
+/// No program of its own, but a part of Python that Debian has in a package of its own.
+const VENV: Program = program("python3 -m venv", "python3-venv");
+
 const VM: [Program; 4] = [
     program("qemu-system-x86_64", "qemu-system-x86"),
     program("busybox", "busybox-static"),
@@ -60,14 +68,18 @@ pub struct Machine {
     pub systemd: bool,
     /// We may install packages.
     pub root: bool,
+    /// Languages whose toolchain is to be installed: policy modules in them are tested.
+    pub languages: Vec<Language>,
     /// Programs that are needed and not here.
     pub absent: Vec<Program>,
 }
 
 /// Looks, without a network; some 100 ms.
 pub fn look(need: Need) -> Machine {
-    let tests = if need == Need::Demo { &[][..] } else { &TEST };
-    let wanted = DEMO.iter().chain(tests).chain(if need == Need::Vm { &VM[..] } else { &[] });
+    let when = |needed: bool, programs: &'static [Program]| if needed { programs } else { &[] };
+    let (tests, vm) = (need != Need::Demo, need == Need::Vm);
+    let wanted = DEMO.iter().chain(when(tests, &TEST)).chain(when(tests, &LANGUAGES)).chain(when(vm, &VM));
+    let tools = tools_dir().unwrap_or_default();
     Machine {
         found: probe(),
         debian12: is_debian12(&fs::read_to_string("/etc/os-release").unwrap_or_default()),
@@ -77,6 +89,10 @@ pub fn look(need: Need) -> Machine {
         std_source: Path::new("/usr/lib/rustlib/src/rust/library/std/src/lib.rs").exists(),
         systemd: Path::new("/run/systemd/system").exists(),
         root: crate::is_root(),
+        languages: Language::ALL
+            .into_iter()
+            .filter(|language| tests && !language.is_installed(&tools))
+            .collect(),
         absent: wanted.copied().filter(|program| !has(program.name)).collect(),
     }
 }
@@ -88,9 +104,19 @@ fn is_debian12(os_release: &str) -> bool {
 
 /// Daemons live in the `sbin`s, which the PATH of a person may leave out.
 fn has(program: &str) -> bool {
+    if program == VENV.name {
+        return has_venv();
+    }
     let path = env::var_os("PATH").unwrap_or_default();
     let sbins = ["/usr/local/sbin", "/usr/sbin", "/sbin"].map(PathBuf::from);
     env::split_paths(&path).chain(sbins).any(|dir| dir.join(program).is_file())
+}
+
+/// Whether Python makes virtual environments with a pip in them.
+fn has_venv() -> bool {
+    let mut python = Command::new("python3");
+    python.args(["-c", "import ensurepip, venv"]).stdin(Stdio::null()).stderr(Stdio::null());
+    python.status().is_ok_and(|status| status.success())
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@
 //! [`execute`] runs them. `demo` and `test` call [`prepare`] first, which says nothing where there is nothing to do.
 
 mod execute;
+mod languages;
 mod machine;
 mod plan;
 mod step;

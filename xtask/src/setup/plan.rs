@@ -45,6 +45,7 @@ pub fn plan(machine: &Machine) -> Result<Vec<Step>, NoWay> {
         }
         packages.push(STD_SOURCE);
     }
+    steps.extend(machine.languages.iter().copied().map(Step::Language));
     if !packages.is_empty() {
         steps.insert(0, Step::Packages { names: packages, systemd: machine.systemd });
     }
@@ -103,6 +104,7 @@ mod tests {
     use egret_ebpf_build::{Found, Linker, Llvm};
 
     use super::*;
+    use crate::setup::languages::Language;
 
     const IP: Program = Program { name: "ip", package: "iproute2" };
 
@@ -117,6 +119,7 @@ mod tests {
             std_source: false,
             systemd: false,
             root: true,
+            languages: vec![],
             absent: vec![IP],
         }
     }
@@ -194,6 +197,15 @@ mod tests {
                     m.absent = vec![IP];
                 }),
                 vec![packages(vec!["iproute2"])],
+            ),
+            (
+                "all is there but what makes modules of other languages, which needs no root",
+                with(|m| {
+                    debian_ready(m);
+                    (m.found.linkers, m.root) = (linker(None), false);
+                    m.languages = Language::ALL.to_vec();
+                }),
+                vec![Step::Language(Language::Python), Step::Language(Language::JavaScript)],
             ),
             (
                 "rustup on another system",

@@ -2,6 +2,8 @@
 
 use std::{fmt, path::Path};
 
+use super::languages::Language;
+
 /// The source of the standard library, which is built for policy modules.
 pub const STD_SOURCE: &str = "rust-web-src";
 
@@ -39,13 +41,15 @@ pub enum Step {
     Nightly,
     /// `bpf-linker` as upstream releases it, with an LLVM of its own.
     LinkerFromRelease,
+    /// What makes policy modules of another language.
+    Language(Language),
 }
 
 /// A command to run, without a shell.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Run {
     pub environment: Vec<(&'static str, &'static str)>,
-    pub program: &'static str,
+    pub program: String,
     pub arguments: Vec<String>,
 }
 
@@ -56,6 +60,7 @@ impl Step {
             Step::Packages { .. } => "debian-packages",
             Step::LinkerFromSource | Step::LinkerFromRelease => "bpf-linker",
             Step::Nightly => "rust-nightly",
+            Step::Language(language) => language.library(),
         }
     }
 
@@ -69,13 +74,15 @@ impl Step {
                 &["toolchain", "install", "nightly", "--profile", "minimal", "--component", "rust-src"],
             )],
             Step::LinkerFromRelease => linker_from_release(tools),
+            Step::Language(language) => language.commands(tools),
         }
     }
 }
 
-fn run(program: &'static str, arguments: &[&str]) -> Run {
+/// A command without an environment of its own.
+pub fn run(program: &str, arguments: &[&str]) -> Run {
     let arguments = arguments.iter().map(|&argument| argument.to_owned()).collect();
-    Run { environment: vec![], program, arguments }
+    Run { environment: vec![], program: program.to_owned(), arguments }
 }
 
 fn apt(packages: &[&str], systemd: bool) -> Vec<Run> {

@@ -1,4 +1,4 @@
-//! `egret module build`: from a crate to a `.wasm`.
+//! `egret module build`: from a folder to a `.wasm`.
 
 use std::fs;
 use std::path::PathBuf;
@@ -12,23 +12,27 @@ use super::super::output::{OutputArg, print};
 use super::super::quantity::bytes;
 use super::super::{Exit, Output};
 use super::load;
-use crate::wasm::{Engine, Grants, Manifest, Module};
+use crate::wasm::{Engine, Grants, Limits, Manifest, Module};
 
 const EXAMPLE: &str = "\
-Exit codes: 0 built, 1 it does not compile or is no module, 2 there is no crate, 4 no compiler here builds for Wasm.
+A folder with a Cargo.toml is a module in Rust, with a pyproject.toml in Python, with a
+package.json in JavaScript. componentize-py and componentize-js compile the last two: those of the
+folder itself (.venv, node_modules), of PATH, or of `cargo xtask setup`.
+Exit codes: 0 built, 1 it does not compile or is no module, 2 there is nothing to build,
+4 no compiler here builds it.
 
 Example:
   egret module build
   egret module build working-hours --out modules/working-hours.wasm";
 
-/// Build a policy module from its crate, and say what it imports
+/// Build a policy module from its folder, and say what it imports
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLE)]
 pub(super) struct Args {
-    /// The folder of the crate
+    /// The folder of the crate, project or package
     #[arg(default_value = ".", value_name = "DIR")]
     dir: PathBuf,
-    /// Where to put the module; else NAME.wasm in the folder of the crate
+    /// Where to put the module; else NAME.wasm in its folder
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
     #[command(flatten)]
@@ -71,17 +75,17 @@ pub(super) fn run(args: &Args) -> Result<Exit, Failure> {
     Ok(Exit::Done)
 }
 
-/// It is loaded with every grant: whether it gets them is the operator's business.
+/// It is loaded with every grant and the most of every limit: whether it gets them is the operator's business.
 fn check(engine: &Engine, name: &str, component: &[u8]) -> Result<std::sync::Arc<Module>, Failure> {
-    let manifest =
-        Manifest { grants: Grants { log: true, counters: true, clock: true }, ..Manifest::default() };
+    let grants = Grants { log: true, counters: true, clock: true };
+    let manifest = Manifest { grants, limits: Limits::MOST, ..Manifest::default() };
     engine.load(name, component, &manifest).map_err(|refused| Failure::new(Exit::Failed, refused))
 }
 
 fn failure(error: BuildError) -> Failure {
     let exit = match error {
-        BuildError::Missing(_) => Exit::Unsupported,
-        BuildError::NoCrate(_) | BuildError::NoPlace => Exit::Usage,
+        BuildError::Missing(_) | BuildError::Absent(_) => Exit::Unsupported,
+        BuildError::NoModule(_) | BuildError::Project { .. } | BuildError::NoPlace => Exit::Usage,
         _ => Exit::Failed,
     };
     Failure::new(exit, error)
