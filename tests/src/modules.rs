@@ -9,14 +9,14 @@ use egret_module_build::{Options, build};
 /// Names the folder where modules lie ready-made, for a machine that has no compiler.
 const READY: &str = "EGRET_MODULES";
 
-/// The component of the module whose crate is in `folder`, counted from the repository: built where no other test did
-/// yet. Cargo itself finds out what is new.
+/// The component of the module in `folder`, counted from the repository, in whichever language: built where no other test
+/// did yet. What is new, cargo itself finds out, and for other languages what builds them.
 ///
 /// # Errors
 /// It does not build.
 pub fn component(folder: &str) -> Result<Vec<u8>> {
     if let Some(ready) = std::env::var_os(READY) {
-        let name = Path::new(folder).file_name().context("a crate has a name")?;
+        let name = Path::new(folder).file_name().context("a module has a name")?;
         let path = Path::new(&ready).join(name).with_extension("wasm");
         return fs::read(&path).with_context(|| format!("{} is not there", path.display()));
     }
@@ -31,8 +31,8 @@ pub fn component(folder: &str) -> Result<Vec<u8>> {
 /// One does not build, or the folder cannot be written.
 pub fn folder(at: &Path, modules: &[(&str, &str, &str)]) -> Result<PathBuf> {
     fs::create_dir_all(at)?;
-    for (name, crate_folder, manifest) in modules {
-        put(at, name, &component(crate_folder)?, manifest)?;
+    for (name, source, manifest) in modules {
+        put(at, name, &component(source)?, manifest)?;
     }
     Ok(at.to_owned())
 }

@@ -5,6 +5,7 @@ mod authors;
 mod away;
 mod bad;
 mod decide;
+mod languages;
 mod load;
 mod order;
 
