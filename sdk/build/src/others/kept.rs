@@ -9,19 +9,15 @@ use sha2::{Digest, Sha256};
 /// Folders that others fill: packages, and what Python makes of sources.
 const LEFT_OUT: [&str; 3] = ["node_modules", "__pycache__", "target"];
 
-/// A number of everything in `dir`, by path and content, and of what else counts. Hidden files and what was built are left
-/// out.
+/// A number of everything in `dir`, by path and content, and of what else counts.
 pub(super) fn key(dir: &Path, more: &[&[u8]]) -> io::Result<String> {
-    let mut files = Vec::new();
-    list(dir, &mut files)?;
-    files.sort();
     let mut hash = Sha256::new();
     let mut add = |bytes: &[u8]| {
         hash.update((bytes.len() as u64).to_le_bytes());
         hash.update(bytes);
     };
     more.iter().for_each(|bytes| add(bytes));
-    for path in files {
+    for path in files(dir)? {
         add(path.strip_prefix(dir).unwrap_or(&path).as_os_str().as_encoded_bytes());
         add(&fs::read(&path)?);
     }
@@ -31,6 +27,14 @@ pub(super) fn key(dir: &Path, more: &[&[u8]]) -> io::Result<String> {
         let _ = write!(text, "{byte:02x}");
     }
     Ok(text)
+}
+
+/// The files of a source, in their order. Hidden files and what was built are left out.
+pub(super) fn files(dir: &Path) -> io::Result<Vec<PathBuf>> {
+    let mut files = Vec::new();
+    list(dir, &mut files)?;
+    files.sort();
+    Ok(files)
 }
 
 fn list(dir: &Path, files: &mut Vec<PathBuf>) -> io::Result<()> {

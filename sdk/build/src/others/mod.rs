@@ -29,14 +29,14 @@ const COMPONENTIZE: &str = include_str!("componentize.mjs");
 /// Builds the module in `dir`, or finds it built under `target`.
 pub(crate) fn build(language: Language, dir: &Path, target: &Path, quiet: bool) -> Result<Built, BuildError> {
     let dir = &fs::canonicalize(dir).map_err(failed(dir))?;
-    let project = Project::read(language, dir)?;
+    let mut project = Project::read(language, dir)?;
     let toolchain = Toolchain::find(language, dir)?;
     let folder = target.join("languages");
     let wit = folder.join("wit");
     fs::create_dir_all(&wit).map_err(failed(&wit))?;
     write(&wit.join("policy.wit"), WIT.as_bytes())?;
 
-    let name = &project.name;
+    let name = &project.name.clone();
     let key = match &toolchain.lock {
         Some(lock) => {
             Some(kept::key(dir, &[WIT.as_bytes(), COMPONENTIZE.as_bytes(), lock]).map_err(failed(dir))?)
@@ -47,13 +47,21 @@ pub(crate) fn build(language: Language, dir: &Path, target: &Path, quiet: bool) 
         return Ok(Built { name: name.clone(), component });
     }
     let output = part(&folder.join(format!("{name}.wasm")));
+    let copy = folder.join(format!("{name}.source-{}", std::process::id()));
+    if language == Language::Python {
+        copied(&project.source, &copy).map_err(failed(&project.source))?;
+        project.source.clone_from(&copy);
+    }
     let mut command = command(language, &toolchain, &project, &wit, &output, quiet);
     let status = command
         .current_dir(toolchain.home.as_deref().filter(|_| language == Language::JavaScript).unwrap_or(dir))
         .stdin(Stdio::null())
         .stdout(io::stderr())
         .status()
-        .map_err(|source| BuildError::Start { program: toolchain.program.clone(), source })?;
+        .map_err(|source| BuildError::Start { program: toolchain.program.clone(), source });
+    // Only there for Python.
+    let _ = fs::remove_dir_all(&copy);
+    let status = status?;
     if !status.success() {
         // Half of it may be there.
         let _ = fs::remove_file(&output);
@@ -93,6 +101,16 @@ fn command(
         }
     }
     command
+}
+
+/// Copies a source, for Python writes what it compiled beside what it was compiled of.
+fn copied(source: &Path, to: &Path) -> io::Result<()> {
+    for file in kept::files(source)? {
+        let path = to.join(file.strip_prefix(source).unwrap_or(&file));
+        fs::create_dir_all(path.parent().unwrap_or(to))?;
+        fs::copy(&file, path)?;
+    }
+    Ok(())
 }
 
 /// Writes a file that others may be reading.
