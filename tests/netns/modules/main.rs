@@ -7,6 +7,7 @@ mod bad;
 mod decide;
 mod languages;
 mod load;
+mod loading;
 mod order;
 
 use anyhow::{Context, Result};

@@ -34,8 +34,12 @@ const LIMIT_OF_ALL: u32 = 5400;
 const END: &str = "egret-vm: the end";
 
 /// Crates of policy modules that tests ask.
-const MODULES: [&str; 3] =
-    ["tests/modules/contrary", "tests/modules/obedient", "policies-wasm/dns-tunnel-guard"];
+const MODULES: [&str; 4] = [
+    "tests/modules/contrary",
+    "tests/modules/obedient",
+    "policies-wasm/dns-tunnel-guard",
+    "policies-wasm/port-scan-brake",
+];
 /// What `--short` runs: what modules decide, what a policy does, how names are learned, who gets round it, how it comes and goes.
 const SHORT: [&str; 7] =
     ["modules", "outcomes", "names", "neighbours", "servers", "spoofing", "start_and_end"];

@@ -9,6 +9,7 @@ mod cover;
 mod enforce;
 mod modules;
 mod place;
+mod shelf;
 mod show;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -23,8 +24,9 @@ use tokio::task::{AbortHandle, JoinHandle};
 use tracing::warn;
 
 use self::enforce::Compiled;
-pub use self::modules::Shelf;
 use self::place::{is_lost, is_named};
+use self::shelf::Loaded;
+pub use self::shelf::Shelf;
 use super::Config;
 use super::addresses::Own;
 use super::coverage::Evidence;
@@ -57,6 +59,8 @@ pub enum Change {
     Policies,
     /// Policy modules.
     Modules,
+    /// Modules were loaded.
+    Loaded(Loaded),
     /// Policy files, modules and the workloads file.
     Everything,
     /// A workload's namespace.
@@ -244,11 +248,8 @@ impl Reconciler {
     /// Whether what is told of workloads may be different after it.
     async fn act_on(&mut self, change: Change) -> bool {
         match change {
-            Change::Modules => {
-                tokio::time::sleep(GATHER).await;
-                self.load_modules();
-                self.enforce_all();
-            }
+            Change::Modules => return self.load_modules_aside(),
+            Change::Loaded(loaded) => self.modules_loaded(loaded),
             Change::Policies | Change::Everything => {
                 tokio::time::sleep(GATHER).await;
                 self.read_again(matches!(change, Change::Everything)).await;
@@ -309,7 +310,7 @@ impl Reconciler {
             }
         }
         if workloads_too {
-            self.load_modules();
+            let _ = self.load_modules_aside();
             match workloads::read(&self.parts.config.workloads) {
                 Ok(file) => {
                     self.name_workloads(file);
