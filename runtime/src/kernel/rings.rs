@@ -1,11 +1,13 @@
 //! The two rings from the kernel: answers on hold, and events of first packets.
 
+use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 use std::time::Duration;
 
 use aya::maps::{MapData, RingBuf};
 use egret_abi::{AnswerHead, Event};
+use rustix::event::epoll::{self, CreateFlags, EventData, EventFlags};
 use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
 use zerocopy::FromBytes;
 
@@ -33,18 +35,39 @@ impl Stop {
         poll(&mut fds, Some(&at_once)).is_ok_and(|ready| ready > 0)
     }
 
-    /// Waits until there is something to read from `other`, or the stop is called: true.
-    pub fn wait_with(&self, other: impl AsFd) -> bool {
-        let mut fds = [
-            PollFd::from_borrowed_fd(other.as_fd(), PollFlags::IN),
-            PollFd::from_borrowed_fd(self.0.as_fd(), PollFlags::IN),
-        ];
-        poll(&mut fds, None).is_ok() && !fds[1].revents().is_empty()
+    /// What one of several threads that read from `other` waits with: of those that wait, one is woken for each thing that
+    /// there is to read.
+    ///
+    /// # Errors
+    /// Where the kernel gives no epoll.
+    pub fn waiter_with(&self, other: impl AsFd) -> io::Result<Waiter> {
+        let waiter = epoll::create(CreateFlags::CLOEXEC)?;
+        epoll::add(&waiter, other, EventData::new_u64(READ), EventFlags::IN | EventFlags::EXCLUSIVE)?;
+        epoll::add(&waiter, &*self.0, EventData::new_u64(STOP), EventFlags::IN)?;
+        Ok(Waiter(waiter))
     }
 
     /// Ends the readers.
     pub fn call(&self) {
         let _ = rustix::io::write(&*self.0, &1u64.to_ne_bytes());
+    }
+}
+
+const READ: u64 = 0;
+const STOP: u64 = 1;
+
+/// See [`Stop::waiter_with`].
+pub struct Waiter(OwnedFd);
+
+impl Waiter {
+    /// Waits until there is something to read, unless another thread was quicker, or the stop is called: true.
+    #[must_use]
+    pub fn wait(&self) -> bool {
+        let mut events = [epoll::Event { flags: EventFlags::empty(), data: EventData::new_u64(READ) }; 2];
+        match epoll::wait(&self.0, &mut events[..], None) {
+            Ok(count) => events[..count.min(2)].iter().any(|event| event.data.u64() == STOP),
+            Err(_) => false,
+        }
     }
 }
 

@@ -14,12 +14,17 @@ use super::module::Module;
 
 /// How many instances are kept ready.
 const READY: usize = 8;
+/// Instances that take no longer to make are made by whoever decided, after it: waking another thread costs as much. An
+/// interpreter takes milliseconds.
+const QUICK: Duration = Duration::from_micros(200);
 
 /// A module with settings. Any number of threads may ask it at once.
 pub struct Policy {
     module: Arc<Module>,
     settings: String,
     pool: Mutex<Pool>,
+    /// Whether who decides makes its instances, too.
+    is_quick: bool,
     /// For who makes instances off the path, and must not keep the policy alive.
     own: Weak<Self>,
 }
@@ -48,13 +53,27 @@ pub struct Measured {
 
 impl Policy {
     pub(super) fn new(module: Arc<Module>, settings: String) -> Result<Arc<Self>, Fault> {
-        let policy =
-            Arc::new_cyclic(|own| Self { module, settings, pool: Mutex::default(), own: own.clone() });
         // The module speaks about its settings now, not at the first attempt.
-        let first = policy.prepare()?;
-        policy.keep(first);
-        policy.module.engine.preparer().fill(&policy.own);
+        let first = prepared(&module.mould, &module, &settings)?;
+        let begun = Instant::now();
+        let second = prepared(&module.mould, &module, &settings)?;
+        let is_quick = begun.elapsed() <= QUICK;
+        let pool = Mutex::new(Pool { ready: vec![first, second], ..Pool::default() });
+        let policy = Arc::new_cyclic(|own| Self { module, settings, pool, is_quick, own: own.clone() });
+        if is_quick {
+            policy.fill();
+        } else {
+            policy.module.engine.preparer().fill(&policy.own);
+        }
         Ok(policy)
+    }
+
+    /// Frees instances that are of no more use, and makes others, where that is the business of who decided. To be called
+    /// once the decision is told.
+    pub fn tidy(&self) {
+        if self.is_quick {
+            self.fill();
+        }
     }
 
     /// Asks the module. To be called by a thread of its own, not by an asynchronous task: it takes what the module takes,
@@ -120,8 +139,8 @@ impl Policy {
         ready.map_or_else(|| self.prepare(), Ok)
     }
 
-    /// An instance that may decide again goes back; any other is freed off the path, and made good there. Whoever does
-    /// that is woken once for several of them.
+    /// An instance that may decide again goes back; any other is freed off the path, and made good there: by [`Self::tidy`],
+    /// or by a thread that is woken once for several of them.
     fn give_back(&self, instance: Instance, is_sound: bool) {
         let mut pool = self.pool();
         if is_sound && instance.decided < self.module.manifest().reuse && pool.ready.len() < READY {
@@ -136,8 +155,8 @@ impl Policy {
             Some(instance)
         };
         let is_low = pool.ready.len() <= READY / 2 || pool.used.len() >= READY;
-        let asks = is_low && !pool.asked;
-        pool.asked |= is_low;
+        let asks = is_low && !pool.asked && !self.is_quick;
+        pool.asked |= asks;
         drop(pool);
         drop(own);
         if asks && !self.module.engine.preparer().fill(&self.own) {
@@ -162,10 +181,7 @@ impl Policy {
     }
 
     fn prepared(&self, mould: &Mould) -> Result<Instance, Fault> {
-        let (ticker, limits) = (self.module.engine.ticker(), &self.module.manifest().limits);
-        let mut instance = mould.instance(ticker)?;
-        instance.configure(ticker, limits, &self.settings)?;
-        Ok(instance)
+        prepared(mould, &self.module, &self.settings)
     }
 
     /// Frees what was used, and makes instances until enough are ready. An error is not told: the next attempt meets it,
@@ -205,6 +221,13 @@ impl Policy {
         drop(instance);
         Ok(time)
     }
+}
+
+fn prepared(mould: &Mould, module: &Module, settings: &str) -> Result<Instance, Fault> {
+    let (ticker, limits) = (module.engine.ticker(), &module.manifest().limits);
+    let mut instance = mould.instance(ticker)?;
+    instance.configure(ticker, limits, settings)?;
+    Ok(instance)
 }
 
 impl std::fmt::Debug for Policy {

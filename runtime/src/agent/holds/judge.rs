@@ -178,6 +178,13 @@ impl Judge {
         self.write(&case, question, local, &ruling);
     }
 
+    /// Makes ready what the next answer needs, once packets went on.
+    pub fn tidy(&self, workload: WorkloadIndex) {
+        if let Some(case) = self.case(workload) {
+            case.modules.iter().flatten().for_each(|policy| policy.tidy());
+        }
+    }
+
     /// What a module said to people about a flow, where it did.
     pub fn message(&self, workload: WorkloadIndex, key: VerdictKey) -> Option<Arc<str>> {
         let mut messages = self.messages.lock().unwrap_or_else(PoisonError::into_inner);

@@ -1,8 +1,8 @@
 //! Packets on hold: read from the gate, asked about, put back once their verdict is in the kernel.
 //!
-//! Some threads take turns at the gate: one reads a packet and gives it its place ([`queue`]), then lets the next one
-//! read while it answers itself ([`judge`]), if it is the first with its question. So there is no hand-over between
-//! threads on the way of a packet. A workload whose modules are slow is answered by threads aside. A verdict is written
+//! Some threads wait at the gate, and each packet wakes one that does: it reads, gives the packet its place ([`queue`]) and
+//! answers itself ([`judge`]), if it is the first with its question. So there is no hand-over between threads on the way of
+//! a packet. A workload whose modules are slow is answered by threads aside. A verdict is written
 //! first, then all packets that wait for it go back in their order, and their hook judges them again.
 
 mod aside;
@@ -26,7 +26,7 @@ pub use judge::Judge;
 use self::question::{Question, key_of};
 use self::queue::{Bounds, Place, Queue};
 use crate::kernel::gate::{FRAME_MAX, HeldPacket};
-use crate::kernel::rings::Stop;
+use crate::kernel::rings::{Stop, Waiter};
 use crate::kernel::{Gate, clock};
 
 /// Threads that take turns at the gate, and threads aside.
@@ -55,6 +55,7 @@ pub struct Holds {
     gate: Arc<Gate>,
     judge: Arc<Judge>,
     stop: Stop,
+    /// Reading and giving a place are one step, for packets keep their order.
     turn: Mutex<Vec<u8>>,
     queue: Mutex<Queue<Waiting>>,
     aside: SyncSender<(Question, [u8; 2])>,
@@ -78,9 +79,12 @@ impl Holds {
 
     /// Serves the gate until the stop is called.
     pub fn serve(&self) {
+        let waiter = match self.stop.waiter_with(&*self.gate) {
+            Ok(waiter) => waiter,
+            Err(error) => return error!("packets cannot be waited for: {error}"),
+        };
         loop {
-            let turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
-            match self.next(turn) {
+            match self.next(&waiter) {
                 Ok(Some(first)) => self.ask(first),
                 Ok(None) => {}
                 Err(Ended) => return,
@@ -106,11 +110,14 @@ impl Holds {
     }
 
     /// Reads one packet and gives it its place; the question, where it is the first with it.
-    fn next(&self, mut buffer: MutexGuard<'_, Vec<u8>>) -> Result<Option<(Question, [u8; 2])>, Ended> {
+    fn next(&self, waiter: &Waiter) -> Result<Option<(Question, [u8; 2])>, Ended> {
+        let mut buffer = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
         let packet = match self.gate.take(&mut buffer) {
             Ok(Some(packet)) => packet,
-            Ok(None) if self.stop.wait_with(&*self.gate) => return Err(Ended),
-            Ok(None) => return Ok(None),
+            Ok(None) => {
+                drop(buffer);
+                return if waiter.wait() { Err(Ended) } else { Ok(None) };
+            }
             Err(error) => {
                 error!("packets cannot be read from the gate any more: {error}");
                 return Err(Ended);
@@ -159,6 +166,7 @@ impl Holds {
         }
         let alone = self.judge.answer(&question, local);
         self.release(question, alone.then_some(local));
+        self.judge.tidy(question.workload);
     }
 
     /// Puts back all packets with a question, in their order. `known`: the one flow that the answer is about; others are

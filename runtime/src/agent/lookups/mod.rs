@@ -184,6 +184,7 @@ impl LookUps {
                     }
                 }
             }
+            policy.tidy();
         }
     }
 

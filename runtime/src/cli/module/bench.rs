@@ -115,6 +115,7 @@ fn line(
     'enough: loop {
         for attempt in attempts {
             // Making them is measured on its own.
+            policy.tidy();
             while policy.ready() == 0 {
                 std::thread::yield_now();
             }

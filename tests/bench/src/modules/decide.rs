@@ -54,6 +54,7 @@ fn decide(policy: &Policy, length: Duration) -> Result<f64> {
         for _ in 0..16 {
             let decision = policy.decide(&attempt).map_err(|fault| anyhow!("{fault}"))?;
             ensure!(decision.answer == Answer::Allow, "the module says {decision:?}");
+            policy.tidy();
             decisions += 1;
         }
     }

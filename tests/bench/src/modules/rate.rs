@@ -24,8 +24,8 @@ const RIVALS: [(&str, Between); 5] = [
     ("", Between::Nothing),
     ("fresh instance", Between::Module { manifest: FRESH, seconds: 0 }),
     ("reused instance", Between::Module { manifest: REUSED, seconds: 0 }),
-    ("fresh instance, agent on a second processor", Between::Module { manifest: FRESH, seconds: 0 }),
-    ("reused instance, agent on a second processor", Between::Module { manifest: REUSED, seconds: 0 }),
+    ("fresh instance, apart", Between::Module { manifest: FRESH, seconds: 0 }),
+    ("reused instance, apart", Between::Module { manifest: REUSED, seconds: 0 }),
 ];
 /// The first of those whose agent has a processor of its own, and what they are to reach.
 const APART: usize = 3;
