@@ -199,7 +199,7 @@ mod tests {
     protocol: TCP
     names: [a.example.com, b.example.com]
     time: \"2026-11-23T09:00:00.25Z\"
-  # deny: module shop/web module/m
+  # deny: module shop/web module/m: closed
   # Another answer, where yours must say otherwise: allow, deny or next.
   expect: {answer: deny, reason: closed}
 ";
