@@ -56,7 +56,9 @@ fn a_record_has_the_shape_that_is_promised() -> Result<()> {
             keys(&record),
             ["time", "workload", "destination", "applied", "observed", "packets", "bytes", "count"].into()
         );
-        assert_eq!(record["workload"], json!({"namespace": "shop", "name": "web", "labels": {"app": "web"}}));
+        let node = rustix::system::uname().nodename().to_string_lossy().into_owned();
+        let workload = json!({"namespace": "shop", "name": "web", "labels": {"app": "web"}, "node": node});
+        assert_eq!(record["workload"], workload);
         let expected =
             json!({"name": name, "names": names, "address": address, "port": port, "protocol": "TCP"});
         assert_eq!(record["destination"], expected);
