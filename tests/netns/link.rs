@@ -80,8 +80,8 @@ fn a_new_address_is_found_by_its_neighbours_on_a_bridge() -> Result<()> {
     let world = World::with_topology(Topology::Bridge, &PODS)?;
     let (web, db) = (world.pod("shop/web"), world.pod("shop/db"));
     let _agent = Setup::new(&world)?.start()?;
-    for (address, bits) in [("10.244.9.9", 16), ("fd00:244::99", 64)] {
-        ip_batch(Some(web.netns()), &[format!("addr add {address}/{bits} dev eth0")])?;
+    for (address, suffix) in [("10.244.9.9", "/16 dev eth0"), ("fd00:244::99", "/64 dev eth0 nodad")] {
+        ip_batch(Some(web.netns()), &[format!("addr add {address}{suffix}")])?;
         world.serve_tcp(web.netns(), SocketAddr::new(address.parse()?, 8080))?;
         eventually(address, PATIENCE, || {
             Ok((db.connect(address, 8080)?.seen == Seen::Connected).then_some(()))
