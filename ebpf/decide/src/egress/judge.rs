@@ -1,7 +1,7 @@
 //! The judgement of a packet whose flow is not known.
 
 use egret_abi::{
-    Address, Counter, Flow, Generation, OwnKey, Query, Ruleset, Tick, WorkloadIndex, action_reason as why,
+    Counter, Flow, Generation, OwnKey, Query, Ruleset, Tick, WorkloadIndex, action_reason as why,
 };
 
 use super::consult::asks;
@@ -189,8 +189,7 @@ pub(super) fn tell<T: Tables, P: Packet, K: FlowKey>(
 fn unreadable<T: Tables, P: Packet, K: InboundKey>(tables: &T, packet: &P, pending: &Pending<K>) -> Egress {
     let ruleset = ruleset_of(tables, pending.generation);
     let (mut verdicts, local) = (Verdicts::denied(why::UNPARSED), pending.key.local());
-    let has_source = local != Address::v4([0; 4]) && local != Address([0; 16]);
-    if has_source && !tables.owns(&OwnKey { workload: pending.workload, address: local }) {
+    if !pending.key.is_homeless() && !tables.owns(&OwnKey { workload: pending.workload, address: local }) {
         return spoofed(tables, packet, pending);
     }
     if ruleset.unmanaged != 0 || follows_its_flow(tables, packet, pending) {

@@ -13,8 +13,7 @@ use crate::parse::{FlowKey, Headers, ICMP6, LINK, Packet};
 #[inline(always)]
 pub fn link<T: Tables, P: Packet, K: FlowKey>(tables: &T, packet: &P, pending: &Pending<K>) -> Egress {
     let is_own = |address| tables.owns(&OwnKey { workload: pending.workload, address });
-    let from = pending.key.local();
-    let of_its_own = from == Address::v4([0; 4]) || from == Address([0; 16]) || is_own(from);
+    let of_its_own = pending.key.is_homeless() || is_own(pending.key.local());
     let honest = of_its_own
         && (pending.key.protocol() != ICMP6
             || match discovery(packet, pending.transport as usize) {

@@ -100,6 +100,13 @@ pub trait FlowKey: Copy {
     /// Remembers the flow; false when that is not possible.
     fn remember<T: Tables>(&self, tables: &T, workload: WorkloadIndex, flow: &Flow) -> bool;
 
+    /// Whether the workload's address is none, as while it has none yet. IPv6 has no such address but its own: the one of
+    /// IPv4 in its clothes is an address like any other there.
+    #[inline(always)]
+    fn is_homeless(&self) -> bool {
+        self.local() == if Self::V6 { Address([0; 16]) } else { Address::v4([0; 4]) }
+    }
+
     /// The protocol as rules name it: echo is ICMP in both families.
     #[inline(always)]
     fn rule_protocol(&self) -> u8 {

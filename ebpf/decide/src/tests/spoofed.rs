@@ -51,6 +51,18 @@ fn a_source_that_is_not_its_own_is_dropped_where_the_rest_cannot_be_read() {
 }
 
 #[test]
+fn no_address_is_a_source_of_what_cannot_be_read_and_only_in_its_own_family() {
+    let unreadable = |ends: Ends| ends.ip(58, &[1, 4, 0, 0, 0, 0, 0, 0]);
+    let [_, v6] = both(443);
+    for (from, expected) in [("[::]:1", Pass), ("[::ffff:0.0.0.0]:1", Drop), ("[::ffff:0.0.0.1]:1", Drop)] {
+        let mut world = World::new();
+        *world.ruleset() = Ruleset::default();
+        let ends = Ends { from: from.parse().unwrap(), ..v6 };
+        assert_eq!(world.send(&unreadable(ends)).0, expected, "{from}");
+    }
+}
+
+#[test]
 fn an_answer_that_is_forged_in_the_name_of_a_resolver_is_dropped_and_told() {
     for unmanaged in [0, 1] {
         for (ends, resolver) in both(40_000).into_iter().zip(to_resolver()) {
