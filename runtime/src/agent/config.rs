@@ -58,6 +58,8 @@ pub struct Config {
     pub search_domains: Vec<Pattern>,
     /// What becomes of flows under way that a change of policy denies.
     pub on_tighten: OnTighten,
+    /// Whether to take over from an agent that runs.
+    pub take_over: bool,
     /// Whether enforcement ends with the agent.
     pub detach_on_exit: bool,
     /// How programs are put on interfaces.
@@ -122,6 +124,9 @@ pub struct Settings {
     /// Flows under way that a change of policy denies: cut them at both ends, or keep them [default: cut]
     #[arg(long, value_name = "HOW")]
     pub on_tighten: Option<OnTighten>,
+    /// Take over from the agent that runs here, which hands over what is on hold and ends
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL")]
+    pub take_over: Option<bool>,
     /// Take the programs away when told to end; without it they go on enforcing
     #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL")]
     pub detach_on_exit: Option<bool>,
@@ -205,6 +210,7 @@ impl Config {
             flow_grace: Duration::from_secs(flow_grace.into()),
             search_domains: settings.search_domains.unwrap_or_default(),
             on_tighten: settings.on_tighten.unwrap_or_default(),
+            take_over: settings.take_over.unwrap_or(false),
             detach_on_exit: settings.detach_on_exit.unwrap_or(false),
             hooks: settings.hooks.unwrap_or_default(),
             door: settings.door.unwrap_or_default(),
@@ -234,6 +240,7 @@ impl Settings {
             flow_grace: keys.take("flowGrace"),
             search_domains: keys.take("searchDomains"),
             on_tighten: keys.take("onTighten"),
+            take_over: keys.take("takeOver"),
             detach_on_exit: keys.take("detachOnExit"),
             hooks: keys.take("hooks"),
             door: keys.take("door"),
@@ -258,6 +265,7 @@ impl Settings {
             flow_grace: self.flow_grace.or(below.flow_grace),
             search_domains: self.search_domains.or(below.search_domains),
             on_tighten: self.on_tighten.or(below.on_tighten),
+            take_over: self.take_over.or(below.take_over),
             detach_on_exit: self.detach_on_exit.or(below.detach_on_exit),
             hooks: self.hooks.or(below.hooks),
             door: self.door.or(below.door),

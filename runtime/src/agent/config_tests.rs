@@ -65,6 +65,7 @@ modules: /etc/egret/modules
             .map(|domain| Pattern::parse(domain).expect("a pattern"))
             .into(),
         on_tighten: OnTighten::Keep,
+        take_over: false,
         detach_on_exit: false,
         hooks: Hooks::Clsact,
         door: Doors::Host,

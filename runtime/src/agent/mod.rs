@@ -19,6 +19,8 @@ mod node;
 mod probes;
 mod reconcile;
 mod run;
+mod succession;
+mod threads;
 mod tighten;
 mod traffic;
 mod watch;

@@ -1,6 +1,7 @@
 //! The composition root: from a configuration to a running agent, and to its end.
 
-use std::fs::{self, File, TryLockError};
+use std::fs;
+use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -11,15 +12,17 @@ use egret_abi::{
     QUERIES_PER_WORKLOAD, Tick,
 };
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Notify, mpsc, watch};
 use tracing::{info, warn};
 
 use super::config::OnTighten;
-use super::holds::{ASIDE, Holds, Judge, READERS};
+use super::holds::{Holds, Judge};
 use super::lessons::Lessons;
 use super::lookups::LookUps;
 use super::node::{Node, Sources};
-use super::reconcile::{Change, Parts, Reconciler, Shelf};
+use super::reconcile::{self, Change, Parts, Reconciler, Shelf};
+use super::succession::{self, Offer};
+use super::threads::{Answering, thread};
 use super::tighten::Ender;
 use super::{AgentError, Config, answers, events, memory, probes, watch as watching};
 use crate::api::{ApiPlaces, Server};
@@ -31,6 +34,7 @@ use crate::kernel::rings::{Ring, Stop};
 use crate::kernel::{Delivery, Door, Gate, KernelError, Object, Pins, Tier, clock, door, preflight};
 use crate::state::{self, Snapshot};
 use crate::wasm::Engine;
+use crate::workloads;
 
 /// How long a flow of a protocol without connections lives without a packet.
 pub(super) const IDLE_SECONDS: u32 = 180;
@@ -73,18 +77,29 @@ fn agent_error(error: anyhow::Error) -> AgentError {
 }
 
 async fn serve(config: Config, tier: Tier) -> anyhow::Result<()> {
-    let _state_lock = lock_state(&config.state_dir)?;
-    let gate = Arc::new(Gate::claim()?);
+    let (mut locks, before) = succession::begin(&config, tier)?;
+    let pins = Pins::open(&config.bpffs)?;
+    let mut shelf = config.modules.clone().map(|folder| shelf(&config, folder)).transpose()?;
+    // Beside an agent that runs: what goes wrong here changes nothing, and what takes long keeps nobody waiting.
+    let prepared = before.runs().then(|| prepare(&config, &pins, tier, shelf.as_mut())).transpose()?;
+    let mut before = before.hand(&mut locks)?;
+    let gate = Arc::new(before.gate()?);
     let boot_id = boot_id()?;
     let snapshot_file = config.state_dir.join("snapshot");
     let last = last_snapshot(&snapshot_file);
-    let pins = Pins::open(&config.bpffs)?;
-    // Before anything is set aside: the maps there may be those of an agent with another state folder.
-    let _pins_lock = lock(&config.bpffs, &config.bpffs)?;
+    // Before anything is set aside.
+    locks.lock_pins(&config.bpffs)?;
     let numbers = adopt_or_set_aside(&pins, &last, &boot_id)?;
     let rules = numbers.rule_names();
 
-    let mut object = Object::load(&pins, tier)?;
+    let mut object = match prepared.filter(|_| pins.have_maps()) {
+        Some(object) => object,
+        None => Object::prepare(&pins, tier)?,
+    };
+    if before.has_handed() {
+        object.open_hold()?;
+    }
+    object.put_steps()?;
     let room = Room {
         flows: FLOWS_PER_WORKLOAD,
         inbound: INBOUND_PER_WORKLOAD,
@@ -98,9 +113,12 @@ async fn serve(config: Config, tier: Tier) -> anyhow::Result<()> {
     let mut delivery = Delivery::new();
     let deliverer = door::deliverer(&mut delivery, &node_survey.devices);
     let door = Door::choose(tier, config.door, deliverer.as_deref());
-    let enforcer = Enforcer::open(&pins, numbers, shared(&config, door, &gate), room)?;
+    let reader = Reader::open(&pins)?;
+    let enforcer = Enforcer::open(&pins, numbers, shared(&config, door, &gate, reader.config()), room)?;
     let binder = Arc::new(Mutex::new(Binder::open(&pins, learning(&config))?));
     gate.open(&mut object)?;
+    before.may_end();
+    let offer = Offer::listen(&config.state_dir, tier)?;
 
     let server = Server::bind(&config.socket, config.api).await?;
     let places = ApiPlaces { socket: config.socket.display().to_string(), address: server.address() };
@@ -113,41 +131,23 @@ async fn serve(config: Config, tier: Tier) -> anyhow::Result<()> {
         lessons: lessons.clone(),
         judge: judge.clone(),
         lookups: lookups.clone(),
-        reader: Reader::open(&pins)?,
+        reader,
     };
     let node = Arc::new(Node::new(log, sources, config.resolvers.clone(), places, tier));
 
     let (changes, mut changed) = mpsc::channel(QUEUE);
     let (ended, mut broken) = mpsc::unbounded_channel();
     let stop = Stop::new()?;
-    let answers_thread = {
-        let (ring, stop, broken) = (Ring::open(&pins, "ANSWERS")?, stop.clone(), ended.clone());
-        let (gate, lookups, node) = (gate.clone(), lookups.clone(), node.clone());
-        let hands = answers::Hands { binder, lessons, lookups, node };
-        thread("answers", broken, move || answers::serve(ring, &gate, &hands, &stop))?
-    };
-    let lookups_thread = {
-        let (lookups, stop, broken) = (lookups.clone(), stop.clone(), ended.clone());
-        thread("lookups", broken, move || lookups.serve(&stop))?
-    };
-    let holds = Arc::new(Holds::new(gate.clone(), judge.clone(), stop.clone()));
-    let mut holding = Vec::new();
-    for (name, count, serve) in
-        [("holds", READERS, Holds::serve as fn(&Holds)), ("holds-aside", ASIDE, Holds::serve_aside)]
-    {
-        for _ in 0..count {
-            let (holds, broken) = (holds.clone(), ended.clone());
-            holding.push(thread(name, broken, move || serve(&holds))?);
-        }
-    }
     let (errands, errands_sent) = std::sync::mpsc::channel();
     // Not waited for at the end: it may be waiting for packets.
     let _probes_thread = {
         let (mut prober, broken, changes) = (Prober::open(&pins)?, ended.clone(), changes.clone());
+        let gate = gate.clone();
         thread("probes", broken, move || probes::serve(&errands_sent, &gate, &mut prober, &changes))?
     };
     let events_thread = {
-        let (ring, stop, broken, node) = (Ring::open(&pins, "EVENTS")?, stop.clone(), ended, node.clone());
+        let (stop, broken, node) = (stop.clone(), ended.clone(), node.clone());
+        let ring = Ring::open(&pins, "EVENTS")?;
         let judge = judge.clone();
         thread("events", broken, move || events::serve(ring, &node, &rules, &judge, &stop))?
     };
@@ -157,7 +157,13 @@ async fn serve(config: Config, tier: Tier) -> anyhow::Result<()> {
     let ender = (config.on_tighten == OnTighten::Cut).then(|| Ender::new(node.clone(), grace));
     let (policies, workloads, modules) =
         (config.policies.clone(), config.workloads.clone(), config.modules.clone());
-    let shelf = modules.clone().map(|folder| shelf(&config, folder)).transpose()?;
+    let holds = Arc::new(Holds::new(gate.clone(), judge.clone(), stop.clone()));
+    let answering = Answering {
+        ring: Ring::open(&pins, "ANSWERS")?,
+        hands: answers::Hands { binder, lessons, lookups: lookups.clone(), node: node.clone() },
+        holds: holds.clone(),
+        gate: gate.clone(),
+    };
     let parts = Parts {
         config,
         pins,
@@ -176,9 +182,6 @@ async fn serve(config: Config, tier: Tier) -> anyhow::Result<()> {
         errands,
     };
     let mut reconciler = Reconciler::new(parts, &last.unwrap_or_default().policies, node_survey);
-    let (draining, drained) = watch::channel(false);
-    let api = tokio::spawn(server.run(node, until_true(drained)));
-
     // Before the files are read for the first time, or a change in between would be missed.
     let _watcher =
         watching::files(&policies, &workloads, modules.as_deref(), &changes).with_context(|| {
@@ -188,36 +191,69 @@ async fn serve(config: Config, tier: Tier) -> anyhow::Result<()> {
     watching::hang_up(changes.clone())?;
     watch_node(node_watch, NetNs::own()?, changes.clone());
     tick(changes);
+    // What is on hold waits for policies: by none, no name would be learned.
+    reconciler.read()?;
+    let mut threads = answering.begin(&stop, &ended)?;
+    threads.push(events_thread);
+    let (draining, drained) = watch::channel(false);
+    let api = tokio::spawn(server.run(node, until_true(drained)));
+    let is_ready = Notify::new();
     let work = async {
         reconciler.start().await?;
+        // Nothing is left that goes by the hold of the agent before.
+        drop(before);
         memory::give_back();
         info!("ready");
+        is_ready.notify_one();
         reconciler.serve(&mut changed).await;
-        anyhow::Ok(())
+        anyhow::Ok(None)
+    };
+    let asked = async {
+        is_ready.notified().await;
+        Some(offer.asked().await)
     };
     let ended = tokio::select! {
         result = work => result,
+        successor = asked => Ok(successor),
         Some(part) = broken.recv() => {
             Err(anyhow::anyhow!("the thread `{part}` ended; without it names would not be learned, or coverage not proven"))
         }
-        result = terminated() => result,
+        result = terminated() => result.map(|()| None),
     };
 
-    info!("draining");
     let _ = draining.send(true);
-    let drained = reconciler.drain();
-    tokio::time::sleep(LAST_ANSWERS).await;
-    stop.call();
-    let all = holding.into_iter().chain([answers_thread, lookups_thread, events_thread]);
-    let all: Vec<_> = all.collect();
-    let _ = tokio::task::spawn_blocking(move || all.into_iter().for_each(|thread| drop(thread.join()))).await;
-    let _ = api.await;
-    // Only where it was told to end: an agent that failed leaves what an earlier one, or itself, put in force.
-    if detach && ended.is_ok() {
-        reconciler.detach()?;
+    let successor = ended.as_ref().ok().and_then(Option::as_ref);
+    let is_handed = successor.is_some_and(|successor| successor.is_alike);
+    info!("{}", if is_handed { "handing over" } else { "draining" });
+    let drained = if is_handed { Ok(()) } else { reconciler.drain() };
+    if !is_handed {
+        tokio::time::sleep(LAST_ANSWERS).await;
     }
-    // What ended the agent is the news, not what then went wrong as well.
-    ended.and(drained)
+    stop.call();
+    holds.end();
+    let joined =
+        tokio::task::spawn_blocking(move || threads.into_iter().for_each(|thread| drop(thread.join())));
+    let _ = joined.await;
+    let _ = api.await;
+    // The next agent listens in its place.
+    drop(offer);
+    match ended? {
+        Some(successor) if is_handed => successor.hand(locks, gate.as_fd(), reconciler.hand_over()?),
+        Some(successor) => drained.and(successor.end(locks)),
+        // Only where it was told to end: an agent that failed leaves what an earlier one, or itself, put in force.
+        None if detach => reconciler.detach().and(drained),
+        None => drained,
+    }
+}
+
+/// Loads all that takes long, and reads what may be wrong.
+fn prepare(config: &Config, pins: &Pins, tier: Tier, shelf: Option<&mut Shelf>) -> anyhow::Result<Object> {
+    workloads::read(&config.workloads)?;
+    reconcile::policies(&config.policies)?;
+    if let Some(shelf) = shelf {
+        shelf.fill();
+    }
+    Ok(Object::prepare(pins, tier)?)
 }
 
 /// Where modules are kept, and what was compiled of them.
@@ -235,9 +271,11 @@ fn learning(config: &Config) -> Learning {
     }
 }
 
-fn shared(config: &Config, door: Door, gate: &Gate) -> Shared {
+/// `last`: what is in CONFIG; its marks stay, for what is on its way carries them.
+fn shared(config: &Config, door: Door, gate: &Gate, last: Shared) -> Shared {
+    let mark = |last| if last == 0 { random_mark() } else { last };
     Shared {
-        mark: random_mark(),
+        mark: mark(last.mark),
         flow_grace: clock::tick(config.flow_grace),
         idle: Tick::lasting_seconds(IDLE_SECONDS),
         refusals: PER_SECOND,
@@ -247,7 +285,7 @@ fn shared(config: &Config, door: Door, gate: &Gate) -> Shared {
         arming_until: Tick::default(),
         door: door.number(),
         gate: gate.index(),
-        gate_mark: random_mark(),
+        gate_mark: mark(last.gate_mark),
         holds: HOLDS_PER_SECOND,
         cuts: gate.cuts().into(),
     }
@@ -258,27 +296,6 @@ fn random_mark() -> u32 {
     // Fails only where the buffer is no buffer; a mark of one boot's clock would still be nobody's to guess.
     let _ = rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty());
     u32::from_ne_bytes(bytes) | 1
-}
-
-/// One agent per state folder and per folder of pins: a second one would fight over maps and socket.
-fn lock_state(state_dir: &Path) -> anyhow::Result<File> {
-    fs::create_dir_all(state_dir)
-        .with_context(|| format!("make the state folder {}", state_dir.display()))?;
-    let path = state_dir.join("lock");
-    File::create(&path).with_context(|| format!("open {}", path.display()))?;
-    lock(&path, state_dir)
-}
-
-/// Locks `path`, which stands for `folder`, for as long as the file lives.
-fn lock(path: &Path, folder: &Path) -> anyhow::Result<File> {
-    let file = File::open(path).with_context(|| format!("open {}", path.display()))?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => {
-            anyhow::bail!("another agent uses the folder {}; stop it first", folder.display())
-        }
-        Err(TryLockError::Error(error)) => Err(error).with_context(|| format!("lock {}", path.display())),
-    }
 }
 
 fn boot_id() -> anyhow::Result<String> {
@@ -310,28 +327,6 @@ fn adopt_or_set_aside(pins: &Pins, last: &Option<Snapshot>, boot_id: &str) -> an
             }
             Ok(Numbers::default())
         }
-    }
-}
-
-fn thread(
-    name: &'static str,
-    broken: mpsc::UnboundedSender<&'static str>,
-    work: impl FnOnce() + Send + 'static,
-) -> anyhow::Result<std::thread::JoinHandle<()>> {
-    let spawned = std::thread::Builder::new().name(name.to_owned()).spawn(move || {
-        let guard = Guard(name, broken);
-        work();
-        drop(guard);
-    });
-    spawned.with_context(|| format!("start the thread {name}"))
-}
-
-/// Tells when a thread ends, by whatever way: an agent that no longer learns must not look alive.
-struct Guard(&'static str, mpsc::UnboundedSender<&'static str>);
-
-impl Drop for Guard {
-    fn drop(&mut self) {
-        let _ = self.1.send(self.0);
     }
 }
 

@@ -78,7 +78,7 @@ impl fmt::Display for LoopbackAddr {
 
 /// The socket file of this process; it goes away with it.
 #[derive(Debug)]
-pub(super) struct SocketFile {
+pub struct SocketFile {
     path: PathBuf,
     /// Device and inode: a file that another agent has put in its place stays.
     identity: (u64, u64),
@@ -94,7 +94,10 @@ impl Drop for SocketFile {
 }
 
 /// Listens on `path`, for root alone. A socket file on which nobody answers is replaced.
-pub(super) fn listen_on(path: &Path) -> Result<(UnixListener, SocketFile), ListenError> {
+///
+/// # Errors
+/// Where something else is in its place, or the system refuses.
+pub fn listen_on(path: &Path) -> Result<(UnixListener, SocketFile), ListenError> {
     let refused = |source| ListenError::Refused { place: path.display().to_string(), source };
     if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
         DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(refused)?;

@@ -26,7 +26,7 @@ mod trouble;
 mod workloads;
 
 pub use dest::{Dest, DestError, Host};
-pub use listen::{ListenError, LoopbackAddr};
+pub use listen::{ListenError, LoopbackAddr, SocketFile, listen_on};
 pub use metrics::AGENT_COUNTERS;
 pub use names::{NameRow, Names};
 pub use policies::{Policies, PolicyRow};

@@ -83,6 +83,18 @@ impl Gate {
             ),
             _ => KernelError::failed(format!("make the device {DEVICE}"), error),
         })?;
+        Self::of(file)
+    }
+
+    /// The gate of the agent before, by its end of the device: what waits there to be read stays.
+    ///
+    /// # Errors
+    /// Where the device is none of Egret's.
+    pub fn inherit(end: OwnedFd) -> Result<Self, KernelError> {
+        Self::of(end.into())
+    }
+
+    fn of(file: File) -> Result<Self, KernelError> {
         let failed = || format!("set the device {DEVICE} up");
         let [all, older] = OFFLOADS;
         let cuts = match take_offloads(&file, all) {

@@ -1,8 +1,8 @@
 //! The eBPF objects: loaded, their maps adopted where they are pinned already, their programs put on links.
 
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use aya::maps::{MapData, ProgramArray};
+use aya::maps::{Map, MapData, ProgramArray};
 use aya::programs::tc::TcAttachOptions;
 use aya::programs::{LinkOrder, ProgramFd, SchedClassifier, TcAttachType, TestRun, TestRunOptions};
 use aya::{Ebpf, EbpfLoader, include_bytes_aligned};
@@ -130,8 +130,10 @@ pub struct Object {
     numbers: [u32; 2],
     ebpf: Ebpf,
     pub(super) pins: Pins,
-    /// The one user-space handle of the hold: dropped with the agent, and then answers go the kernel's way.
+    /// The hold, by the only two user-space handles of it: gone with the agent, and then answers go the kernel's way,
+    /// unless the next agent has the second one.
     hold: ProgramArray<MapData>,
+    hold_handle: OwnedFd,
     /// What was first at the hooks of workloads at the last look.
     first: Known,
 }
@@ -142,6 +144,16 @@ impl Object {
     /// # Errors
     /// What the verifier or the loader said.
     pub fn load(pins: &Pins, tier: Tier) -> Result<Self, KernelError> {
+        let mut object = Self::prepare(pins, tier)?;
+        object.put_steps()?;
+        Ok(object)
+    }
+
+    /// As [`Self::load`], but that no packet meets any of it yet.
+    ///
+    /// # Errors
+    /// What the verifier or the loader said.
+    pub fn prepare(pins: &Pins, tier: Tier) -> Result<Self, KernelError> {
         rooms::make_outer(pins)?;
         let mut loader = EbpfLoader::new();
         for name in PINNED {
@@ -155,10 +167,22 @@ impl Object {
         for (number, name) in numbers.iter_mut().zip(["from_pod", "host_door"]) {
             *number = self::number(classifier(&mut ebpf, name)?)?;
         }
-        let hold = take_programs(&mut ebpf, "HOLD")?;
-        let mut object = Self { tier, numbers, ebpf, pins: pins.clone(), hold, first: Known::default() };
-        object.fill("STEPS", STEPS)?;
-        Ok(object)
+        let (hold, hold_handle) = take_hold(&mut ebpf)?;
+        Ok(Self { tier, numbers, ebpf, pins: pins.clone(), hold, hold_handle, first: Known::default() })
+    }
+
+    /// Puts the steps behind all hooks, those of the agent before too.
+    ///
+    /// # Errors
+    /// What the kernel said.
+    pub fn put_steps(&mut self) -> Result<(), KernelError> {
+        self.fill("STEPS", STEPS)
+    }
+
+    /// The hold, for the next agent: its entries stay as long as somebody has it.
+    #[must_use]
+    pub fn hold(&self) -> BorrowedFd<'_> {
+        self.hold_handle.as_fd()
     }
 
     /// Opens the hold, then puts this agent's `to_pod` behind all doors. In this order no answer goes unlearned.
@@ -166,11 +190,20 @@ impl Object {
     /// # Errors
     /// What the kernel said.
     pub fn take_over_answers(&mut self) -> Result<(), KernelError> {
+        self.open_hold()?;
+        self.fill("TO_POD", &["to_pod"])
+    }
+
+    /// Opens the hold: what it takes waits in the gate and in ANSWERS.
+    ///
+    /// # Errors
+    /// What the kernel said.
+    pub fn open_hold(&mut self) -> Result<(), KernelError> {
         for (slot, name) in (0..).zip(HELD_BY) {
             let fd = classifier(&mut self.ebpf, name)?.fd().doing(|| format!("open the program {name}"))?;
             self.hold.set(slot, fd, 0).doing(|| "open the hold".to_owned())?;
         }
-        self.fill("TO_POD", &["to_pod"])
+        Ok(())
     }
 
     /// Closes the hold, where it is open: from now on answers pass unlearned, and none is lost in a ring that nobody
@@ -341,13 +374,14 @@ pub(super) fn number(program: &SchedClassifier) -> Result<u32, KernelError> {
     program.info().map(|info| info.id()).doing(|| "ask which number a program has".to_owned())
 }
 
-fn take_programs(ebpf: &mut Ebpf, name: &str) -> Result<ProgramArray<MapData>, KernelError> {
-    ebpf.take_map(name)
-        .ok_or_else(|| KernelError::failed(name.to_owned(), anyhow::anyhow!("the object has no such map")))?
-        .try_into()
-        .doing(|| format!("the map {name}"))
+fn take_hold(ebpf: &mut Ebpf) -> Result<(ProgramArray<MapData>, OwnedFd), KernelError> {
+    let Some(Map::ProgramArray(hold)) = ebpf.take_map("HOLD") else {
+        return Err(KernelError::failed("HOLD", anyhow::anyhow!("the object has no such array of programs")));
+    };
+    let handle = hold.fd().as_fd().try_clone_to_owned().doing(|| "keep HOLD".to_owned())?;
+    Ok((program_array("HOLD", hold)?, handle))
 }
 
 fn program_array(name: &str, data: MapData) -> Result<ProgramArray<MapData>, KernelError> {
-    aya::maps::Map::ProgramArray(data).try_into().doing(|| format!("the map {name}"))
+    Map::ProgramArray(data).try_into().doing(|| format!("the map {name}"))
 }

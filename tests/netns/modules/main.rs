@@ -9,6 +9,7 @@ mod languages;
 mod load;
 mod loading;
 mod order;
+mod take_over;
 
 use anyhow::{Context, Result};
 use egret_tests::modules::folder;

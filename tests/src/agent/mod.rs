@@ -323,6 +323,28 @@ impl Agent {
         self.setup.take().context("ended once")
     }
 
+    /// Starts another agent, which takes over from this one while both run, and waits until it covers every pod.
+    ///
+    /// # Errors
+    /// This one does not end with 0 within [`PATIENCE`], or the other one does not start.
+    pub fn replace(mut self) -> Result<Self> {
+        let setup = self.setup.take().context("a running agent")?;
+        let mut next = setup.without("--take-over").arg("--take-over").spawn()?;
+        let ended = eventually("the agent before ends", PATIENCE, || {
+            let is_over = next.child.try_wait()?.map(|status| bail!("the next one ended first: {status}"));
+            is_over.transpose().and_then(|_: Option<()>| Ok(self.child.try_wait()?))
+        });
+        if ended.is_err() {
+            self.child.kill()?;
+            self.child.wait()?;
+        }
+        let ended = ended.with_context(|| next.log())?;
+        ensure!(ended.success(), "the agent before ended with {ended}:\n{}", next.log());
+        next.wait_until_ready()?;
+        next.wait_for_coverage()?;
+        Ok(next)
+    }
+
     /// Its process.
     #[must_use]
     pub fn process(&self) -> u32 {

@@ -162,14 +162,18 @@ impl Setup {
     /// # Errors
     /// As [`Setup::start`].
     pub fn start_with_gaps(self) -> Result<Agent> {
+        let mut agent = self.spawn()?;
+        agent.wait_until_ready()?;
+        Ok(agent)
+    }
+
+    pub(super) fn spawn(self) -> Result<Agent> {
         self.write_workloads(&self.described)?;
         let log = OpenOptions::new().create(true).append(true).open(self.log())?;
         let mut command = self.command(&[]);
         command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
         let child = command.spawn().context("cannot run nsenter; install util-linux")?;
-        let mut agent = Agent { setup: Some(self), child };
-        agent.wait_until_ready()?;
-        Ok(agent)
+        Ok(Agent { setup: Some(self), child })
     }
 
     /// Runs an agent that is expected to end by itself within [`PATIENCE`], by way of the command `through`, which may take

@@ -49,6 +49,8 @@ const LEFT_OUT: [&str; 1] = ["surroundings"];
 /// Tests of modules in Python and JavaScript, by what their names begin with: to compile an interpreter takes many minutes
 /// in the machine, and how modules decide there is what all others of `modules` show.
 const SKIPPED: &str = "languages::";
+/// And the test of what an agent does within a second, where loading its programs alone takes five.
+const TOO_SLOW: &str = "within_a_second";
 /// What `--short` leaves out besides: tens of thousands of flows, which take the machine minutes.
 const SKIPPED_IF_SHORT: &str = "load::";
 
@@ -142,9 +144,9 @@ fn binary(line: &str) -> Option<(String, PathBuf)> {
 /// A shell script that runs the binaries, one after the other.
 fn job(binaries: &[(String, PathBuf)], filter: Option<&str>, modules: &Path, short: bool) -> Result<String> {
     let skipped = if short {
-        format!("--skip {SKIPPED} --skip {SKIPPED_IF_SHORT}")
+        format!("--skip {SKIPPED} --skip {TOO_SLOW} --skip {SKIPPED_IF_SHORT}")
     } else {
-        format!("--skip {SKIPPED}")
+        format!("--skip {SKIPPED} --skip {TOO_SLOW}")
     };
     let egret = test::built("egret")?;
     let mut job = String::from("export PATH=/usr/local/sbin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/root\n");

@@ -50,6 +50,9 @@ struct Waiting {
     since: Duration,
 }
 
+/// What is asked aside, with the workload's own port; `None`: it is over.
+type Aside = Option<(Question, [u8; 2])>;
+
 /// What all threads of the hold share.
 pub struct Holds {
     gate: Arc<Gate>,
@@ -58,8 +61,8 @@ pub struct Holds {
     /// Reading and giving a place are one step, for packets keep their order.
     turn: Mutex<Vec<u8>>,
     queue: Mutex<Queue<Waiting>>,
-    aside: SyncSender<(Question, [u8; 2])>,
-    asked_aside: Mutex<Receiver<(Question, [u8; 2])>>,
+    aside: SyncSender<Aside>,
+    asked_aside: Mutex<Receiver<Aside>>,
 }
 
 impl Holds {
@@ -92,20 +95,23 @@ impl Holds {
         }
     }
 
-    /// Answers those that are slow, until the stop is called; behind the threads that answer the others, which would else
+    /// Answers those that are slow, until [`Self::end`] is called; behind the threads that answer the others, which would else
     /// wait for a processor.
     pub fn serve_aside(&self) {
         let _ = setpriority_process(None, BEHIND);
         loop {
-            let asked = {
-                let asked = self.asked_aside.lock().unwrap_or_else(PoisonError::into_inner);
-                asked.recv_timeout(Duration::from_millis(100))
-            };
+            let asked = self.asked_aside.lock().unwrap_or_else(PoisonError::into_inner).recv();
             match asked {
-                Ok((question, local)) => self.settle(question, local),
-                Err(_) if self.stop.is_called() => return,
-                Err(_) => {}
+                Ok(Some((question, local))) => self.settle(question, local),
+                Ok(None) | Err(_) => return,
             }
+        }
+    }
+
+    /// Ends the threads aside, once they have answered what they were asked.
+    pub fn end(&self) {
+        for _ in 0..ASIDE {
+            let _ = self.aside.send(None);
         }
     }
 
@@ -146,7 +152,7 @@ impl Holds {
 
     fn ask(&self, (question, local): (Question, [u8; 2])) {
         if self.judge.is_slow(question.workload) {
-            match self.aside.try_send((question, local)) {
+            match self.aside.try_send(Some((question, local))) {
                 Ok(()) => return,
                 Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => {
                     self.judge.give_up(&question, local);

@@ -2,11 +2,12 @@
 //!
 //! In: [`Change`]s from watchers, signals and the clock. Out: map writes through `enforce`, programs on links, and what
 //! the API shows. `place`: where workloads are; `arm`: what they had before; `cover`: whether all of their packets are
-//! seen; `enforce`: what they may; `show`: what is told of all.
+//! seen; `enforce`: what they may; `show`: what is told of all; `life`: how it begins and ends.
 
 mod arm;
 mod cover;
 mod enforce;
+mod life;
 mod modules;
 mod place;
 mod shelf;
@@ -24,6 +25,7 @@ use tokio::task::{AbortHandle, JoinHandle};
 use tracing::warn;
 
 use self::enforce::Compiled;
+pub use self::life::policies;
 use self::place::{is_lost, is_named};
 use self::shelf::Loaded;
 pub use self::shelf::Shelf;
@@ -203,32 +205,6 @@ impl Reconciler {
         this
     }
 
-    /// Reads everything once and puts it in force.
-    ///
-    /// # Errors
-    /// Where the workloads file or the policy folder cannot be read, or the kernel refuses.
-    pub async fn start(&mut self) -> anyhow::Result<()> {
-        let file = workloads::read(&self.parts.config.workloads)?;
-        let outcomes = policy::load_dir(&self.parts.config.policies)?;
-        self.load_modules();
-        self.accept(outcomes);
-        self.name_workloads(file);
-        self.retire_strangers();
-        // What an earlier agent left in force gets its policies first, for its packets and answers come all the time.
-        self.enforce_all();
-        self.parts.object.take_over_answers()?;
-        self.cover_all().await;
-        self.sweep_filters();
-        self.parts.pins.drop_strangers()?;
-        self.look_at_hooks();
-        self.probe_due();
-        self.settle();
-        self.sweep();
-        self.save(true)?;
-        self.publish(true);
-        Ok(())
-    }
-
     /// Acts on changes until there are no more to come.
     pub async fn serve(&mut self, changes: &mut Receiver<Change>) {
         while let Some(change) = changes.recv().await {
@@ -276,29 +252,6 @@ impl Reconciler {
         if let Err(error) = self.parts.enforcer.sweep() {
             warn!("rulesets that nobody uses stay for now: {error}");
         }
-    }
-
-    /// Ends the hold, so that no answer waits for an agent that is going; takes everything away where that is wanted.
-    ///
-    /// # Errors
-    /// What the kernel said.
-    pub fn drain(&mut self) -> anyhow::Result<()> {
-        self.parts.object.close_hold()?;
-        self.save(true)?;
-        Ok(())
-    }
-
-    /// Takes programs, maps and the snapshot away.
-    ///
-    /// # Errors
-    /// What the kernel said.
-    pub fn detach(&mut self) -> anyhow::Result<()> {
-        self.parts.pins.remove_all()?;
-        self.parts.object.sweep_filters(&self.node_survey.devices);
-        if self.parts.snapshot.exists() {
-            std::fs::remove_file(&self.parts.snapshot)?;
-        }
-        Ok(())
     }
 
     async fn read_again(&mut self, workloads_too: bool) {

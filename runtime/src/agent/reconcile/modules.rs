@@ -15,10 +15,9 @@ use crate::wasm::{self, Input};
 impl Reconciler {
     /// Reads the modules, before anything is put in force.
     pub(super) fn load_modules(&mut self) {
-        let Some(shelf) = &mut self.parts.shelf else { return };
-        // A large module takes seconds to compile, and others of this runtime must go on.
-        let loaded = tokio::task::block_in_place(|| shelf.order().load());
-        shelf.take(loaded);
+        if let Some(shelf) = &mut self.parts.shelf {
+            shelf.fill();
+        }
     }
 
     /// Has the modules read again by a thread of its own, which tells when that is done: policies and workloads do not wait
@@ -27,10 +26,12 @@ impl Reconciler {
         let order = self.parts.shelf.as_mut().and_then(Shelf::order_aside);
         let Some(order) = order else { return false };
         let changes = self.parts.changes.clone();
-        tokio::task::spawn_blocking(move || {
-            std::thread::sleep(GATHER);
+        tokio::spawn(async move {
+            tokio::time::sleep(GATHER).await;
+            let gave_up = order.without();
+            let loaded = tokio::task::spawn_blocking(move || order.load()).await;
             // Where nobody listens any more, nobody asks modules either.
-            let _ = changes.blocking_send(Change::Loaded(order.load()));
+            let _ = changes.send(Change::Loaded(loaded.unwrap_or_else(|_| gave_up()))).await;
         });
         false
     }

@@ -40,6 +40,12 @@ pub struct Loaded {
 }
 
 impl Order {
+    /// What there is where [`Self::load`] does not come to its end.
+    pub fn without(&self) -> impl FnOnce() -> Loaded + use<> {
+        let (folder, last) = (self.folder.clone(), self.last.clone());
+        move || Loaded::gave_up(&folder, last)
+    }
+
     /// Reads the folder, and loads what is new. A module that is bad keeps out, and the last good one of its name stays.
     pub fn load(self) -> Loaded {
         let mut loaded = Loaded { modules: BTreeMap::new(), problems: Vec::new() };
@@ -75,6 +81,16 @@ impl Order {
 }
 
 impl Loaded {
+    /// Where loading gave up: what was loaded before, and a word about it.
+    fn gave_up(folder: &Path, last: BTreeMap<Arc<str>, Arc<Module>>) -> Self {
+        let mut loaded = Self { modules: last, problems: Vec::new() };
+        loaded.tell(
+            &folder.display().to_string(),
+            "loading modules gave up, which is a fault of Egret's; please report it",
+        );
+        loaded
+    }
+
     fn tell(&mut self, file: &str, reason: &str) {
         warn!("{file}: {reason}");
         let fix = "the last good module of this name stays, where there was one";
@@ -110,8 +126,15 @@ impl Shelf {
         self.loaded.get(name).is_some_and(|module| !module.is_told_of_answers())
     }
 
+    /// Loads what there is.
+    pub fn fill(&mut self) {
+        // A large module takes seconds to compile, and others of this runtime must go on.
+        let loaded = tokio::task::block_in_place(|| self.order().load());
+        self.take(loaded);
+    }
+
     /// What is to be loaded now.
-    pub fn order(&self) -> Order {
+    fn order(&self) -> Order {
         Order { engine: self.engine.clone(), folder: self.folder.clone(), last: self.loaded.clone() }
     }
 

@@ -274,6 +274,7 @@ fn replace<K, V>(
 
 /// The eye that reads: counters, flows, generations.
 pub struct Reader {
+    config: Array<MapData, Plain<Config>>,
     counters: PerCpuArray<MapData, u64>,
     workloads: Array<MapData, Plain<Generation>>,
     flows4: Inner,
@@ -287,11 +288,18 @@ impl Reader {
     /// Where one is not there.
     pub fn open(pins: &Pins) -> Result<Self, KernelError> {
         Ok(Self {
+            config: open(pins, "CONFIG")?,
             counters: open(pins, "COUNTERS")?,
             workloads: open(pins, "WORKLOADS")?,
             flows4: open(pins, "FLOWS4")?,
             flows6: open(pins, "FLOWS6")?,
         })
+    }
+
+    /// What the programs are told; all zero where nobody wrote it yet.
+    #[must_use]
+    pub fn config(&self) -> Config {
+        self.config.get(&0, 0).map_or(Config::default(), |config| config.0)
     }
 
     /// A counter, over all CPUs.

@@ -1,0 +1,83 @@
+//! How it begins, and how it ends.
+
+use std::os::fd::BorrowedFd;
+use std::path::Path;
+
+use super::Reconciler;
+use crate::{policy, workloads};
+
+/// Reads the folder of policies.
+///
+/// # Errors
+/// Where it cannot be read.
+pub fn policies(folder: &Path) -> anyhow::Result<Vec<policy::Outcome>> {
+    policy::load_dir(folder)
+        .map_err(|problem| anyhow::anyhow!("{}: {}; {}", problem.place(), problem.reason, problem.fix))
+}
+
+impl Reconciler {
+    /// Reads everything once and puts it in force for what an earlier agent left in force, whose packets and answers come
+    /// all the time: from here on they can be answered.
+    ///
+    /// # Errors
+    /// Where the workloads file or the policy folder cannot be read.
+    pub fn read(&mut self) -> anyhow::Result<()> {
+        let file = workloads::read(&self.parts.config.workloads)?;
+        let outcomes = policies(&self.parts.config.policies)?;
+        self.load_modules();
+        self.accept(outcomes);
+        self.name_workloads(file);
+        self.retire_strangers();
+        self.enforce_all();
+        Ok(())
+    }
+
+    /// Opens the hold, and covers all workloads.
+    ///
+    /// # Errors
+    /// Where the kernel refuses.
+    pub async fn start(&mut self) -> anyhow::Result<()> {
+        self.parts.object.take_over_answers()?;
+        self.cover_all().await;
+        self.sweep_filters();
+        self.parts.pins.drop_strangers()?;
+        self.look_at_hooks();
+        self.probe_due();
+        self.settle();
+        self.sweep();
+        self.save(true)?;
+        self.publish(true);
+        Ok(())
+    }
+
+    /// Ends the hold, so that no answer waits for an agent that is going; takes everything away where that is wanted.
+    ///
+    /// # Errors
+    /// What the kernel said.
+    pub fn drain(&mut self) -> anyhow::Result<()> {
+        self.parts.object.close_hold()?;
+        self.save(true)
+    }
+
+    /// Writes down what is in force; the hold, which the next agent gets, stays open.
+    ///
+    /// # Errors
+    /// What cannot be written.
+    pub fn hand_over(&mut self) -> anyhow::Result<BorrowedFd<'_>> {
+        self.save(true)?;
+        Ok(self.parts.object.hold())
+    }
+
+    /// Takes programs, maps and the snapshot away.
+    ///
+    /// # Errors
+    /// What the kernel said.
+    pub fn detach(&mut self) -> anyhow::Result<()> {
+        self.parts.pins.remove_all()?;
+        self.parts.object.sweep_filters(&self.node_survey.devices);
+        if self.parts.snapshot.exists() {
+            std::fs::remove_file(&self.parts.snapshot)?;
+        }
+        Ok(())
+    }
+}
