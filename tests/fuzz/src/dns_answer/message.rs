@@ -34,19 +34,19 @@ type Services = Option<Vec<(Service, u32)>>;
 type Service = (Option<Vec<u8>>, Vec<IpAddr>);
 
 impl Records {
-    /// `None` for a message without a whole question. A record that cannot be read ends the reading.
-    pub fn read(message: &[u8]) -> Option<Self> {
+    /// `None` for a message without a whole question. A record that cannot be read ends the reading, as `most` records do.
+    pub fn read(message: &[u8], most: u16) -> Option<Self> {
         let (name, at) = name(message, HEADER)?;
         let mut records = Self { question: String::from_utf8(name).ok()?, ..Self::default() };
         if be16(message, 2)? & CODE == 0 {
-            records.answers(message, at + 4);
+            records.answers(message, at + 4, most);
             records.add_services();
         }
         Some(records)
     }
 
-    fn answers(&mut self, message: &[u8], mut at: usize) -> Option<()> {
-        for _ in 0..be16(message, 6)? {
+    fn answers(&mut self, message: &[u8], mut at: usize, most: u16) -> Option<()> {
+        for _ in 0..be16(message, 6)?.min(most) {
             let (owner, fixed) = name(message, at)?;
             let (kind, class) = (be16(message, fixed)?, be16(message, fixed + 2)?);
             let ttl = u32::from(be16(message, fixed + 4)?) << 16 | u32::from(be16(message, fixed + 6)?);
