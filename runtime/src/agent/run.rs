@@ -157,11 +157,10 @@ async fn serve(config: Config, tier: Tier) -> anyhow::Result<()> {
     let ender = (config.on_tighten == OnTighten::Cut).then(|| Ender::new(node.clone(), grace));
     let (policies, workloads, modules) =
         (config.policies.clone(), config.workloads.clone(), config.modules.clone());
-    let holds = Arc::new(Holds::new(gate.clone(), judge.clone(), stop.clone()));
     let answering = Answering {
         ring: Ring::open(&pins, "ANSWERS")?,
         hands: answers::Hands { binder, lessons, lookups: lookups.clone(), node: node.clone() },
-        holds: holds.clone(),
+        holds: Arc::new(Holds::new(gate.clone(), judge.clone(), stop.clone())),
         gate: gate.clone(),
     };
     let parts = Parts {
@@ -230,7 +229,6 @@ async fn serve(config: Config, tier: Tier) -> anyhow::Result<()> {
         tokio::time::sleep(LAST_ANSWERS).await;
     }
     stop.call();
-    holds.end();
     let joined =
         tokio::task::spawn_blocking(move || threads.into_iter().for_each(|thread| drop(thread.join())));
     let _ = joined.await;

@@ -29,10 +29,10 @@ use crate::kernel::gate::{FRAME_MAX, HeldPacket};
 use crate::kernel::rings::{Stop, Waiter};
 use crate::kernel::{Gate, clock};
 
-/// Threads that take turns at the gate, and threads aside.
+/// Threads that wait at the gate.
 pub const READERS: usize = 2;
-/// See [`READERS`].
-pub const ASIDE: usize = 2;
+/// Threads aside: as many, for each reader ends one of them.
+pub const ASIDE: usize = READERS;
 /// How long a packet waits for a verdict at most; then the failure policy counts.
 const DEADLINE: Duration = Duration::from_secs(1);
 /// Bytes of packets that wait at one time.
@@ -80,8 +80,13 @@ impl Holds {
         }
     }
 
-    /// Serves the gate until the stop is called.
+    /// Serves the gate until the stop is called, then ends one thread aside: behind all that this one asked it.
     pub fn serve(&self) {
+        self.read();
+        let _ = self.aside.send(None);
+    }
+
+    fn read(&self) {
         let waiter = match self.stop.waiter_with(&*self.gate) {
             Ok(waiter) => waiter,
             Err(error) => return error!("packets cannot be waited for: {error}"),
@@ -95,8 +100,8 @@ impl Holds {
         }
     }
 
-    /// Answers those that are slow, until [`Self::end`] is called; behind the threads that answer the others, which would else
-    /// wait for a processor.
+    /// Answers those that are slow, until a reader ends; behind the threads that answer the others, which would else wait for
+    /// a processor.
     pub fn serve_aside(&self) {
         let _ = setpriority_process(None, BEHIND);
         loop {
@@ -105,13 +110,6 @@ impl Holds {
                 Ok(Some((question, local))) => self.settle(question, local),
                 Ok(None) | Err(_) => return,
             }
-        }
-    }
-
-    /// Ends the threads aside, once they have answered what they were asked.
-    pub fn end(&self) {
-        for _ in 0..ASIDE {
-            let _ = self.aside.send(None);
         }
     }
 

@@ -50,7 +50,7 @@ impl Reconciler {
         Ok(())
     }
 
-    /// Ends the hold, so that no answer waits for an agent that is going; takes everything away where that is wanted.
+    /// Ends the hold, so that no answer waits for an agent that is going, and writes down what is in force.
     ///
     /// # Errors
     /// What the kernel said.
