@@ -10,6 +10,7 @@ pub mod budget;
 pub mod egress;
 pub mod inbound;
 pub mod ingress;
+pub mod learn;
 pub mod parse;
 pub mod probe;
 pub mod question;

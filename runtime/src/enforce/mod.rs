@@ -13,6 +13,7 @@ mod numbers;
 mod placement;
 mod prober;
 mod rulings;
+mod teach;
 
 pub use binder::{Binder, Learning};
 pub use encode::{Encoded, encode};

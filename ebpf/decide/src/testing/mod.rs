@@ -6,5 +6,6 @@
 #![allow(clippy::unwrap_used, reason = "in a test, a panic that names the line is the failure report")]
 
 pub mod frame;
+pub mod lessons;
 mod longest;
 pub mod world;
