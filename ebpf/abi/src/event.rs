@@ -96,6 +96,8 @@ pub enum Carried {
     Asking = 2,
     /// A fragment of a UDP datagram from a trusted resolver, not the first. It is on hold.
     Piece = 3,
+    /// A datagram that the workload asked for and that the programs learned: a copy, which nobody waits for.
+    Learned = 4,
 }
 
 impl Carried {
@@ -107,6 +109,7 @@ impl Carried {
             1 => Some(Self::Segment),
             2 => Some(Self::Asking),
             3 => Some(Self::Piece),
+            4 => Some(Self::Learned),
             _ => None,
         }
     }
@@ -212,4 +215,6 @@ counters! {
     HoldsFailed = 26, "holds_failed";
     /// Repeated SYNs of flows that are on hold, dropped.
     HoldsRepeated = 27, "holds_repeated";
+    /// DNS answers that the programs learned, and nobody held.
+    AnswersLearned = 28, "dns_answers_learned";
 }

@@ -17,14 +17,14 @@ pub use event::{ANSWER_MAX, AnswerHead, Carried, Counter, Event, Held, Query, Qu
 pub use flow::{Call, Flow, Flow4Key, Flow6Key, Fragment, FragmentKey, Inbound, Ports, action_reason};
 pub use ids::{Class, Epoch, Generation, RuleId, RulesetId, Tick, WorkloadIndex};
 pub use module::{Asks, CachedVerdict, VerdictKey, Waiting, failure};
-pub use name::{NAME_BYTES, NameKey, Named, NamedClass};
+pub use name::{LearnedKey, NAME_BYTES, NameKey, Named, NamedClass};
 pub use probe::{PROBE, PROBE_LENGTH, PROBE_NUMBER_AT, Probe};
 pub use rule::{
     Address, Binding, Dest, DestKey, Home, Kind, OwnKey, RuleKey, RuleValue, Ruleset, Said, Slot,
 };
 
 /// Version of every layout in this crate.
-pub const ABI_VERSION: u32 = 4;
+pub const ABI_VERSION: u32 = 5;
 
 /// Workloads that one node can hold; index 0 is never used.
 pub const WORKLOADS_MAX: u32 = 4096;
@@ -59,6 +59,10 @@ pub const PASSES_MAX: u32 = 4;
 pub const REASSEMBLY: Tick = Tick::lasting_seconds(30);
 /// Names and addresses bound on the node at one time.
 pub const BINDINGS_MAX: u32 = 1_048_576;
+/// Ends of names that rules name, of all rulesets together.
+pub const NAMES_MAX: u32 = 524_288;
+/// Addresses that the programs bind for one workload at one time; a power of two. What the agent binds does not count.
+pub const LEARNED_PER_WORKLOAD: u32 = 4096;
 /// Own addresses, and trusted resolvers, of all workloads together.
 pub const OWN_MAX: u32 = 65_536;
 /// Address ranges of all rulesets together.
@@ -91,6 +95,10 @@ pub struct Config {
     pub mark: u32,
     /// How long after its expiry a binding still serves a connection that is under way.
     pub flow_grace: Tick,
+    /// How long an address is bound at least.
+    pub least: Tick,
+    /// 1: the agent takes domains that resolvers search off names, and so reads every answer with an alias.
+    pub searches: u32,
     /// How long a flow of a protocol without connections lives without a packet.
     pub idle: Tick,
     /// ICMP errors that one workload may be sent per second.

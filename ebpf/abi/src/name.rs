@@ -2,7 +2,7 @@
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
-use crate::{Class, RulesetId};
+use crate::{Class, RulesetId, WorkloadIndex};
 
 /// Bytes of the end of a name that rules of one ruleset name; what is longer is left to the agent.
 pub const NAME_BYTES: usize = 64;
@@ -42,6 +42,16 @@ impl NamedClass {
     pub const fn holds(&self, before: u32) -> bool {
         self.class.0 != 0 && self.least as u32 <= before && before <= self.most as u32
     }
+}
+
+/// Key of LEARNED: which of the addresses that the programs bound for a workload.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, IntoBytes, FromBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct LearnedKey {
+    /// Whose.
+    pub workload: WorkloadIndex,
+    /// Its place, below [`crate::LEARNED_PER_WORKLOAD`].
+    pub place: u32,
 }
 
 /// Value of NAMES: used and free places, in no order.

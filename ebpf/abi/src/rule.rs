@@ -226,8 +226,10 @@ pub struct Ruleset {
     pub applied_failure: u8,
     /// The same of all policies.
     pub observed_failure: u8,
+    /// 1: the programs learn all of its names themselves, and nobody else needs to read an answer before it goes on.
+    pub learns: u8,
     /// Zero.
-    pub zero: [u8; 2],
+    pub zero: u8,
 }
 
 /// Value of HOMES: the first own address of each family, where most packets come from. The others are in ADDRESSES.

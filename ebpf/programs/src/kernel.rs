@@ -252,7 +252,7 @@ impl Tables for Kernel {
 /// # Safety
 /// `word` must be aligned, in the value of a map.
 #[inline(always)]
-unsafe fn fetch_add(word: *mut u64, add: u64) -> u64 {
+pub unsafe fn fetch_add(word: *mut u64, add: u64) -> u64 {
     let mut value = add;
     // SAFETY: as the caller says.
     unsafe {
@@ -266,7 +266,7 @@ unsafe fn fetch_add(word: *mut u64, add: u64) -> u64 {
 /// # Safety
 /// `word` must be aligned, in the value of a map.
 #[inline(always)]
-unsafe fn compare_exchange(word: *mut u64, expected: u64, new: u64) -> u64 {
+pub unsafe fn compare_exchange(word: *mut u64, expected: u64, new: u64) -> u64 {
     let mut value = expected;
     // SAFETY: as the caller says.
     unsafe {

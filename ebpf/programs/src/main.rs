@@ -4,7 +4,7 @@
 //! of the doors, two for each workload: ingress on its own device, and egress on the host side; where there is no tcx,
 //! `host_door` is the door of all, egress on the host side.
 //! `judge4`, `judge6`, `query`, `reset`, `unreachable`, `answer`, `cut4`, `cut6`, `segment`, `piece`, `settle4`, `settle6`,
-//! `fragment4`, `fragment6`, `train`, `link4`, `link6`, `arp`, `consult4`, `consult6`: steps behind them, called through
+//! `fragment4`, `fragment6`, `train`, `link4`, `link6`, `arp`, `consult4`, `consult6`, `learn`, `records`, `bind`: steps behind them, called through
 //! STEPS. `hold_answer`, `copy_asking`, `hold_packet4`, `hold_packet6`: called through HOLD while the agent lives.
 //! `gate_in` (or `host_gate_in`), `gate_out`: ingress and egress of the agent's TAP device.
 #![no_std]
@@ -14,6 +14,7 @@
 mod consult;
 mod hold;
 mod kernel;
+mod learn;
 mod maps;
 mod packet;
 mod refuse;
@@ -275,10 +276,24 @@ pub fn host_door(ctx: TcContext) -> i32 {
 pub fn answer(ctx: TcContext) -> i32 {
     let Some(exchange) = steps::handed::<Exchange>() else { return NEXT };
     if ingress::is_asked_for(&Kernel, &Frame(&ctx), exchange) {
-        hold::ask_agent(&ctx, hold::HOLD, exchange.workload, Carried::Datagram);
-        Kernel.count(Counter::AnswersUnlearned);
+        steps::go(&ctx, Step::Learn, *exchange);
     }
     NEXT
+}
+
+#[classifier]
+pub fn learn(ctx: TcContext) -> i32 {
+    learn::question(&ctx)
+}
+
+#[classifier]
+pub fn records(ctx: TcContext) -> i32 {
+    learn::records(&ctx)
+}
+
+#[classifier]
+pub fn bind(ctx: TcContext) -> i32 {
+    learn::bind(&ctx)
 }
 
 #[classifier]

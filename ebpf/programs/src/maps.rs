@@ -6,12 +6,12 @@ use aya_ebpf::{
     macros::btf_map,
 };
 use egret_abi::{
-    BINDINGS_MAX, Binding, Budget, CALLS_PER_WORKLOAD, CachedVerdict, Call, Config, Counter, DEST_MAX, Dest,
-    DestKey, EXACT_MAX, Event, FLOWS_PER_WORKLOAD, FRAGMENTS_PER_WORKLOAD, Flow, Flow4Key, Flow6Key,
-    Fragment, FragmentKey, Generation, HELD_MAX, Held, Home, IFACES_MAX, INBOUND_PER_WORKLOAD, Inbound,
-    OWN_MAX, OwnKey, Probe, QUERIES_PER_WORKLOAD, Query, QueryKey, RULES_MAX, RULESETS_MAX, RuleKey,
-    RuleValue, Ruleset, TICKETS_MAX, VERDICTS_PER_WORKLOAD, VerdictKey, WAITING_PER_WORKLOAD, WORKLOADS_MAX,
-    Waiting,
+    Address, BINDINGS_MAX, Binding, Budget, CALLS_PER_WORKLOAD, CachedVerdict, Call, Config, Counter,
+    DEST_MAX, Dest, DestKey, EXACT_MAX, Event, FLOWS_PER_WORKLOAD, FRAGMENTS_PER_WORKLOAD, Flow, Flow4Key,
+    Flow6Key, Fragment, FragmentKey, Generation, HELD_MAX, Held, Home, IFACES_MAX, INBOUND_PER_WORKLOAD,
+    Inbound, LearnedKey, NAMES_MAX, NameKey, Named, OWN_MAX, OwnKey, Probe, QUERIES_PER_WORKLOAD, Query,
+    QueryKey, RULES_MAX, RULESETS_MAX, RuleKey, RuleValue, Ruleset, TICKETS_MAX, VERDICTS_PER_WORKLOAD,
+    VerdictKey, WAITING_PER_WORKLOAD, WORKLOADS_MAX, Waiting,
 };
 
 /// `BPF_F_NO_PREALLOC`: memory by use, not by capacity.
@@ -56,6 +56,16 @@ pub static RESOLVERS: HashMap<OwnKey, u32, { OWN_MAX as usize }, BY_USE> = HashM
 /// Workload and address to names. Agent; full: the name stays denied, and told.
 #[btf_map]
 pub static BINDINGS: HashMap<OwnKey, Binding, { BINDINGS_MAX as usize }, BY_USE> = HashMap::new();
+/// Ruleset and the end of a name to the classes of its patterns. Agent; full: the agent learns those names.
+#[btf_map]
+pub static NAMES: HashMap<NameKey, Named, { NAMES_MAX as usize }, BY_USE> = HashMap::new();
+/// Addresses that the programs bound, workload by workload in turn. Programs; a place whose address still counts is not
+/// given to another, and what finds none is left to the agent.
+#[btf_map]
+pub static LEARNED: HashMap<LearnedKey, Address, { BINDINGS_MAX as usize }, BY_USE> = HashMap::new();
+/// Workload to how many addresses the programs bound. Programs.
+#[btf_map]
+pub static TURNS: Array<u64, { WORKLOADS_MAX as usize }> = Array::new();
 /// Ruleset and address to class and kind, longest match. Agent; full: the policy is not put in force.
 #[btf_map]
 pub static DEST: LpmTrie<DestKey, Dest, { DEST_MAX as usize }, BY_USE> = LpmTrie::new();
@@ -132,6 +142,9 @@ pub static FINDINGS: PerCpuArray<egret_decide::egress::Findings, 1> = PerCpuArra
 /// Bytes of a message, for what is read byte by byte; see [`egret_decide::Packet::window`].
 #[btf_map]
 pub static WINDOWS: PerCpuArray<[u8; egret_decide::parse::WINDOW], 1> = PerCpuArray::new();
+/// The answer in hand, from step to step; pinned as SCRATCH is.
+#[btf_map]
+pub static LEARNING: PerCpuArray<egret_decide::learn::Learning, 1> = PerCpuArray::new();
 /// First packets, told to the agent. Programs; full: counted.
 #[btf_map]
 pub static EVENTS: RingBuf<Event, RING> = RingBuf::new();
@@ -143,7 +156,7 @@ pub static ANSWERS: RingBuf<u8, ANSWERS_RING> = RingBuf::new();
 pub static TO_POD: ProgramArray<1> = ProgramArray::new();
 /// The steps of a judgement, by [`crate::steps::Step`].
 #[btf_map]
-pub static STEPS: ProgramArray<20> = ProgramArray::new();
+pub static STEPS: ProgramArray<23> = ProgramArray::new();
 /// The hold: not pinned, so that the agent's death empties it and packets go the kernel's way. What holds an answer, what
 /// copies a question, what holds a workload's own packet, of each family.
 #[btf_map]

@@ -51,6 +51,12 @@ pub enum Step {
     Consult4 = 18,
     /// The same of an IPv6 packet.
     Consult6 = 19,
+    /// Reads the question of a DNS answer, and finds the classes of its name.
+    Learn = 20,
+    /// Gathers the addresses of an answer.
+    Records = 21,
+    /// Binds them.
+    Bind = 22,
 }
 
 /// Hands `value` to `step`. Comes back only where the step is not there.

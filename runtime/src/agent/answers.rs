@@ -97,6 +97,12 @@ impl Learner<'_> {
                 self.asking(head.workload, frame, now);
                 Fate::Ends
             }
+            Some(Carried::Learned) => {
+                if let Ok(datagram) = UdpFrame::parse(frame) {
+                    self.hands.learned(head.workload, datagram.payload, now);
+                }
+                Fate::Ends
+            }
             Some(Carried::Segment) => self.segment(head.workload, frame, now),
             Some(Carried::Datagram) => match UdpFrame::parse(frame) {
                 Ok(datagram) => {
@@ -172,6 +178,12 @@ impl Hands {
         self.learn(workload, message, now);
         self.lookups.tell(workload, message);
         Fate::GoesOn
+    }
+
+    /// The programs have learned it already, and it went on.
+    fn learned(&self, workload: WorkloadIndex, message: &[u8], now: Duration) {
+        self.learn(workload, message, now);
+        self.lookups.tell(workload, message);
     }
 
     fn learn(&self, workload: WorkloadIndex, message: &[u8], now: Duration) {

@@ -275,6 +275,8 @@ fn shared(config: &Config, door: Door, gate: &Gate, last: Shared) -> Shared {
     Shared {
         mark: mark(last.mark),
         flow_grace: clock::tick(config.flow_grace),
+        least: clock::tick_after(config.min_ttl),
+        searches: (!config.search_domains.is_empty()).into(),
         idle: Tick::lasting_seconds(IDLE_SECONDS),
         refusals: PER_SECOND,
         events: PER_SECOND,

@@ -38,7 +38,7 @@ impl<'a> Compiled<'a> {
     /// address has slots: that is another story, and told as such.
     fn world(&self, attempt: &Attempt, until: Tick) -> Option<World> {
         let mut world = World::new();
-        let Encoded { defaults, dest, rules } = self.encoded.clone();
+        let Encoded { defaults, dest, rules, .. } = self.encoded.clone();
         world.write(defaults, dest, rules);
         let matched = attempt.names.iter().flat_map(|name| self.matcher.classes(name));
         let held = matched.filter(|matched| matched.holds(to(attempt).ip()));
@@ -207,7 +207,7 @@ proptest! {
             let worlds = (old.world(attempt, Tick::NEVER), new.world(attempt, Tick::NEVER));
             let (Some(mut kept), Some(fresh)) = worlds else { continue };
             let (began, _) = kept.send(&packet(attempt, SYN));
-            let Encoded { defaults, dest, rules } = new.encoded.clone();
+            let Encoded { defaults, dest, rules, .. } = new.encoded.clone();
             kept.write(defaults, dest, rules);
             kept.bindings = fresh.bindings;
             kept.enter(2);

@@ -4,12 +4,13 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use egret_abi::{
-    Asks, Class as ClassNumber, Dest, DestKey, Home, Kind as KindNumber, RuleKey, RuleValue,
+    Asks, Class as ClassNumber, Dest, DestKey, Home, Kind as KindNumber, NameKey, Named, RuleKey, RuleValue,
     Ruleset as Defaults, RulesetId, Said, failure,
 };
 use ipnet::IpNet;
 
 use super::Numbers;
+use super::teach::taught;
 use crate::kernel::maps::address;
 use crate::model::{Action, FailurePolicy, Kind, OnDeny};
 use crate::policy::{
@@ -25,10 +26,13 @@ pub struct Encoded {
     pub dest: Vec<(u32, DestKey, Dest)>,
     /// Entries of RULES.
     pub rules: Vec<(u32, RuleKey, RuleValue)>,
+    /// Entries of NAMES.
+    pub names: Vec<(NameKey, Named)>,
 }
 
 /// The entries of `ruleset` under the number `id`.
 pub fn encode(ruleset: &Ruleset, id: RulesetId, numbers: &mut Numbers) -> Encoded {
+    let taught = taught(&numbers.words_of(ruleset));
     Encoded {
         defaults: Defaults {
             applied_default: defaults(ruleset.applied_default),
@@ -41,10 +45,13 @@ pub fn encode(ruleset: &Ruleset, id: RulesetId, numbers: &mut Numbers) -> Encode
             asks: asks(ruleset),
             applied_failure: failure(ruleset.failure(Which::Applied)),
             observed_failure: failure(ruleset.failure(Which::Observed)),
-            zero: [0; 2],
+            // Modules are told by what name a destination goes before they are asked: the agent reads the answer first.
+            learns: (taught.is_complete && ruleset.modules.is_empty()).into(),
+            zero: 0,
         },
         dest: ruleset.dest.iter().map(|(range, entry)| dest(id, range, entry)).collect(),
         rules: ruleset.rules.iter().map(|(key, said)| rule(id, key, said, numbers)).collect(),
+        names: taught.names.into_iter().map(|(name, named)| (NameKey { ruleset: id, name }, named)).collect(),
     }
 }
 

@@ -286,6 +286,7 @@ impl Enforcer {
         let encoded = encode(ruleset, id, &mut self.numbers);
         self.writer.set_rules(&encoded.rules)?;
         self.writer.set_dests(&encoded.dest)?;
+        self.writer.set_names(&encoded.names)?;
         self.writer.set_ruleset(id, encoded.defaults)
     }
 
@@ -293,8 +294,10 @@ impl Enforcer {
         let encoded = encode(ruleset, id, &mut self.numbers);
         let dest: Vec<_> = encoded.dest.into_iter().map(|(bits, key, _)| (bits, key)).collect();
         let rules: Vec<_> = encoded.rules.into_iter().map(|(bits, key, _)| (bits, key)).collect();
+        let names: Vec<_> = encoded.names.into_iter().map(|(key, _)| key).collect();
         let _ = self.writer.remove_dests(&dest);
         let _ = self.writer.remove_rules(&rules);
+        let _ = self.writer.remove_names(&names);
     }
 
     fn has_litter(&self) -> bool {
@@ -326,16 +329,18 @@ impl Enforcer {
         Ok(())
     }
 
-    /// Everything in DEST and RULES that is of no ruleset in force. An agent that was killed while it changed policies
+    /// Everything in DEST, RULES and NAMES that is of no ruleset in force. An agent that was killed while it changed policies
     /// leaves some under a number that the next one gives out again, and its rules would be part of another ruleset.
     fn erase_litter(&mut self) {
         let ours = self.loaded.values().map(|loaded| loaded.id.0);
         let used: BTreeSet<u32> = self.inherited.iter().map(|id| id.0).chain(ours).collect();
-        let (mut dest, mut rules) = self.writer.leftovers();
+        let (mut dest, mut rules, mut names) = self.writer.leftovers();
+        names.retain(|key| !used.contains(&key.ruleset.0));
         dest.retain(|(_, key)| !used.contains(&(u32::from_be_bytes(key.tree) >> 1)));
         rules.retain(|(_, key)| !used.contains(&u32::from_be_bytes(key.ruleset)));
         let _ = self.writer.remove_dests(&dest);
         let _ = self.writer.remove_rules(&rules);
+        let _ = self.writer.remove_names(&names);
     }
 
     /// Forgets a workload: its interface, addresses, resolvers, word and index.

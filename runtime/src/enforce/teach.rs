@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use egret_abi::{Class, NAME_BYTES, NameKey, Named, NamedClass, RulesetId};
+use egret_abi::{Class, NAME_BYTES, Named, NamedClass};
 
 use crate::model::NameClass;
 
@@ -31,11 +31,6 @@ pub fn taught(names: &[(NameClass, Class)]) -> Taught {
         }
     }
     taught
-}
-
-/// The key of an entry of `ruleset`.
-pub fn name_key(ruleset: RulesetId, name: [u8; NAME_BYTES]) -> NameKey {
-    NameKey { ruleset, name }
 }
 
 /// The literal labels at the end, and how many there may be before them; `None`: it is more than that.

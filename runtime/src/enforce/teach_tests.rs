@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use egret_abi::{Address, OwnKey, Tick, WorkloadIndex};
+use egret_abi::{Address, NameKey, OwnKey, RulesetId, Tick, WorkloadIndex};
 use egret_decide::learn::Next;
 use egret_decide::testing::lessons::Learned;
 use proptest::prelude::*;
@@ -49,7 +49,8 @@ fn classes() -> Vec<(NameClass, Class)> {
 fn learned() -> Learned {
     let taught = taught(&classes());
     assert!(!taught.is_complete, "w*.a.test is left to the agent");
-    let names = taught.names.into_iter().map(|(name, named)| (name_key(RULESET, name), named)).collect();
+    let names =
+        taught.names.into_iter().map(|(name, named)| (NameKey { ruleset: RULESET, name }, named)).collect();
     Learned { names, ..Learned::default() }
 }
 

@@ -33,6 +33,10 @@ const PINNED: &[&str] = &[
     "ADDRESSES",
     "RESOLVERS",
     "BINDINGS",
+    "NAMES",
+    "LEARNED",
+    "TURNS",
+    "LEARNING",
     "DEST",
     "EXACT",
     "RULES",
@@ -80,6 +84,9 @@ pub(super) const STEPS: &[&str] = &[
     "arp",
     "consult4",
     "consult6",
+    "learn",
+    "records",
+    "bind",
 ];
 /// What needs the agent, in the order of HOLD.
 const HELD_BY: &[&str] = &["hold_answer", "copy_asking", "hold_packet4", "hold_packet6"];

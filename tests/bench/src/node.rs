@@ -68,6 +68,8 @@ impl Node {
         let pins = Pins::open(&folder)?;
         let object = Object::load(&pins, tier)?;
         let config = Config {
+            least: Tick::lasting_seconds(30),
+            searches: 0,
             mark: 1,
             flow_grace: Tick::lasting_seconds(60),
             idle: Tick::lasting_seconds(180),

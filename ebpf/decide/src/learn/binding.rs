@@ -2,7 +2,7 @@
 
 use egret_abi::{Binding, Class, OwnKey, Slot, Tick};
 
-use super::{ADDRESSES, CLASSES, Learning, Lessons, Next};
+use super::{ADDRESSES, CLASSES, Learning, Lessons, Next, into_memory};
 
 /// Addresses that one run of the step binds.
 const AT_ONCE: usize = 4;
@@ -24,6 +24,7 @@ pub fn bind<T: Lessons>(tables: &T, now: Tick, least: Tick, learning: &mut Learn
             return Next::Odd;
         }
         learning.bound += 1;
+        into_memory(learning);
     }
     Next::Again
 }

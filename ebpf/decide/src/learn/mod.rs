@@ -11,7 +11,7 @@ mod message;
 mod question;
 mod records;
 
-use egret_abi::{Address, Binding, Class, Named, OwnKey, RulesetId, Slot, Tick, WorkloadIndex};
+use egret_abi::{Address, Binding, Class, NAME_BYTES, Named, OwnKey, RulesetId, Slot, Tick, WorkloadIndex};
 
 pub use binding::bind;
 pub use message::{LONGEST, MESSAGE};
@@ -24,6 +24,8 @@ pub const ADDRESSES: usize = 16;
 pub const RECORDS: u32 = 16;
 /// Classes of one name.
 pub const CLASSES: usize = 8;
+/// Bytes of memory for a name: the longest one, and a key behind it.
+pub const NAME: usize = 256 + NAME_BYTES;
 /// Labels of a name that is learned here.
 pub const LABELS: usize = 16;
 
@@ -32,8 +34,9 @@ pub const LABELS: usize = 16;
 pub struct Learning {
     /// The DNS message.
     pub message: [u8; MESSAGE],
-    /// The name of the question as it is in the message, in lower case, and what is left of another one.
-    pub name: [u8; 256],
+    /// The name of the question as it is in the message, in lower case, zeros for the length of a key behind it, and what
+    /// is left of another one.
+    pub name: [u8; NAME],
     /// Where the labels of the question start in `name`.
     pub labels: [u8; LABELS],
     /// What the name leads to.
@@ -60,10 +63,16 @@ pub struct Learning {
     pub found: u32,
     /// How many of them are bound.
     pub bound: u32,
+    /// How many labels the name has.
+    pub label_count: u32,
+    /// What cannot stand in the name of a host, less what was counted and is none of it.
+    pub odd: u32,
     /// How many classes the name has.
     pub named: u32,
-    /// 1: something is bound that was not, or that ended soon.
+    /// 1: something is bound that was not, or that ended soon; or no rule names the name.
     pub is_news: u32,
+    /// 1: nobody else needs to read the answer before it goes on.
+    pub suffices: u32,
     /// Where a name is read, and what of it was read; see [`records`].
     pub walk: Walk,
 }
@@ -84,6 +93,13 @@ pub struct Walk {
     pub end: u32,
 }
 
+/// What was written is in memory when this returns, and what is read after it comes from there: the compiler would else
+/// keep it in registers, of which the verifier knows too much.
+#[inline(always)]
+fn into_memory(learning: &mut Learning) {
+    core::hint::black_box(learning);
+}
+
 /// What comes next.
 #[must_use]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -100,8 +116,8 @@ pub enum Next {
 
 /// What answers are learned into.
 pub trait Lessons {
-    /// The classes of the patterns of `ruleset` that end with `length` bytes of `name` from `at` on.
-    fn named(&self, ruleset: RulesetId, name: &[u8; 256], at: usize, length: usize) -> Option<Named>;
+    /// The classes of the patterns of `ruleset` that end with what is in `name` from `at` on.
+    fn named(&self, ruleset: RulesetId, name: &[u8; NAME], at: usize) -> Option<Named>;
     /// Runs `f` on what an address is bound to.
     fn with_binding<R>(&self, key: &OwnKey, f: impl FnOnce(&mut Binding) -> R) -> Option<R>;
     /// Puts `new` in the place of `old`, unless something else is there by now: then false.

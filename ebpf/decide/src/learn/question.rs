@@ -5,7 +5,7 @@ use core::hint::black_box;
 use egret_abi::{NAME_BYTES, RulesetId};
 
 use super::message::{HEADER, LONGEST, LOWER, ODD, TAIL};
-use super::{LABELS, Learning, Lessons, Next, RECORDS};
+use super::{CLASSES, LABELS, Learning, Lessons, Next, RECORDS, into_memory};
 
 const NAME_MAX: usize = 255;
 const INTERNET: u16 = 1;
@@ -14,6 +14,7 @@ const INTERNET: u16 = 1;
 /// [`Next::On`]: to its records.
 #[inline(always)]
 pub fn question<T: Lessons>(tables: &T, ruleset: RulesetId, length: usize, learning: &mut Learning) -> Next {
+    learning.is_news = 0;
     if length > LONGEST || length < HEADER {
         return Next::Odd;
     }
@@ -23,8 +24,10 @@ pub fn question<T: Lessons>(tables: &T, ruleset: RulesetId, length: usize, learn
     if flags & 0xfa00 != 0x8000 || asked != 1 {
         return Next::Odd;
     }
-    let Some((labels, name)) = labels(learning) else { return Next::Odd };
-    let end = HEADER + name + TAIL;
+    if !labels(learning) {
+        return Next::Odd;
+    }
+    let end = HEADER + learning.chain_length as usize + TAIL;
     if end > length || learning.word(end - 2) != INTERNET {
         return Next::Odd;
     }
@@ -34,86 +37,96 @@ pub fn question<T: Lessons>(tables: &T, ruleset: RulesetId, length: usize, learn
     if answers as u32 > RECORDS {
         return Next::Odd;
     }
-    if !classes(tables, ruleset, learning, labels, name) {
+    if !classes(tables, ruleset, learning) {
         return Next::Odd;
     }
-    learning.at = end as u32;
+    learning.at = (HEADER + TAIL) as u32 + learning.chain_length;
     learning.left = answers.into();
     learning.chain = HEADER as u32;
-    learning.chain_length = name as u32;
     learning.chain_seconds = u32::MAX;
     learning.found = 0;
     learning.bound = 0;
-    learning.is_news = 0;
-    if learning.named == 0 { Next::Nothing } else { Next::On }
+    if learning.named == 0 {
+        learning.is_news = 1;
+        return Next::Nothing;
+    }
+    Next::On
 }
 
-/// How many labels the name has, and how many bytes; in lower case it is in `name` then. `None`: it is no host's, or long.
+/// Notes where the labels of the name start and how long it is, and writes it in lower case. False: it is no host's, or
+/// long. What is counted is counted in memory, of which the verifier knows nothing: it would else follow what comes after
+/// once for each length.
 #[inline(always)]
-fn labels(learning: &mut Learning) -> Option<(usize, usize)> {
-    let (mut count, mut length, mut odd) = (0, 0, 0u32);
-    loop {
-        let label = learning.byte(HEADER + length);
+fn labels(learning: &mut Learning) -> bool {
+    learning.label_count = 0;
+    learning.chain_length = 0;
+    learning.odd = 0;
+    for _ in 0..=LABELS {
+        let at = learning.chain_length as usize;
+        let label = learning.byte(HEADER + at);
         if label == 0 {
             break;
         }
-        if label > 63 || count == LABELS {
-            return None;
+        let count = learning.label_count as usize;
+        if label > 63 || at > NAME_MAX - 2 || count >= LABELS {
+            return false;
         }
-        learning.labels[count] = length as u8;
+        learning.labels[count & (LABELS - 1)] = at as u8;
         // What is counted below as if it were a character of the name.
-        odd += ODD[label as usize] as u32;
-        count += 1;
-        length += 1 + label as usize;
-        if length >= NAME_MAX {
-            return None;
-        }
+        learning.odd += ODD[label as usize] as u32;
+        learning.label_count += 1;
+        learning.chain_length += 1 + label as u32;
+        into_memory(learning);
     }
-    if count == 0 {
-        return None;
+    if learning.label_count == 0 || learning.chain_length as usize >= NAME_MAX {
+        return false;
     }
     // The compiler must not know the bound, or it would count to it by `!=`, of which older verifiers learn nothing.
-    let end = black_box(length);
+    let end = black_box(learning.chain_length as usize);
     let mut at = 0;
-    let mut found = 0u32;
     while at < end && at < NAME_MAX {
         let byte = learning.byte(HEADER + at) as usize;
         learning.name[at] = LOWER[byte];
-        found += ODD[byte] as u32;
+        learning.odd = learning.odd.wrapping_sub(ODD[byte] as u32);
+        into_memory(learning);
         at += 1;
     }
-    learning.name[end & 0xff] = 0;
-    (found == odd).then_some((count, length + 1))
+    // Its closing zero, and what makes the end of it a key.
+    let end = learning.chain_length as usize & 0xff;
+    let mut at = 0;
+    while at < NAME_BYTES {
+        learning.name[end + at] = 0;
+        at += 1;
+    }
+    learning.chain_length += 1;
+    learning.odd == 0
 }
 
 /// Gathers the classes of the name; false: it has more than can be told.
 #[inline(always)]
-fn classes<T: Lessons>(
-    tables: &T,
-    ruleset: RulesetId,
-    learning: &mut Learning,
-    labels: usize,
-    name: usize,
-) -> bool {
+fn classes<T: Lessons>(tables: &T, ruleset: RulesetId, learning: &mut Learning) -> bool {
     learning.named = 0;
-    let labels = black_box(labels);
-    let mut before = 0;
-    while before < labels && before < LABELS {
+    for before in 0..LABELS {
+        if before as u32 >= learning.label_count {
+            break;
+        }
         let at = learning.labels[before] as usize;
-        let length = name.wrapping_sub(at);
-        if length <= NAME_BYTES
-            && let Some(named) = tables.named(ruleset, &learning.name, at, length)
-        {
-            for class in named.classes {
-                if class.holds(before as u32) {
-                    let count = learning.named as usize;
-                    let Some(place) = learning.classes.get_mut(count) else { return false };
-                    *place = class.class;
-                    learning.named += 1;
+        // The end of it is no key where it is longer than one.
+        if learning.chain_length as usize > at + NAME_BYTES {
+            continue;
+        }
+        let Some(named) = tables.named(ruleset, &learning.name, at) else { continue };
+        for class in named.classes {
+            if class.holds(before as u32) {
+                let count = learning.named as usize;
+                if count >= CLASSES {
+                    return false;
                 }
+                learning.classes[count & (CLASSES - 1)] = class.class;
+                learning.named += 1;
+                into_memory(learning);
             }
         }
-        before += 1;
     }
     true
 }

@@ -3,7 +3,7 @@
 use egret_abi::Address;
 
 use super::message::LOWER;
-use super::{ADDRESSES, Learning, Next};
+use super::{ADDRESSES, Learning, Next, into_memory};
 
 /// Records that one run of the step reads.
 const AT_ONCE: usize = 4;
@@ -79,6 +79,7 @@ fn record(learning: &mut Learning) -> Option<()> {
     }
     learning.at = end as u32;
     learning.left -= 1;
+    into_memory(learning);
     Some(())
 }
 
@@ -125,6 +126,7 @@ fn owner(learning: &Learning) -> Option<usize> {
 fn target(learning: &mut Learning, at: usize, end: usize) -> Option<u32> {
     learning.walk = super::Walk { at: at as u32, start: at as u32, limit: learning.length, total: 0, end: 0 };
     for _ in 0..TARGET {
+        into_memory(learning);
         let walk = learning.walk;
         if walk.at >= walk.limit {
             return None;

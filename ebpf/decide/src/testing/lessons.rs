@@ -60,10 +60,9 @@ impl Learned {
 }
 
 impl Lessons for Learned {
-    fn named(&self, ruleset: RulesetId, name: &[u8; 256], at: usize, length: usize) -> Option<Named> {
-        let mut key = NameKey { ruleset, name: [0; NAME_BYTES] };
-        key.name[..length].copy_from_slice(&name[at..at + length]);
-        self.names.get(&key).copied()
+    fn named(&self, ruleset: RulesetId, name: &[u8; learn::NAME], at: usize) -> Option<Named> {
+        let name = name[at..at + NAME_BYTES].try_into().unwrap();
+        self.names.get(&NameKey { ruleset, name }).copied()
     }
 
     fn with_binding<R>(&self, key: &OwnKey, f: impl FnOnce(&mut Binding) -> R) -> Option<R> {
@@ -99,7 +98,7 @@ fn wire(name: &str) -> Option<[u8; NAME_BYTES]> {
 fn learning(workload: WorkloadIndex) -> Box<Learning> {
     Box::new(Learning {
         message: [0xc0; MESSAGE],
-        name: [b'x'; 256],
+        name: [b'x'; learn::NAME],
         labels: [7; learn::LABELS],
         addresses: [egret_abi::Address::v4([9; 4]); learn::ADDRESSES],
         seconds: [u32::MAX; learn::ADDRESSES],
@@ -113,8 +112,11 @@ fn learning(workload: WorkloadIndex) -> Box<Learning> {
         chain_seconds: 99,
         found: 99,
         bound: 99,
+        label_count: 99,
+        odd: 99,
         named: 99,
         is_news: 99,
+        suffices: 99,
         walk: learn::Walk::default(),
     })
 }

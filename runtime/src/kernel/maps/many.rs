@@ -2,7 +2,7 @@
 
 use aya::Pod;
 use aya::maps::lpm_trie::Key;
-use egret_abi::{Dest, DestKey, RuleKey, RuleValue};
+use egret_abi::{Dest, DestKey, NameKey, Named, RuleKey, RuleValue};
 
 use super::{Prefixed, Writer};
 use crate::kernel::plain::Plain;
@@ -32,6 +32,19 @@ impl Writer {
         bpf::insert_all(&self.exact, (&keys, &values)).doing(|| "write EXACT".to_owned())?;
         let (keys, values) = for_trie(rules.iter());
         bpf::insert_all(&self.rules, (&keys, &values)).doing(|| "write RULES".to_owned())
+    }
+
+    /// Writes names of rules.
+    pub fn set_names(&mut self, entries: &[(NameKey, Named)]) -> Result<(), KernelError> {
+        let (keys, values): (Vec<_>, Vec<_>) =
+            entries.iter().map(|(key, value)| (Plain(*key), Plain(*value))).unzip();
+        bpf::insert_all(&self.names, (&keys, &values)).doing(|| "write NAMES".to_owned())
+    }
+
+    /// Removes names of rules; what is not there is as good.
+    pub fn remove_names(&mut self, keys: &[NameKey]) -> Result<(), KernelError> {
+        let keys: Vec<_> = keys.iter().map(|key| Plain(*key)).collect();
+        bpf::remove_all(&self.names, &keys).doing(|| "write NAMES".to_owned())
     }
 
     /// Removes what rules say; what is not there is as good.

@@ -8,8 +8,8 @@ use aya::maps::lpm_trie::Key;
 use aya::maps::{Array, ArrayOfMaps, HashMap, LpmTrie, Map, MapData, MapError, PerCpuArray};
 use egret_abi::{
     Binding, Call, Config, Counter, Dest, DestKey, Flow, Flow4Key, Flow6Key, Fragment, FragmentKey,
-    Generation, Home, IFACES_MAX, Inbound, OwnKey, Query, QueryKey, RuleKey, RuleValue, Ruleset, RulesetId,
-    WorkloadIndex,
+    Generation, Home, IFACES_MAX, Inbound, NameKey, Named, OwnKey, Query, QueryKey, RuleKey, RuleValue,
+    Ruleset, RulesetId, WorkloadIndex,
 };
 
 use super::plain::Plain;
@@ -61,6 +61,7 @@ pub struct Writer {
     dest: LpmTrie<MapData, Plain<DestKey>, Plain<Dest>>,
     exact: HashMap<MapData, Plain<RuleKey>, Plain<RuleValue>>,
     rules: LpmTrie<MapData, Plain<RuleKey>, Plain<RuleValue>>,
+    names: HashMap<MapData, Plain<NameKey>, Plain<Named>>,
     flows4: Inner,
     flows6: Inner,
     inbound4: Inner,
@@ -90,6 +91,7 @@ impl Writer {
             dest: open(pins, "DEST")?,
             exact: open(pins, "EXACT")?,
             rules: open(pins, "RULES")?,
+            names: open(pins, "NAMES")?,
             flows4: open(pins, "FLOWS4")?,
             flows6: open(pins, "FLOWS6")?,
             inbound4: open(pins, "INBOUND4")?,
@@ -207,11 +209,12 @@ impl Writer {
 
     /// Every rule and range that an earlier agent left: their prefix lengths and keys.
     #[must_use]
-    pub fn leftovers(&self) -> (Vec<Prefixed<DestKey>>, Vec<Prefixed<RuleKey>>) {
+    pub fn leftovers(&self) -> (Vec<Prefixed<DestKey>>, Vec<Prefixed<RuleKey>>, Vec<NameKey>) {
         let dest = self.dest.keys().filter_map(|key| key.ok().map(|key| (key.prefix_len(), key.data().0)));
         let rules = self.rules.keys().filter_map(|key| key.ok().map(|key| (key.prefix_len(), key.data().0)));
         let exact = self.exact.keys().filter_map(|key| key.ok().map(|key| (RuleKey::ALL_BITS, key.0)));
-        (dest.collect(), rules.chain(exact).collect())
+        let names = self.names.keys().filter_map(|key| key.ok().map(|key| key.0));
+        (dest.collect(), rules.chain(exact).collect(), names.collect())
     }
 
     /// Gives a workload its flow and query maps, where it has none yet.

@@ -94,6 +94,8 @@ impl World {
         let mut world = Self {
             now: START,
             config: Config {
+                least: Tick::lasting_seconds(30),
+                searches: 0,
                 mark: 1,
                 flow_grace: GRACE,
                 idle: IDLE,

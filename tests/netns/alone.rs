@@ -1,0 +1,36 @@
+//! The node without its agent: names are looked up and learned all the same, and nothing is allowed that was not.
+
+use anyhow::Result;
+use egret_tests::world::RESOLVER;
+use egret_tests::{Attempt, Seen, Setup, World, enforced};
+
+const RULES: &str = "
+allow:
+- to: [{fqdn: '*.example.com'}, {fqdn: github.com}]
+  ports: [{protocol: TCP, port: 443}]";
+
+#[test]
+fn names_are_learned_without_an_agent_and_nothing_else_is_allowed() -> Result<()> {
+    let world = World::with_pods(&["shop/web"])?;
+    world.dns().rotate("cdn.example.com", 1);
+    world.dns().set("github.com", &["192.0.2.10", "2001:db8::10"]);
+    world.dns().set("other.example", &["192.0.2.30", "2001:db8::30"]);
+    let agent = Setup::new(&world)?.policy("web.yaml", &enforced("shop/web", RULES))?.start()?;
+    let web = world.pod("shop/web");
+    let killed = agent.kill()?;
+    let before = web.netns().counter("Tcp", "RetransSegs")?;
+    let fresh = Attempt::tcp("cdn.example.com", 443).via(RESOLVER.0).times(100);
+    for attempt in [fresh.clone().ipv4(), fresh.ipv6(), Attempt::tcp("github.com", 443).times(4)] {
+        let outcomes = web.dial(&attempt)?;
+        let failed: Vec<_> = outcomes.iter().filter(|outcome| outcome.seen != Seen::Connected).collect();
+        assert!(failed.is_empty(), "{attempt:?}: {} of {}: {:?}", failed.len(), outcomes.len(), failed[0]);
+    }
+    assert_eq!(web.netns().counter("Tcp", "RetransSegs")?, before, "no segment was sent twice");
+    for denied in ["other.example", "198.18.255.254"] {
+        assert_eq!(web.connect(denied, 443)?.seen, Seen::Refused, "{denied}");
+    }
+    let agent = killed.start()?;
+    let learned = agent.status()?["counters"]["dns_answers_learned"].as_u64();
+    assert!(learned.is_some_and(|learned| learned >= 200), "{learned:?}");
+    Ok(())
+}
