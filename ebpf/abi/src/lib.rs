@@ -17,7 +17,7 @@ pub use event::{ANSWER_MAX, AnswerHead, Carried, Counter, Event, Held, Query, Qu
 pub use flow::{Call, Flow, Flow4Key, Flow6Key, Fragment, FragmentKey, Inbound, Ports, action_reason};
 pub use ids::{Class, Epoch, Generation, RuleId, RulesetId, Tick, WorkloadIndex};
 pub use module::{Asks, CachedVerdict, VerdictKey, Waiting, failure};
-pub use name::{LearnedKey, NAME_BYTES, NameKey, Named, NamedClass};
+pub use name::{LearnedKey, Lesson, NAME_BYTES, NameKey, Named, NamedClass};
 pub use probe::{PROBE, PROBE_LENGTH, PROBE_NUMBER_AT, Probe};
 pub use rule::{
     Address, Binding, Dest, DestKey, Home, Kind, OwnKey, RuleKey, RuleValue, Ruleset, Said, Slot,

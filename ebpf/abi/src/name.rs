@@ -2,7 +2,7 @@
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
-use crate::{Class, RulesetId, WorkloadIndex};
+use crate::{Class, OwnKey, RulesetId, Slot, WorkloadIndex};
 
 /// Bytes of the end of a name that rules of one ruleset name; what is longer is left to the agent.
 pub const NAME_BYTES: usize = 64;
@@ -52,6 +52,16 @@ pub struct LearnedKey {
     pub workload: WorkloadIndex,
     /// Its place, below [`crate::LEARNED_PER_WORKLOAD`].
     pub place: u32,
+}
+
+/// What the agent hands to the program that adds a class to what an address is bound to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, IntoBytes, FromBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct Lesson {
+    /// Whose address.
+    pub key: OwnKey,
+    /// The class, and until when.
+    pub slot: Slot,
 }
 
 /// Value of NAMES: used and free places, in no order.

@@ -2,18 +2,19 @@
 
 use aya_ebpf::{EbpfContext, helpers::bpf_skb_load_bytes, programs::TcContext};
 use egret_abi::{
-    Binding, Carried, Counter, LEARNED_PER_WORKLOAD, LearnedKey, NAME_BYTES, NameKey, Named, OwnKey,
+    Binding, Carried, Counter, LEARNED_PER_WORKLOAD, LearnedKey, Lesson, NAME_BYTES, NameKey, Named, OwnKey,
     RulesetId, Slot, Tick,
 };
 use egret_decide::{
-    Exchange, Tables,
-    learn::{self, Learning, Lessons, MESSAGE, NAME, Next},
+    Exchange, Packet, Tables,
+    learn::{self, Learning, Lessons, MESSAGE, NAME, Next, Taught},
 };
 
 use crate::{
     NEXT, hold,
     kernel::{Kernel, compare_exchange, fetch_add},
     maps,
+    packet::Frame,
     steps::{self, Step},
 };
 
@@ -62,6 +63,15 @@ pub fn bind(ctx: &TcContext) -> i32 {
         steps::go_on(ctx, Step::Bind);
     }
     end(ctx, learning, next)
+}
+
+/// Adds a class to what an address is bound to; run by the agent, whose lesson stands in for a packet.
+#[inline(always)]
+pub fn teach(ctx: &TcContext) -> i32 {
+    let Some(bytes) = Frame(ctx).read::<{ size_of::<Lesson>() }>(0) else { return Taught::Full as i32 };
+    // SAFETY: as many bytes, of which all are numbers.
+    let lesson: Lesson = unsafe { core::mem::transmute(bytes) };
+    learn::teach(&Kernel, &lesson.key, lesson.slot, Kernel.now()) as i32
 }
 
 /// What becomes of the answer: it goes on, and the agent is told of what is new; or it goes to the agent first.

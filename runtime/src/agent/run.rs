@@ -115,7 +115,7 @@ async fn serve(config: Config, tier: Tier) -> anyhow::Result<()> {
     let door = Door::choose(tier, config.door, deliverer.as_deref());
     let reader = Reader::open(&pins)?;
     let enforcer = Enforcer::open(&pins, numbers, shared(&config, door, &gate, reader.config()), room)?;
-    let binder = Arc::new(Mutex::new(Binder::open(&pins, learning(&config))?));
+    let binder = Arc::new(Mutex::new(Binder::open(&pins, learning(&config), object.teacher()?)?));
     gate.open(&mut object)?;
     before.may_end();
     let offer = Offer::listen(&config.state_dir, tier)?;

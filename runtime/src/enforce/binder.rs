@@ -5,11 +5,12 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use egret_abi::{Binding, Class, OwnKey, Slot, Tick, WorkloadIndex};
+use egret_decide::learn::Taught;
 
 use crate::dns::{self, Answer, Limits, Matched, Matcher, Merge, Names, Quota, merge};
 use crate::kernel::clock::{tick, tick_after};
 use crate::kernel::maps::{Writer, address, ip};
-use crate::kernel::{KernelError, Pins};
+use crate::kernel::{KernelError, Pins, Teacher};
 use crate::model::{Name, NameClass, Pattern};
 
 /// How much longer than `flow_grace` a binding stays after its end, so that a connection under way may use it.
@@ -45,6 +46,7 @@ pub struct Learning {
 /// Learns answers and binds addresses. Shared behind a lock; every call is short.
 pub struct Binder {
     writer: Writer,
+    teacher: Teacher,
     learning: Learning,
     workloads: HashMap<WorkloadIndex, Bound>,
     /// Bindings that found no free slot.
@@ -58,7 +60,7 @@ impl Binder {
     ///
     /// # Errors
     /// What the kernel said; the same for every method.
-    pub fn open(pins: &Pins, learning: Learning) -> Result<Self, KernelError> {
+    pub fn open(pins: &Pins, learning: Learning, teacher: Teacher) -> Result<Self, KernelError> {
         let writer = Writer::open(pins)?;
         let mut workloads: HashMap<WorkloadIndex, Bound> = HashMap::new();
         let mut over = Vec::new();
@@ -68,7 +70,7 @@ impl Binder {
             let gone = quota.count(ip(key.address), Some(binding.slots[0].class.0));
             over.extend(gone.map(|gone| self::key(key.workload, gone)));
         }
-        let mut binder = Self { writer, learning, workloads, crowded: 0, over_quota: 0 };
+        let mut binder = Self { writer, teacher, learning, workloads, crowded: 0, over_quota: 0 };
         over.into_iter().try_for_each(|key| binder.writer.remove_binding(key))?;
         Ok(binder)
     }
@@ -101,7 +103,7 @@ impl Binder {
         }
         for learned in learned {
             let (address, until) = (learned.address, learned.until);
-            let bind = bind(&mut self.writer, bound, index, &classes, address, until, now)?;
+            let bind = bind((&mut self.writer, &self.teacher), bound, index, &classes, address, until, now)?;
             self.crowded += bind.crowded;
             self.over_quota += bind.over_quota;
         }
@@ -127,7 +129,7 @@ impl Binder {
             .collect();
         let mut result = Ok(());
         for (classes, address, until) in live {
-            match bind(&mut self.writer, bound, index, &classes, address, until, now) {
+            match bind((&mut self.writer, &self.teacher), bound, index, &classes, address, until, now) {
                 Ok(bind) => {
                     self.crowded += bind.crowded;
                     self.over_quota += bind.over_quota;
@@ -232,9 +234,51 @@ struct Bind {
     over_quota: u64,
 }
 
+/// Puts a class into a slot of an address; false: there is none for it. The programs may write other slots meanwhile.
+fn put(
+    (writer, teacher): (&mut Writer, &Teacher),
+    key: OwnKey,
+    slot: Slot,
+    now: Tick,
+    is_exact: impl Fn(u32) -> bool,
+) -> Result<bool, KernelError> {
+    let is_there = |own: &Slot| own.class == slot.class && own.until >= slot.until;
+    if slot.until <= now || writer.binding(key).is_some_and(|binding| binding.slots.iter().any(is_there)) {
+        return Ok(true);
+    }
+    // Whoever is quicker in binding it first, the other one finds it bound.
+    for _ in 0..2 {
+        match teacher.teach(key, slot)? {
+            Taught::Bound => return Ok(true),
+            Taught::Full => break,
+            Taught::Absent => {
+                let mut binding = Binding::default();
+                binding.slots[0] = slot;
+                if writer.bind_anew(key, binding)? {
+                    return Ok(true);
+                }
+            }
+        }
+    }
+    // What an exact name pushes out, no program would.
+    let mut slots = writer
+        .binding(key)
+        .unwrap_or_default()
+        .slots
+        .map(|slot| dns::Slot { class: slot.class.0, until: slot.until.0 });
+    match merge(&mut slots, dns::Slot { class: slot.class.0, until: slot.until.0 }, now.0, is_exact) {
+        Merge::Unchanged => Ok(true),
+        Merge::Full => Ok(false),
+        Merge::Written | Merge::Replaced(_) => {
+            let slots = slots.map(|slot| Slot { class: Class(slot.class), until: Tick(slot.until) });
+            writer.set_binding(key, Binding { slots }).map(|()| true)
+        }
+    }
+}
+
 /// Binds one address to those of some classes that count for it; what found no slot, and what had to go for it.
 fn bind(
-    writer: &mut Writer,
+    hands: (&mut Writer, &Teacher),
     bound: &mut Bound,
     workload: WorkloadIndex,
     classes: &[Matched],
@@ -247,24 +291,16 @@ fn bind(
     let is_exact = classes.iter().any(|matched| bound.matcher.is_exact(matched.class));
     let wildcard = (!is_exact).then_some(first.class);
     let key = key(workload, ip);
-    let binding = writer.binding(key).unwrap_or_default();
-    let mut slots = binding.slots.map(|slot| dns::Slot { class: slot.class.0, until: slot.until.0 });
-    let (mut changed, mut crowded) = (false, 0);
+    let mut crowded = 0;
     for Matched { class, .. } in classes {
-        let new = dns::Slot { class: *class, until: tick_after(until).0 };
-        match merge(&mut slots, new, tick(now).0, |class| bound.matcher.is_exact(class)) {
-            Merge::Unchanged => {}
-            Merge::Written | Merge::Replaced(_) => changed = true,
-            Merge::Full => crowded += 1,
-        }
-    }
-    if changed {
-        let slots = slots.map(|slot| Slot { class: Class(slot.class), until: Tick(slot.until) });
-        writer.set_binding(key, Binding { slots })?;
+        let slot = Slot { class: Class(*class), until: tick_after(until) };
+        let has_room =
+            put((&mut *hands.0, hands.1), key, slot, tick(now), |class| bound.matcher.is_exact(class))?;
+        crowded += u64::from(!has_room);
     }
     let gone = bound.quota.count(ip, wildcard);
     if let Some(gone) = gone {
-        writer.remove_binding(self::key(workload, gone))?;
+        hands.0.remove_binding(self::key(workload, gone))?;
     }
     Ok(Bind { crowded, over_quota: gone.is_some().into() })
 }

@@ -11,6 +11,7 @@ use aya::programs::TcAttachType;
 
 const BPF_MAP_UPDATE_BATCH: libc::c_long = 26;
 const BPF_MAP_DELETE_BATCH: libc::c_long = 27;
+const BPF_PROG_TEST_RUN: libc::c_long = 10;
 const BPF_PROG_GET_NEXT_ID: libc::c_long = 11;
 const BPF_PROG_GET_FD_BY_ID: libc::c_long = 13;
 const BPF_OBJ_GET_INFO_BY_FD: libc::c_long = 15;
@@ -118,6 +119,36 @@ pub(super) fn remove_all<K: Pod, V: Pod>(map: &impl IterableMap<K, V>, mut keys:
         }
     }
     Ok(())
+}
+
+/// The kernel's `union bpf_attr`, as BPF_PROG_TEST_RUN reads and writes it, as far as the times.
+#[repr(C)]
+#[derive(Default)]
+struct TestRun {
+    program: u32,
+    returned: u32,
+    data_length: u32,
+    data_room: u32,
+    data: u64,
+    data_out: u64,
+    repeat: u32,
+    duration: u32,
+}
+
+/// Runs a classifier on `data`, as if it were a packet: what it returned.
+///
+/// # Errors
+/// What the kernel said.
+pub(super) fn run(program: &OwnedFd, data: &[u8]) -> io::Result<u32> {
+    let mut run = TestRun {
+        program: program.as_raw_fd().cast_unsigned(),
+        data_length: u32::try_from(data.len()).map_err(io::Error::other)?,
+        data: data.as_ptr() as u64,
+        ..TestRun::default()
+    };
+    // SAFETY: the kernel reads as much as the length says.
+    unsafe { call(BPF_PROG_TEST_RUN, &mut run) }?;
+    Ok(run.returned)
 }
 
 /// The number of the program that was loaded next after the one of number `after` and is still there.

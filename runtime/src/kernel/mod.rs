@@ -24,6 +24,7 @@ pub mod tier;
 mod plain;
 mod rooms;
 mod tcx;
+mod teacher;
 mod tuple;
 
 pub use delivery::Delivery;
@@ -31,6 +32,7 @@ pub use door::{Door, Doors};
 pub use gate::Gate;
 pub use object::{Hook, Object};
 pub use pins::Pins;
+pub use teacher::Teacher;
 pub use tier::{Hooks, Tier};
 
 /// What the kernel refused, worded for the operator.

@@ -15,6 +15,7 @@ use super::netns::Device;
 use super::order::{self, Known, Seat, Standing};
 use super::rooms;
 use super::tcx;
+use super::teacher::Teacher;
 use super::tier::Tier;
 use super::{Doing, KernelError, Pins};
 
@@ -102,6 +103,7 @@ pub(super) const HOOKS: &[&str] = &[
     "gate_in",
     "host_gate_in",
     "gate_out",
+    "teach",
 ];
 
 /// Where a program of a workload sits, in tier 1.
@@ -184,6 +186,15 @@ impl Object {
     /// What the kernel said.
     pub fn put_steps(&mut self) -> Result<(), KernelError> {
         self.fill("STEPS", STEPS)
+    }
+
+    /// What adds a class to what an address is bound to; see [`super::Teacher`].
+    ///
+    /// # Errors
+    /// What the kernel said.
+    pub fn teacher(&mut self) -> Result<Teacher, KernelError> {
+        let fd = classifier(&mut self.ebpf, "teach")?.fd().doing(|| "open the program teach".to_owned())?;
+        fd.as_fd().try_clone_to_owned().map(Teacher::new).doing(|| "keep the program teach".to_owned())
     }
 
     /// The hold, for the next agent: its entries stay as long as somebody has it.

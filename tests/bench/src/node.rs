@@ -14,7 +14,7 @@ use aya::maps::{Array, MapData};
 use egret::dns::Answer;
 use egret::enforce::{Binder, Enforcer, Learning, Numbers, Placement};
 use egret::kernel::maps::Room;
-use egret::kernel::{Hooks, Object, Pins, clock, preflight};
+use egret::kernel::{Hooks, Object, Pins, Teacher, clock, preflight};
 use egret::model::{Modules, Name};
 use egret::policy::{Ranges, Ruleset, compile, parse};
 use egret_abi::{Config, Tick, WorkloadIndex};
@@ -66,7 +66,7 @@ impl Node {
         let folder = PathBuf::from(format!("/sys/fs/bpf/egret-bench-{}-{number}", std::process::id()));
         let tier = preflight::check(&folder, Hooks::Auto)?;
         let pins = Pins::open(&folder)?;
-        let object = Object::load(&pins, tier)?;
+        let mut object = Object::load(&pins, tier)?;
         let config = Config {
             least: Tick::lasting_seconds(30),
             searches: 0,
@@ -92,7 +92,7 @@ impl Node {
         let addresses = BTreeSet::from([IpAddr::V4(LOCAL)]);
         enforcer.place(index, Placement { ifindex: LOOPBACK, addresses, resolvers: BTreeSet::new() })?;
         let ruleset = ruleset(|_| Some(RANGED))?;
-        look_up(&pins, &mut enforcer, index, &ruleset)?;
+        look_up(&pins, object.teacher()?, &mut enforcer, index, &ruleset)?;
         let mut node = Self { object, pins, enforcer, index, folder, written: None };
         node.put_in_force(&ruleset)?;
         node.enforcer.open_interface(index)?;
@@ -133,9 +133,15 @@ impl Drop for Node {
     }
 }
 
-fn look_up(pins: &Pins, enforcer: &mut Enforcer, index: WorkloadIndex, ruleset: &Ruleset) -> Result<()> {
+fn look_up(
+    pins: &Pins,
+    teacher: Teacher,
+    enforcer: &mut Enforcer,
+    index: WorkloadIndex,
+    ruleset: &Ruleset,
+) -> Result<()> {
     let mut binder =
-        Binder::open(pins, Learning { min_ttl: Duration::from_hours(1), ..Learning::default() })?;
+        Binder::open(pins, Learning { min_ttl: Duration::from_hours(1), ..Learning::default() }, teacher)?;
     binder.set_patterns(index, &enforcer.numbers().words_of(ruleset), clock::now())?;
     for first in (0..LOOKED_UP).step_by(OF_ONE_NAME.into()) {
         let addresses = first..first + OF_ONE_NAME;

@@ -29,6 +29,29 @@ pub fn bind<T: Lessons>(tables: &T, now: Tick, least: Tick, learning: &mut Learn
     Next::Again
 }
 
+/// What became of a class that was to be added to what an address is bound to.
+#[must_use]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub enum Taught {
+    /// It is bound to nothing.
+    Absent = 0,
+    /// It is bound, until then or later.
+    Bound = 1,
+    /// Every slot is taken, or somebody else was quicker.
+    Full = 2,
+}
+
+/// Adds a class to what an address is bound to: for the agent, which cannot change one slot alone.
+#[inline(always)]
+pub fn teach<T: Lessons>(tables: &T, key: &OwnKey, new: Slot, now: Tick) -> Taught {
+    match tables.with_binding(key, |binding| add(tables, binding, new.class, now, new.until)) {
+        None => Taught::Absent,
+        Some(Some(_)) => Taught::Bound,
+        Some(None) => Taught::Full,
+    }
+}
+
 /// Binds one address; false: there is no room.
 #[inline(always)]
 fn one<T: Lessons>(

@@ -13,7 +13,7 @@ mod records;
 
 use egret_abi::{Address, Binding, Class, NAME_BYTES, Named, OwnKey, RulesetId, Slot, Tick, WorkloadIndex};
 
-pub use binding::bind;
+pub use binding::{Taught, bind, teach};
 pub use message::{LONGEST, MESSAGE};
 pub use question::question;
 pub use records::records;

@@ -15,7 +15,7 @@ const INTERNET: u16 = 1;
 #[inline(always)]
 pub fn question<T: Lessons>(tables: &T, ruleset: RulesetId, length: usize, learning: &mut Learning) -> Next {
     learning.is_news = 0;
-    if length > LONGEST || length < HEADER {
+    if !(HEADER..=LONGEST).contains(&length) {
         return Next::Odd;
     }
     learning.length = length as u32;

@@ -177,6 +177,17 @@ impl Writer {
         self.bindings.insert(Plain(key), Plain(binding), 0).doing(|| "write BINDINGS".to_owned())
     }
 
+    /// Binds an address that is not bound; false: it is.
+    pub fn bind_anew(&mut self, key: OwnKey, binding: Binding) -> Result<bool, KernelError> {
+        const NOEXIST: u64 = 1;
+        match self.bindings.insert(Plain(key), Plain(binding), NOEXIST) {
+            Err(MapError::SyscallError(error)) if error.io_error.raw_os_error() == Some(libc::EEXIST) => {
+                Ok(false)
+            }
+            done => done.map(|()| true).doing(|| "write BINDINGS".to_owned()),
+        }
+    }
+
     /// Forgets an address.
     pub fn remove_binding(&mut self, key: OwnKey) -> Result<(), KernelError> {
         absent_is_fine(self.bindings.remove(&Plain(key))).doing(|| "write BINDINGS".to_owned())
