@@ -64,7 +64,10 @@ impl Binder {
         let writer = Writer::open(pins)?;
         let mut workloads: HashMap<WorkloadIndex, Bound> = HashMap::new();
         let mut over = Vec::new();
-        for (key, binding) in writer.bindings() {
+        let mut bindings: Vec<_> = writer.bindings().collect();
+        // What ended first goes first.
+        bindings.sort_unstable_by_key(|(_, binding)| binding.slots.iter().map(|slot| slot.until).max());
+        for (key, binding) in bindings {
             // Whether its names are exact is known once they are looked up again.
             let quota = &mut workloads.entry(key.workload).or_default().quota;
             let gone = quota.count(ip(key.address), Some(binding.slots[0].class.0));
