@@ -155,6 +155,7 @@ fn answers() {
         ("question", dns(1, false, "www.example.com", 1)),
     ];
     for (name, message) in messages {
+        write("dns_learner", name, &message);
         write("dns_answer", name, &[&[1], &message[..]].concat());
         write("dns_answer", &format!("{name}6"), &[&[2], &message[..]].concat());
     }

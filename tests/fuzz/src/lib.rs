@@ -9,6 +9,7 @@ pub mod api;
 pub mod decide;
 pub mod dns_answer;
 pub mod dns_fragments;
+pub mod dns_learner;
 pub mod dns_question;
 pub mod dns_stream;
 pub mod policy_yaml;
@@ -22,11 +23,12 @@ mod plain;
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All of them.
-pub const TARGETS: [Target; 10] = [
+pub const TARGETS: [Target; 11] = [
     ("api", api::run),
     ("decide", decide::run),
     ("dns_answer", dns_answer::run),
     ("dns_fragments", dns_fragments::run),
+    ("dns_learner", dns_learner::run),
     ("dns_question", dns_question::run),
     ("dns_stream", dns_stream::run),
     ("policy_yaml", policy_yaml::run),

@@ -18,7 +18,7 @@ use hickory_proto::rr::{DNSClass, RData};
 use crate::plain;
 use message::{Records, walk};
 
-mod message;
+pub(crate) mod message;
 
 /// What one message may lead to.
 const MOST_ADDRESSES: usize = 512;
@@ -136,7 +136,7 @@ fn check_answer(payload: &[u8], answer: &Answer) {
 }
 
 /// The addresses that hickory's records lead to.
-fn by_hickory(message: &Message, question: &str) -> BTreeSet<IpAddr> {
+pub(crate) fn by_hickory(message: &Message, question: &str) -> BTreeSet<IpAddr> {
     // Label by label: hickory's own text escapes what our names may hold, such as a `-` in front.
     let name = |name: &hickory_proto::rr::Name| {
         let labels: Vec<_> = name.iter().map(|label| String::from_utf8_lossy(label).to_lowercase()).collect();
