@@ -5,6 +5,7 @@
 //! else the machine does falls on each alike. In: [`Effort`]. Each case gives its rows; [`report`] makes a table or JSON
 //! of them, [`plot`] pictures. `cargo xtask bench` builds this optimised and runs it.
 
+mod answers;
 mod dns;
 mod machine;
 mod memory;
@@ -103,9 +104,7 @@ impl Case {
         let (case, title, rows) = match self {
             Self::Packets => ("packets", "Packets, in the kernel", packets::measure(effort)),
             Self::Pods => ("pods", "Connections from pod to pod, one processor", pods::measure(effort)),
-            Self::Dns => {
-                ("dns", "Look-ups, held until they are learned, one processor", dns::measure(effort))
-            }
+            Self::Dns => ("dns", "Look-ups, learned before they go on, one processor", dns::measure(effort)),
             Self::Updates => {
                 ("updates", "Changes of policy, until a packet sees them", updates::measure(effort))
             }

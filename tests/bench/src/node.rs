@@ -13,16 +13,18 @@ use aya::maps::lpm_trie::{Key, LpmTrie};
 use aya::maps::{Array, MapData};
 use egret::dns::Answer;
 use egret::enforce::{Binder, Enforcer, Learning, Numbers, Placement};
-use egret::kernel::maps::Room;
+use egret::kernel::maps::{Reader, Room};
 use egret::kernel::{Hooks, Object, Pins, Teacher, clock, preflight};
 use egret::model::{Modules, Name};
 use egret::policy::{Ranges, Ruleset, compile, parse};
-use egret_abi::{Config, Tick, WorkloadIndex};
+use egret_abi::{Config, Counter, Tick, WorkloadIndex};
 
 /// The loopback device's index.
 const LOOPBACK: u32 = 1;
 /// The workload's address.
 pub const LOCAL: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 2);
+/// Whom it asks for names.
+pub const RESOLVER: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 53);
 /// Destinations of each kind.
 pub const DESTINATIONS: u16 = 10_000;
 /// Addresses that were looked up, and how many of each kind new flows go to: more of exact names are not kept bound.
@@ -90,13 +92,22 @@ impl Node {
             enforcer.index_of(&"bench/client".parse().map_err(anyhow::Error::msg)?, LOOPBACK)?;
         enforcer.make_room(index, known)?;
         let addresses = BTreeSet::from([IpAddr::V4(LOCAL)]);
-        enforcer.place(index, Placement { ifindex: LOOPBACK, addresses, resolvers: BTreeSet::new() })?;
+        enforcer.place(
+            index,
+            Placement { ifindex: LOOPBACK, addresses, resolvers: BTreeSet::from([IpAddr::V4(RESOLVER)]) },
+        )?;
         let ruleset = ruleset(|_| Some(RANGED))?;
         look_up(&pins, object.teacher()?, &mut enforcer, index, &ruleset)?;
         let mut node = Self { object, pins, enforcer, index, folder, written: None };
         node.put_in_force(&ruleset)?;
         node.enforcer.open_interface(index)?;
+        node.object.take_over_answers()?;
         Ok(node)
+    }
+
+    /// Answers that the programs have learned.
+    pub fn learned(&self) -> Result<u64> {
+        Ok(Reader::open(&self.pins)?.counter(Counter::AnswersLearned))
     }
 
     /// Puts another ruleset in force for the workload.
@@ -159,7 +170,7 @@ fn look_up(
 }
 
 /// The name whose addresses begin with that of `number`.
-fn name(number: u16) -> String {
+pub fn name(number: u16) -> String {
     format!("n{number}.example.com")
 }
 

@@ -6,10 +6,10 @@ use std::time::Duration;
 use anyhow::{Result, ensure};
 use egret::kernel::rings::{Ring, Stop};
 
-use crate::Effort;
 use crate::node::{LOCAL, NAMED, Node, RANGED, STRANGE, destination};
 use crate::report::{Row, Target, median};
 use crate::yardsticks::Yardsticks;
+use crate::{Effort, answers};
 
 /// `TCX_NEXT` and `TCX_DROP`. A refusal would change the packet that the next run gets, so denial is by silence here.
 pub const NEXT: i32 = -1;
@@ -109,7 +109,9 @@ pub fn measure(effort: Effort) -> Result<Vec<Row>> {
     }
     stop.call();
     let _ = reader.join();
-    Ok(rows(&measured))
+    let mut rows = rows(&measured);
+    rows.extend(answers::measure(effort, &mut quiet)?);
+    Ok(rows)
 }
 
 fn rows(measured: &[Measured]) -> Vec<Row> {
