@@ -31,7 +31,7 @@ use crate::flows::{DEFAULT_CAPACITY, FlowLog};
 use crate::kernel::maps::{Reader, Room};
 use crate::kernel::netns::{NetNs, Watch};
 use crate::kernel::rings::{Ring, Stop};
-use crate::kernel::{Delivery, Door, Gate, KernelError, Object, Pins, Tier, clock, door, preflight};
+use crate::kernel::{Delivery, Door, Gate, KernelError, Object, Pins, Teacher, Tier, clock, door, preflight};
 use crate::state::{self, Snapshot};
 use crate::wasm::Engine;
 use crate::workloads;
@@ -115,7 +115,7 @@ async fn serve(config: Config, tier: Tier) -> anyhow::Result<()> {
     let door = Door::choose(tier, config.door, deliverer.as_deref());
     let reader = Reader::open(&pins)?;
     let enforcer = Enforcer::open(&pins, numbers, shared(&config, door, &gate, reader.config()), room)?;
-    let binder = Arc::new(Mutex::new(Binder::open(&pins, learning(&config), object.teacher()?)?));
+    let binder = Arc::new(Mutex::new(Binder::open(&pins, learning(&config), Teacher::of(&mut object)?)?));
     gate.open(&mut object)?;
     before.may_end();
     let offer = Offer::listen(&config.state_dir, tier)?;

@@ -15,7 +15,6 @@ use super::netns::Device;
 use super::order::{self, Known, Seat, Standing};
 use super::rooms;
 use super::tcx;
-use super::teacher::Teacher;
 use super::tier::Tier;
 use super::{Doing, KernelError, Pins};
 
@@ -137,7 +136,7 @@ pub struct Object {
     pub(super) tier: Tier,
     /// The numbers of `from_pod` and `host_door` in the kernel.
     numbers: [u32; 2],
-    ebpf: Ebpf,
+    pub(super) ebpf: Ebpf,
     pub(super) pins: Pins,
     /// The hold, by the only two user-space handles of it: gone with the agent, and then answers go the kernel's way,
     /// unless the next agent has the second one.
@@ -186,15 +185,6 @@ impl Object {
     /// What the kernel said.
     pub fn put_steps(&mut self) -> Result<(), KernelError> {
         self.fill("STEPS", STEPS)
-    }
-
-    /// What adds a class to what an address is bound to; see [`super::Teacher`].
-    ///
-    /// # Errors
-    /// What the kernel said.
-    pub fn teacher(&mut self) -> Result<Teacher, KernelError> {
-        let fd = classifier(&mut self.ebpf, "teach")?.fd().doing(|| "open the program teach".to_owned())?;
-        fd.as_fd().try_clone_to_owned().map(Teacher::new).doing(|| "keep the program teach".to_owned())
     }
 
     /// The hold, for the next agent: its entries stay as long as somebody has it.

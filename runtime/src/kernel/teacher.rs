@@ -1,21 +1,28 @@
 //! Bindings that the programs write too: a class is added to one by a program, slot by slot, so that neither side takes
 //! away what the other one put there in between.
 
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 
 use egret_abi::{Lesson, OwnKey, Slot};
 use egret_decide::learn::Taught;
 use zerocopy::IntoBytes;
 
-use super::{Doing, KernelError, bpf};
+use super::object::classifier;
+use super::{Doing, KernelError, Object, bpf};
 
 /// The program, run without a packet.
 #[derive(Debug)]
 pub struct Teacher(OwnedFd);
 
 impl Teacher {
-    pub(super) fn new(program: OwnedFd) -> Self {
-        Self(program)
+    /// The one of these programs.
+    ///
+    /// # Errors
+    /// What the kernel said.
+    pub fn of(object: &mut Object) -> Result<Self, KernelError> {
+        let program =
+            classifier(&mut object.ebpf, "teach")?.fd().doing(|| "open the program teach".to_owned())?;
+        program.as_fd().try_clone_to_owned().map(Self).doing(|| "keep the program teach".to_owned())
     }
 
     /// Adds a class to what an address is bound to.

@@ -97,7 +97,7 @@ impl Node {
             Placement { ifindex: LOOPBACK, addresses, resolvers: BTreeSet::from([IpAddr::V4(RESOLVER)]) },
         )?;
         let ruleset = ruleset(|_| Some(RANGED))?;
-        look_up(&pins, object.teacher()?, &mut enforcer, index, &ruleset)?;
+        look_up(&pins, Teacher::of(&mut object)?, &mut enforcer, index, &ruleset)?;
         let mut node = Self { object, pins, enforcer, index, folder, written: None };
         node.put_in_force(&ruleset)?;
         node.enforcer.open_interface(index)?;
