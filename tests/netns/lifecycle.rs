@@ -7,7 +7,7 @@ use std::thread;
 use anyhow::Result;
 use egret_tests::hooks::{Tier, programs};
 use egret_tests::world::RESOLVER;
-use egret_tests::{Attempt, Pod, Seen, Setup, World, enforced};
+use egret_tests::{Attempt, Pod, Seen, Setup, World, enforced, held};
 
 const RULES: &str = "
 allow:
@@ -95,7 +95,7 @@ fn nothing_slips_through_while_one_agent_is_replaced_by_the_next() -> Result<()>
 fn an_answer_that_was_on_hold_when_the_agent_was_killed_is_put_back_by_the_next_one() -> Result<()> {
     let world = small_world()?;
     let web = world.pod("shop/web");
-    let agent = Setup::new(&world)?.policy("web.yaml", &enforced("shop/web", RULES))?.start()?;
+    let agent = Setup::new(&world)?.policy("web.yaml", &enforced("shop/web", &held(RULES)))?.start()?;
     rules_hold(web, "at first")?;
     let answered = || world.internet().counter("Udp", "OutDatagrams");
     let before = answered()?;

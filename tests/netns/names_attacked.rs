@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 use egret_tests::raw::{Raw, send_udp_as};
 use egret_tests::world::RESOLVER;
-use egret_tests::{Agent, Attempt, Pod, Seen, Setup, World, enforced};
+use egret_tests::{Agent, Attempt, Pod, Seen, Setup, World, enforced, held};
 use hickory_proto::op::{Message, Metadata, Query};
 use hickory_proto::rr::{Name, RData, Record, RecordType};
 
@@ -201,8 +201,8 @@ fn a_workload_that_floods_the_hold_stops_no_look_up_of_another() -> Result<()> {
     world.dns().set("flood.example.com", &many.iter().map(String::as_str).collect::<Vec<_>>());
     world.dns().set("a.example.com", &[&REAL.to_string()]);
     let agent = Setup::new(&world)?
-        .policy("web.yaml", &enforced("shop/web", RULES))?
-        .policy("busy.yaml", &enforced("shop/busy", RULES))?
+        .policy("web.yaml", &enforced("shop/web", &held(RULES)))?
+        .policy("busy.yaml", &enforced("shop/busy", &held(RULES)))?
         .start()?;
     // As slow as an agent can be.
     agent.pause()?;

@@ -30,7 +30,7 @@ use anyhow::{Result, bail};
 
 pub use agent::{Agent, Setup};
 pub use dial::{Attempt, Outcome, Seen};
-pub use policy::{enforced, of_cluster, policy};
+pub use policy::{enforced, held, of_cluster, policy};
 pub use world::{Pod, Surroundings, Topology, World};
 
 /// Asks `found` every 20 ms until it is `Some`; fails after `limit` with `what` in the message, and at once when

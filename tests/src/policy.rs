@@ -44,6 +44,13 @@ pub fn enforced(pod: &str, rules: &str) -> String {
     policy(pod, "Enforce", "internet", rules)
 }
 
+/// `rules`, which end with a list of what is allowed, and one name more, of a pattern that the programs leave to the agent:
+/// all answers under these rules go on hold.
+#[must_use]
+pub fn held(rules: &str) -> String {
+    format!("{rules}\n- to: [{{fqdn: 'held-*.test'}}]")
+}
+
 #[cfg(test)]
 mod tests {
     use super::enforced;

@@ -28,8 +28,10 @@ fn consult<K: InboundKey + 'static>(ctx: &TcContext) -> i32 {
         return act(ctx, pending, egress);
     }
     let place = if K::V6 { hold::PACKET6 } else { hold::PACKET4 };
-    // SAFETY: HOLD holds classifiers only; where the agent is away it is empty, and the call falls through.
-    let _ = unsafe { maps::HOLD.tail_call(ctx, place) };
+    if hold::is_heard() {
+        // SAFETY: HOLD holds classifiers only; where the agent is away it is empty, and the call falls through.
+        let _ = unsafe { maps::HOLD.tail_call(ctx, place) };
+    }
     act(ctx, pending, egress::fail(&Kernel, &Frame(ctx), pending, why::HELD_TIMEOUT))
 }
 

@@ -11,7 +11,7 @@ use aya_ebpf::{
     },
     programs::TcContext,
 };
-use egret_abi::{ANSWER_MAX, AnswerHead, Budget, Carried, Counter, Held, WorkloadIndex};
+use egret_abi::{ANSWER_MAX, AnswerHead, Budget, Carried, Counter, Held, PULSE_LASTS, WorkloadIndex};
 use egret_decide::{Packet, Tables, budget, egress::Released};
 
 use crate::{DROP, NEXT, kernel::Kernel, maps, packet::Frame, steps};
@@ -56,9 +56,19 @@ struct Parcel {
     carried: u32,
 }
 
-/// Hands the packet to the program at `place` of HOLD. Comes back only where there is no agent.
+/// Whether the agent gave a sign of life lately: one that is stopped, or that hangs, is as good as none.
+#[inline(always)]
+pub fn is_heard() -> bool {
+    maps::PULSE.get(0).is_some_and(|last| Kernel.now() <= last.plus(PULSE_LASTS))
+}
+
+/// Hands the packet to the program at `place` of HOLD. Comes back only where there is no agent. What is merely copied waits
+/// for an agent that hangs, and keeps nobody waiting.
 #[inline(always)]
 pub fn ask_agent(ctx: &TcContext, place: u32, workload: WorkloadIndex, carried: Carried) {
+    if place == HOLD && !is_heard() {
+        return;
+    }
     steps::hand(Parcel { workload, carried: carried as u32 });
     // SAFETY: HOLD holds classifiers only; where the agent is away it is empty, and the call falls through.
     let _ = unsafe { maps::HOLD.tail_call(ctx, place) };

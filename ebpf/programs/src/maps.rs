@@ -10,7 +10,7 @@ use egret_abi::{
     DEST_MAX, Dest, DestKey, EXACT_MAX, Event, FLOWS_PER_WORKLOAD, FRAGMENTS_PER_WORKLOAD, Flow, Flow4Key,
     Flow6Key, Fragment, FragmentKey, Generation, HELD_MAX, Held, Home, IFACES_MAX, INBOUND_PER_WORKLOAD,
     Inbound, LearnedKey, NAMES_MAX, NameKey, Named, OWN_MAX, OwnKey, Probe, QUERIES_PER_WORKLOAD, Query,
-    QueryKey, RULES_MAX, RULESETS_MAX, RuleKey, RuleValue, Ruleset, TICKETS_MAX, VERDICTS_PER_WORKLOAD,
+    QueryKey, RULES_MAX, RULESETS_MAX, RuleKey, RuleValue, Ruleset, TICKETS_MAX, Tick, VERDICTS_PER_WORKLOAD,
     VerdictKey, WAITING_PER_WORKLOAD, WORKLOADS_MAX, Waiting,
 };
 
@@ -117,6 +117,9 @@ pub static TICKETS: LruHashMap<u32, Held, { TICKETS_MAX as usize }> = LruHashMap
 /// One entry. Agent.
 #[btf_map]
 pub static CONFIG: Array<Config, 1> = Array::new();
+/// When the agent last gave a sign of life; see [`crate::hold::is_heard`]. Agent.
+#[btf_map]
+pub static PULSE: Array<Tick, 1> = Array::new();
 /// Token buckets of each workload. Programs.
 #[btf_map]
 pub static BUDGETS: Array<Budget, { WORKLOADS_MAX as usize }> = Array::new();

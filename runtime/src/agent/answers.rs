@@ -14,7 +14,7 @@ use super::node::Node;
 use crate::dns::{self, Connections, Fragment, Fragments, FrameError, Merged, Stray, TcpFrame, UdpFrame};
 use crate::enforce::Binder;
 use crate::kernel::rings::{Ring, Stop, answer};
-use crate::kernel::{Gate, clock};
+use crate::kernel::{Gate, Pulse, clock};
 use crate::model::{Action, Protocol, Verdicts};
 
 /// The port of DNS.
@@ -36,7 +36,7 @@ pub struct Hands {
 
 /// Serves the ring until `stop`. Every answer is put back, whether it taught anything or not; one that is refused as a
 /// refusal, or not at all where it came in pieces.
-pub fn serve(mut ring: Ring, gate: &Gate, hands: &Hands, stop: &Stop) {
+pub fn serve((mut ring, mut pulse): (Ring, Pulse), gate: &Gate, hands: &Hands, stop: &Stop) {
     let mut learner = Learner {
         hands,
         connections: Connections::default(),
@@ -44,7 +44,7 @@ pub fn serve(mut ring: Ring, gate: &Gate, hands: &Hands, stop: &Stop) {
         swept: clock::now(),
     };
     let mut frame = Vec::new();
-    ring.read_until(stop, Duration::ZERO, |record| {
+    let each = |record: &[u8]| {
         let Some((head, bytes)) = answer(record) else { return };
         frame.clear();
         frame.extend_from_slice(bytes);
@@ -64,7 +64,20 @@ pub fn serve(mut ring: Ring, gate: &Gate, hands: &Hands, stop: &Stop) {
         if let Err(error) = gate.release(head.ticket, &mut frame, merged.map(offload)) {
             warn!("a DNS answer is lost: the gate refused it: {error}");
         }
-    });
+    };
+    ring.read_alive(stop, Pulse::EVERY, each, || beat(&mut pulse));
+}
+
+fn beat(pulse: &mut Pulse) {
+    match pulse.beat() {
+        Ok(None) => {}
+        Ok(Some(silent)) => warn!(
+            "no answer was learned here for {:.1} s, for this agent was stopped or had no processor; meanwhile packets and \
+             odd answers went on as they do without an agent",
+            silent.as_secs_f64()
+        ),
+        Err(error) => warn!("the programs take this agent for one that hangs: {error}"),
+    }
 }
 
 /// What becomes of a frame.

@@ -31,7 +31,9 @@ use crate::flows::{DEFAULT_CAPACITY, FlowLog};
 use crate::kernel::maps::{Reader, Room};
 use crate::kernel::netns::{NetNs, Watch};
 use crate::kernel::rings::{Ring, Stop};
-use crate::kernel::{Delivery, Door, Gate, KernelError, Object, Pins, Teacher, Tier, clock, door, preflight};
+use crate::kernel::{
+    Delivery, Door, Gate, KernelError, Object, Pins, Pulse, Teacher, Tier, clock, door, preflight,
+};
 use crate::state::{self, Snapshot};
 use crate::wasm::Engine;
 use crate::workloads;
@@ -159,6 +161,7 @@ async fn serve(config: Config, tier: Tier) -> anyhow::Result<()> {
         (config.policies.clone(), config.workloads.clone(), config.modules.clone());
     let answering = Answering {
         ring: Ring::open(&pins, "ANSWERS")?,
+        pulse: Pulse::open(&pins)?,
         hands: answers::Hands { binder, lessons, lookups: lookups.clone(), node: node.clone() },
         holds: Arc::new(Holds::new(gate.clone(), judge.clone(), stop.clone())),
         gate: gate.clone(),

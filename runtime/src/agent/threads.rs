@@ -8,13 +8,15 @@ use tokio::sync::mpsc;
 
 use super::answers;
 use super::holds::{ASIDE, Holds, READERS};
-use crate::kernel::Gate;
 use crate::kernel::rings::{Ring, Stop};
+use crate::kernel::{Gate, Pulse};
 
 /// What answers packets and DNS answers on hold.
 pub struct Answering {
     /// Answers on hold.
     pub ring: Ring,
+    /// The sign of life of the one that learns them.
+    pub pulse: Pulse,
     /// What is done with them.
     pub hands: answers::Hands,
     /// Packets on hold.
@@ -30,11 +32,13 @@ impl Answering {
         stop: &Stop,
         broken: &mpsc::UnboundedSender<&'static str>,
     ) -> anyhow::Result<Vec<JoinHandle<()>>> {
-        let Self { ring, hands, holds, gate } = self;
+        let Self { ring, pulse, hands, holds, gate } = self;
         let lookups = hands.lookups.clone();
         let (stopped, told) = (stop.clone(), stop.clone());
         let mut threads = vec![
-            thread("answers", broken.clone(), move || answers::serve(ring, &gate, &hands, &stopped))?,
+            thread("answers", broken.clone(), move || {
+                answers::serve((ring, pulse), &gate, &hands, &stopped)
+            })?,
             thread("lookups", broken.clone(), move || lookups.serve(&told))?,
         ];
         let readers = std::iter::repeat_n(("holds", Holds::serve as fn(&Holds)), READERS);

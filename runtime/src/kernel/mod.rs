@@ -22,7 +22,9 @@ pub mod sockets;
 pub mod tier;
 
 mod plain;
+mod pulse;
 mod rooms;
+mod runs;
 mod tcx;
 mod teacher;
 mod tuple;
@@ -32,6 +34,7 @@ pub use door::{Door, Doors};
 pub use gate::Gate;
 pub use object::{Hook, Object};
 pub use pins::Pins;
+pub use pulse::Pulse;
 pub use teacher::Teacher;
 pub use tier::{Hooks, Tier};
 

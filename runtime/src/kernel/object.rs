@@ -4,7 +4,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use aya::maps::{Map, MapData, ProgramArray};
 use aya::programs::tc::TcAttachOptions;
-use aya::programs::{LinkOrder, ProgramFd, SchedClassifier, TcAttachType, TestRun, TestRunOptions};
+use aya::programs::{LinkOrder, SchedClassifier, TcAttachType};
 use aya::{Ebpf, EbpfLoader, include_bytes_aligned};
 use egret_abi::WorkloadIndex;
 use rustix::net::{AddressFamily, SocketType};
@@ -16,7 +16,7 @@ use super::order::{self, Known, Seat, Standing};
 use super::rooms;
 use super::tcx;
 use super::tier::Tier;
-use super::{Doing, KernelError, Pins};
+use super::{Doing, KernelError, Pins, Pulse};
 
 pub(super) static OBJECT: &[u8] = include_bytes_aligned!(concat!(env!("OUT_DIR"), "/egret.bpf.o"));
 pub(super) static DOOR: &[u8] = include_bytes_aligned!(concat!(env!("OUT_DIR"), "/door.bpf.o"));
@@ -55,6 +55,7 @@ const PINNED: &[&str] = &[
     "BUDGETS",
     "COUNTERS",
     "PROBES",
+    "PULSE",
     "EVENTS",
     "ANSWERS",
     "TO_POD",
@@ -207,6 +208,8 @@ impl Object {
     /// # Errors
     /// What the kernel said.
     pub fn open_hold(&mut self) -> Result<(), KernelError> {
+        // Whoever is to answer begins soon.
+        Pulse::open(&self.pins)?.beat()?;
         for (slot, name) in (0..).zip(HELD_BY) {
             let fd = classifier(&mut self.ebpf, name)?.fd().doing(|| format!("open the program {name}"))?;
             self.hold.set(slot, fd, 0).doing(|| "open the hold".to_owned())?;
@@ -339,28 +342,6 @@ impl Object {
                 .doing(|| format!("attach {name} to {interface}"))?;
         }
         Ok(())
-    }
-}
-
-impl Object {
-    /// A program that is loaded, for a program array of somebody else's. For benchmarks.
-    ///
-    /// # Errors
-    /// What the kernel said.
-    pub fn program(&mut self, name: &str) -> Result<&ProgramFd, KernelError> {
-        classifier(&mut self.ebpf, name)?.fd().doing(|| format!("open the program {name}"))
-    }
-
-    /// Runs a program `repeat` times on `frame`, as if it had come in at the loopback device: what it returned last,
-    /// and nanoseconds per run. For benchmarks.
-    ///
-    /// # Errors
-    /// What the kernel said.
-    pub fn test_run(&mut self, program: &str, frame: &[u8], repeat: u32) -> Result<(i32, f64), KernelError> {
-        let options = TestRunOptions { data_in: Some(frame), repeat, ..TestRunOptions::default() };
-        let program: &SchedClassifier = classifier(&mut self.ebpf, program)?;
-        let result = program.test_run(options).doing(|| "run a program".to_owned())?;
-        Ok((result.return_value.cast_signed(), result.duration.as_nanos() as f64))
     }
 }
 

@@ -89,11 +89,36 @@ impl Ring {
 
     /// Hands every record to `each` until `stop` is called, and what is there then. After each wake-up it waits for
     /// `gather` first: at a high rate one wake-up then serves many records.
-    pub fn read_until(&mut self, stop: &Stop, gather: Duration, mut each: impl FnMut(&[u8])) {
+    pub fn read_until(&mut self, stop: &Stop, gather: Duration, each: impl FnMut(&[u8])) {
+        self.read(stop, gather, None, each, || ());
+    }
+
+    /// As [`Self::read_until`]; and calls `between` after each record, and at least once `every` so long.
+    pub fn read_alive(
+        &mut self,
+        stop: &Stop,
+        every: Duration,
+        each: impl FnMut(&[u8]),
+        between: impl FnMut(),
+    ) {
+        self.read(stop, Duration::ZERO, Some(every), each, between);
+    }
+
+    fn read(
+        &mut self,
+        stop: &Stop,
+        gather: Duration,
+        every: Option<Duration>,
+        mut each: impl FnMut(&[u8]),
+        mut between: impl FnMut(),
+    ) {
+        let patience = every.and_then(|every| Timespec::try_from(every).ok());
         let mut is_over = false;
         loop {
+            between();
             while let Some(record) = self.ring.next() {
                 each(&record);
+                between();
             }
             if is_over {
                 return;
@@ -102,7 +127,7 @@ impl Ring {
                 PollFd::new(&self.ring, PollFlags::IN),
                 PollFd::from_borrowed_fd(stop.0.as_fd(), PollFlags::IN),
             ];
-            is_over = poll(&mut fds, None).is_ok() && !fds[1].revents().is_empty();
+            is_over = poll(&mut fds, patience.as_ref()).is_ok() && !fds[1].revents().is_empty();
             if !is_over && !gather.is_zero() {
                 std::thread::sleep(gather);
             }

@@ -24,7 +24,7 @@ pub(super) fn own_mark(world: &World) -> Result<u32> {
     let folders = std::fs::read_dir(world.bpffs())?.collect::<Result<Vec<_>, _>>()?;
     let folder = folders.first().context("no pins")?.path();
     let map = Map::from_map_data(MapData::from_pin(folder.join("maps/CONFIG"))?)?;
-    let config: Array<MapData, [u8; 52]> = map.try_into()?;
+    let config: Array<MapData, [u8; 60]> = map.try_into()?;
     let [a, b, c, d, ..] = config.get(&0, 0)?;
     let mark = u32::from_ne_bytes([a, b, c, d]);
     ensure!(mark != 0, "a mark is never 0");
