@@ -113,7 +113,7 @@ pub struct Config {
     pub answers: u32,
     /// Until when a workload may be armed: one whose agent ended meanwhile is judged from then on.
     pub arming_until: Tick,
-    /// Which door looks at what comes to workloads: [`INSIDE`] or [`AT_HOST`]. The other lets all go by.
+    /// Which door looks at what comes to workloads: [`INSIDE`], [`AT_HOST`], and the other lets all go by; or [`SEEN`].
     pub door: u32,
     /// Index of the device that leads to the agent.
     pub gate: u32,
@@ -130,6 +130,8 @@ pub struct Config {
 pub const INSIDE: u32 = 0;
 /// The door on the host side, out of reach for the workload.
 pub const AT_HOST: u32 = 1;
+/// Both: the one on the host side, and the one inside at what was seen coming in at a device of the node just before.
+pub const SEEN: u32 = 2;
 
 /// Token buckets of one workload; filled by time, emptied by use.
 #[derive(

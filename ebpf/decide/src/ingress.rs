@@ -1,6 +1,6 @@
 //! What a workload is sent: connections that others begin, and the answers of its resolvers.
 
-use egret_abi::{Address, Counter, OwnKey, QueryKey, WorkloadIndex};
+use egret_abi::{AT_HOST, Address, Counter, OwnKey, QueryKey, SEEN, WorkloadIndex};
 
 use crate::inbound::{self, InboundKey};
 use crate::parse::extensions;
@@ -99,11 +99,13 @@ impl Exchange {
     }
 }
 
-/// Whether this is the door that looks at what comes to workloads. Where nothing is delivered past the host side of
-/// pairs, it is the one there: inside, a workload that may redirect packets makes its own look like the world's.
+/// Whether this door looks at a packet that comes to a workload. Where nothing is delivered past the host side of pairs, it
+/// is the one there: inside, a workload that may redirect packets makes its own look like the world's. Else the one
+/// inside looks too, at what a device of the node has seen (`is_seen`).
 #[inline(always)]
-pub fn is_watched<T: Tables>(tables: &T, door: u32) -> bool {
-    tables.config().door == door
+pub fn is_watched<T: Tables>(tables: &T, door: u32, is_seen: impl FnOnce() -> bool) -> bool {
+    let says = tables.config().door;
+    says == door || (says == SEEN && (door == AT_HOST || is_seen()))
 }
 
 /// Looks at a packet of `ethertype` (host order) toward `workload`.

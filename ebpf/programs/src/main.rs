@@ -18,6 +18,7 @@ mod kernel;
 mod learn;
 mod maps;
 mod packet;
+mod passing;
 mod refuse;
 mod steps;
 
@@ -247,8 +248,11 @@ pub fn to_pod(ctx: TcContext) -> i32 {
         unsafe { core::ptr::write_volatile(&raw mut (*skb).mark, 0) };
         return if is_probe(&ctx, WorkloadIndex(workload)) { DROP } else { NEXT };
     }
-    if !ingress::is_watched(&Kernel, door) {
+    if !ingress::is_watched(&Kernel, door, || passing::is_noted(&ctx)) {
         return NEXT;
+    }
+    if door == AT_HOST {
+        passing::forget();
     }
     match egret_decide::to_pod(&Kernel, &Frame(&ctx), WorkloadIndex(workload), ethertype(&ctx)) {
         Ingress::Pass => {}
@@ -341,7 +345,7 @@ pub fn copy_asking(ctx: TcContext) -> i32 {
 #[classifier]
 pub fn gate_in(ctx: TcContext) -> i32 {
     // A released answer needs no look any more. A probe is for the door that looks.
-    let to_host = ethertype(&ctx) == PROBE && ingress::is_watched(&Kernel, AT_HOST);
+    let to_host = ethertype(&ctx) == PROBE && Kernel.config().door == AT_HOST;
     hold::release(&ctx, if to_host { hold::To::Host } else { hold::To::Pod })
 }
 

@@ -145,6 +145,10 @@ pub static FINDINGS: PerCpuArray<egret_decide::egress::Findings, 1> = PerCpuArra
 /// Bytes of a message, for what is read byte by byte; see [`egret_decide::Packet::window`].
 #[btf_map]
 pub static WINDOWS: PerCpuArray<[u8; egret_decide::parse::WINDOW], 1> = PerCpuArray::new();
+/// The packet that came into the node last on this processor; see [`crate::passing`]. Pinned, for the two that use it may be
+/// of two agents.
+#[btf_map]
+pub static PASSING: PerCpuArray<crate::passing::Passing, 1> = PerCpuArray::new();
 /// The answer in hand, from step to step; pinned as SCRATCH is.
 #[btf_map]
 pub static LEARNING: PerCpuArray<egret_decide::learn::Learning, 1> = PerCpuArray::new();

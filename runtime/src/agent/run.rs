@@ -114,7 +114,7 @@ async fn serve(config: Config, tier: Tier) -> anyhow::Result<()> {
     let node_survey = node_watch.survey().await?;
     let mut delivery = Delivery::new();
     let deliverer = door::deliverer(&mut delivery, &node_survey.devices);
-    let door = Door::choose(tier, config.door, deliverer.as_deref());
+    let door = Door::choose(tier, config.door, deliverer.as_ref());
     let reader = Reader::open(&pins)?;
     let enforcer = Enforcer::open(&pins, numbers, shared(&config, door, &gate, reader.config()), room)?;
     let binder = Arc::new(Mutex::new(Binder::open(&pins, learning(&config), Teacher::of(&mut object)?)?));

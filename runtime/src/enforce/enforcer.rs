@@ -81,7 +81,16 @@ impl Enforcer {
     /// Which door looks at what comes to workloads.
     #[must_use]
     pub fn door(&self) -> Door {
-        if self.config.door == Door::Host.number() { Door::Host } else { Door::Pod }
+        [Door::Host, Door::Node]
+            .into_iter()
+            .find(|door| door.number() == self.config.door)
+            .unwrap_or(Door::Pod)
+    }
+
+    /// The number of the gate's device.
+    #[must_use]
+    pub fn gate(&self) -> u32 {
+        self.config.gate
     }
 
     /// Lets this door look, and no other.

@@ -9,7 +9,7 @@ use std::fmt;
 
 use aya::programs::{SchedClassifier, TcAttachType};
 use aya::{Ebpf, EbpfLoader};
-use egret_abi::{AT_HOST, INSIDE, WorkloadIndex};
+use egret_abi::{AT_HOST, INSIDE, SEEN, WorkloadIndex};
 use serde::{Deserialize, Serialize};
 
 use super::clsact::{self, Side};
@@ -20,7 +20,7 @@ use super::order::Other;
 use super::{Doing, Hook, KernelError, Object, Tier, tcx};
 
 /// Names of Egret's own programs on the ingress of the node's devices.
-const OWN: [&str; 4] = ["from_pod", "stand_in", "gate_in", "host_gate_in"];
+const OWN: [&str; 5] = ["from_pod", "stand_in", "node_door", "gate_in", "host_gate_in"];
 
 /// A door.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -29,6 +29,8 @@ pub enum Door {
     /// The one on the host side.
     #[default]
     Host,
+    /// Both: the one on the host side, and the one inside at what a device of the node has seen coming in just before.
+    Node,
     /// The one inside the workload.
     Pod,
 }
@@ -37,6 +39,7 @@ impl fmt::Display for Door {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Host => "on the host side",
+            Self::Node => "on the host side, and inside where a device of the node saw it come in",
             Self::Pod => "inside",
         })
     }
@@ -48,18 +51,18 @@ impl Door {
     pub fn number(self) -> u32 {
         match self {
             Self::Host => AT_HOST,
+            Self::Node => SEEN,
             Self::Pod => INSIDE,
         }
     }
 
     /// The one that is to look, where `other` may deliver past the host side.
     #[must_use]
-    pub fn choose(tier: Tier, asked: Doors, other: Option<&str>) -> Self {
-        match (tier, asked) {
-            (Tier::Clsact, _) | (Tier::Tcx, Doors::Host) => Self::Host,
-            (Tier::Tcx, Doors::Pod) => Self::Pod,
-            (Tier::Tcx, Doors::Auto) if other.is_some() => Self::Pod,
-            (Tier::Tcx, Doors::Auto) => Self::Host,
+    pub fn choose(tier: Tier, asked: Doors, other: Option<&Deliverer>) -> Self {
+        match (tier, asked, other) {
+            (Tier::Clsact, ..) | (_, Doors::Host, _) | (_, Doors::Auto, None) => Self::Host,
+            (_, Doors::Node, _) | (_, Doors::Auto, Some(Deliverer::Program(_))) => Self::Node,
+            (_, Doors::Pod, _) | (_, Doors::Auto, Some(Deliverer::Xdp(_))) => Self::Pod,
         }
     }
 }
@@ -68,22 +71,40 @@ impl Door {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub enum Doors {
-    /// The one on the host side, unless a program of somebody else may deliver past it
+    /// The one on the host side, unless something may deliver past it: then as `node`, or as `pod` where that is XDP
     #[default]
     Auto,
     /// The one on the host side
     Host,
+    /// That one, and the one inside each workload for what came in at a device of the node
+    Node,
     /// The one inside each workload, where one with NET_ADMIN can forge what comes to it
     Pod,
+}
+
+/// Who may deliver past the host side of pairs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Deliverer {
+    /// An XDP program: what it puts into a pair was seen by no other program of the node.
+    Xdp(String),
+    /// A program where packets come into the node, by `bpf_redirect_peer`.
+    Program(String),
+}
+
+impl fmt::Display for Deliverer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (Self::Xdp(who) | Self::Program(who)) = self;
+        f.write_str(who)
+    }
 }
 
 /// Who may deliver past the host side of pairs: an XDP program, which puts packets into pairs by itself, or, where some
 /// program calls `bpf_redirect_peer`, a program of somebody else where packets come into the node, first found. `None`:
 /// nobody. A device that cannot be looked at is gone, or will be looked at again.
-pub fn deliverer(delivery: &mut Delivery, devices: &[Device]) -> Option<String> {
+pub fn deliverer(delivery: &mut Delivery, devices: &[Device]) -> Option<Deliverer> {
     let xdp = |device: &Device| Some(format!("an XDP program (id {}) on {}", device.xdp?, device.name));
     if let Some(xdp) = devices.iter().find_map(xdp) {
-        return Some(xdp);
+        return Some(Deliverer::Xdp(xdp));
     }
     let caller = delivery.first()?;
     let first = devices.iter().find_map(|device| {
@@ -92,7 +113,7 @@ pub fn deliverer(delivery: &mut Delivery, devices: &[Device]) -> Option<String> 
         let filters = clsact::others(device.index, Side::Ingress).unwrap_or_default();
         others.filter(|other| !OWN.contains(&other.name.as_str())).chain(filters).map(told).next()
     })?;
-    Some(format!("{first}, with {caller}"))
+    Some(Deliverer::Program(format!("{first}, with {caller}")))
 }
 
 impl Object {
@@ -168,11 +189,15 @@ mod tests {
 
     #[test]
     fn the_door_inside_looks_only_where_something_may_pass_the_other_by() {
-        use Doors::{Auto, Host, Pod};
-        let cni = Some("`cil_from_netdev` (id 7) on eth0");
+        use Doors::{Auto, Host, Node, Pod};
+        let program = Deliverer::Program("`cil_from_netdev` (id 7) on eth0".to_owned());
+        let xdp = Deliverer::Xdp("an XDP program (id 7) on eth0".to_owned());
+        let (cni, xdp) = (Some(&program), Some(&xdp));
         for (tier, asked, other, expected) in [
             (Tier::Tcx, Auto, None, Door::Host),
-            (Tier::Tcx, Auto, cni, Door::Pod),
+            (Tier::Tcx, Auto, cni, Door::Node),
+            (Tier::Tcx, Auto, xdp, Door::Pod),
+            (Tier::Tcx, Node, None, Door::Node),
             (Tier::Tcx, Host, cni, Door::Host),
             (Tier::Tcx, Pod, None, Door::Pod),
             (Tier::Clsact, Auto, cni, Door::Host),

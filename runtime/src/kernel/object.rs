@@ -62,6 +62,7 @@ const PINNED: &[&str] = &[
     "STEPS",
     "SCRATCH",
     "FINDINGS",
+    "PASSING",
 ];
 /// The steps behind the hooks, in the order of STEPS.
 pub(super) const STEPS: &[&str] = &[
@@ -96,6 +97,7 @@ pub(super) const HOOKS: &[&str] = &[
     "stand_in",
     "to_pod",
     "host_door",
+    "node_door",
     "hold_answer",
     "copy_asking",
     "hold_packet4",

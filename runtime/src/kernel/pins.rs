@@ -8,6 +8,9 @@ use egret_abi::{ABI_VERSION, WorkloadIndex};
 use super::object::Hook;
 use super::{Doing, KernelError};
 
+/// What the names of such links begin with.
+const NOTE: &str = "node-";
+
 /// A folder on a BPF file system.
 #[derive(Clone, Debug)]
 pub struct Pins {
@@ -49,6 +52,22 @@ impl Pins {
     #[must_use]
     pub fn link(&self, workload: WorkloadIndex, hook: Hook) -> PathBuf {
         self.links().join(format!("{}-{}", workload.0, hook.word()))
+    }
+
+    /// Where the link of a device of the node is pinned that notes what comes in.
+    #[must_use]
+    pub fn note(&self, device: u32) -> PathBuf {
+        self.links().join(format!("{NOTE}{device}"))
+    }
+
+    /// Those that are pinned, each with its device's number, where its name is one of ours.
+    ///
+    /// # Errors
+    /// Where the folder cannot be read.
+    pub fn noting(&self) -> Result<Vec<(PathBuf, Option<u32>)>, KernelError> {
+        let number = |path: &Path| path.file_name()?.to_str()?.strip_prefix(NOTE).map(str::to_owned);
+        let links = entries(&self.links())?.into_iter();
+        Ok(links.filter_map(|path| number(&path).map(|number| (path, number.parse().ok()))).collect())
     }
 
     /// Where the link is pinned that is to take the place of the one at `pin`. The file system has no names with dots.

@@ -15,13 +15,24 @@ pub(super) fn attach(
     side: TcAttachType,
     pin: &std::path::Path,
 ) -> Result<(), KernelError> {
+    attach_at(LinkOrder::first(), program, interface, side, pin)
+}
+
+/// The same, but that a new one goes to the place `order`.
+pub(super) fn attach_at(
+    order: LinkOrder,
+    program: &mut SchedClassifier,
+    interface: &str,
+    side: TcAttachType,
+    pin: &std::path::Path,
+) -> Result<(), KernelError> {
     // What an agent left that ended while it put a hook first.
     let _ = std::fs::remove_file(Pins::next(pin));
     if pin.exists() && take_over(program, pin).is_ok() && runs_on(program, interface, side).unwrap_or(false) {
         return Ok(());
     }
     let _ = std::fs::remove_file(pin);
-    attach_first(program, interface, side, pin)
+    attach_new(order, program, interface, side, pin)
 }
 
 /// Makes a new link in the first place and pins it where the old one is, which goes with that: in one step, so that
@@ -34,19 +45,20 @@ pub(super) fn put_first(
 ) -> Result<(), KernelError> {
     let next = Pins::next(pin);
     let _ = std::fs::remove_file(&next);
-    attach_first(program, interface, side, &next)?;
+    attach_new(LinkOrder::first(), program, interface, side, &next)?;
     std::fs::rename(&next, pin).doing(|| format!("pin the link on {interface}"))
 }
 
-fn attach_first(
+fn attach_new(
+    order: LinkOrder,
     program: &mut SchedClassifier,
     interface: &str,
     side: TcAttachType,
     pin: &std::path::Path,
 ) -> Result<(), KernelError> {
-    let first = TcAttachOptions::TcxOrder(LinkOrder::first());
+    let order = TcAttachOptions::TcxOrder(order);
     let link =
-        program.attach_with_options(interface, side, first).doing(|| format!("attach to {interface}"))?;
+        program.attach_with_options(interface, side, order).doing(|| format!("attach to {interface}"))?;
     let link = program.take_link(link).doing(|| format!("the link on {interface}"))?;
     let link: FdLink = link.try_into().doing(|| format!("the link on {interface}"))?;
     link.pin(pin).doing(|| format!("pin the link on {interface}"))?;
@@ -63,7 +75,11 @@ pub(super) fn take_over(program: &mut SchedClassifier, pin: &std::path::Path) ->
 }
 
 /// Whether `program` is among the tcx programs on `interface`, of this network namespace.
-fn runs_on(program: &SchedClassifier, interface: &str, side: TcAttachType) -> anyhow::Result<bool> {
+pub(super) fn runs_on(
+    program: &SchedClassifier,
+    interface: &str,
+    side: TcAttachType,
+) -> anyhow::Result<bool> {
     let id = super::object::number(program)?;
     let (_, programs) = SchedClassifier::query_tcx(interface, side)?;
     Ok(programs.iter().any(|program| program.id() == id))

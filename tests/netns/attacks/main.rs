@@ -3,6 +3,7 @@
 //! the same place goes on.
 
 mod by_hand;
+mod doors;
 mod inside;
 mod kit;
 mod on_the_gate;

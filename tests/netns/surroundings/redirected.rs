@@ -44,7 +44,7 @@ fn nothing_of_an_exchange_passes_the_host_side_on_its_way_to_the_pod() -> Result
     world.dns().set("github.com", &["192.0.2.10", "2001:db8::10"]);
     let rules = "allow:\n- to: [{fqdn: github.com}]";
     let _agent = Setup::new(&world)?.policy("web.yaml", &enforced("shop/web", rules))?.start()?;
-    assert_eq!(order(world.node(), web.host_interface())?, ["from_pod", "deliver"]);
+    assert_eq!(order(world.node(), web.host_interface())?, ["from_pod", "node_door", "deliver"]);
     let before = sent_by_the_host_side(&world, web.host_interface())?;
     for attempt in [Attempt::tcp("github.com", 443).ipv4(), Attempt::tcp("github.com", 443).ipv6()] {
         let outcomes = web.dial(&attempt.times(20))?;

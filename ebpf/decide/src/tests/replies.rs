@@ -233,12 +233,18 @@ fn what_cannot_be_read_comes_in_and_opens_nothing() {
 }
 
 #[test]
-fn one_door_looks_and_the_other_lets_all_go_by() {
-    use egret_abi::{AT_HOST, INSIDE};
+fn one_door_looks_and_the_other_lets_all_go_by_or_looks_at_what_was_seen_coming_in() {
+    use egret_abi::{AT_HOST, INSIDE, SEEN};
     let mut world = World::new();
     for (says, other) in [(AT_HOST, INSIDE), (INSIDE, AT_HOST)] {
         world.config.door = says;
-        assert!(crate::ingress::is_watched(&world, says));
-        assert!(!crate::ingress::is_watched(&world, other));
+        for is_seen in [true, false] {
+            assert!(crate::ingress::is_watched(&world, says, || is_seen));
+            assert!(!crate::ingress::is_watched(&world, other, || is_seen));
+        }
     }
+    world.config.door = SEEN;
+    assert!(crate::ingress::is_watched(&world, AT_HOST, || false));
+    assert!(crate::ingress::is_watched(&world, INSIDE, || true));
+    assert!(!crate::ingress::is_watched(&world, INSIDE, || false));
 }

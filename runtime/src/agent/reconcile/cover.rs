@@ -42,21 +42,38 @@ impl Reconciler {
     /// the other, back to the other once two looks found none. Whether another looks now.
     pub(super) fn follow_door(&mut self) -> bool {
         let other = door::deliverer(&mut self.parts.delivery, &self.node_survey.devices);
-        let door = Door::choose(self.parts.object.tier(), self.parts.config.door, other.as_deref());
+        let door = Door::choose(self.parts.object.tier(), self.parts.config.door, other.as_ref());
         let was_free = std::mem::replace(&mut self.is_free, other.is_none());
-        if door == self.parts.enforcer.door() || (door == Door::Host && !was_free) {
+        let is_same = door == self.parts.enforcer.door() || (door == Door::Host && !was_free);
+        if is_same {
+            self.note_at_devices(true);
             return false;
         }
         if let Err(error) = self.parts.enforcer.set_door(door) {
-            warn!("the door {door} is to look at what comes to workloads, and does not yet: {error}");
+            warn!("what comes to workloads is to be looked at {door}, and is not yet: {error}");
             return false;
         }
         let why = other.map_or_else(|| "nothing on the node".to_owned(), |other| format!("{other}, which"));
-        info!(
-            "{why} may deliver past the host side of pairs: the door {door} looks at what comes to workloads"
-        );
+        info!("{why} may deliver past the host side of pairs: what comes to workloads is looked at {door}");
+        self.note_at_devices(true);
         self.evidence.values_mut().for_each(Evidence::disturb);
         true
+    }
+
+    /// Has the devices of the node note what comes in, where the door inside asks for that.
+    pub(super) fn note_at_devices(&mut self, look: bool) {
+        let door = self.parts.enforcer.door();
+        let placed = self.workers.values().filter_map(|worker| worker.state.as_ref().ok());
+        let hosts = placed.map(|placed| placed.host.index).collect();
+        let gate = self.parts.enforcer.gate();
+        let devices = self.node_survey.devices.iter();
+        let outer = |device: &&Device| door == Door::Node && !device.loopback && device.index != gate;
+        let devices: Vec<_> = devices.filter(outer).collect();
+        if let Err(error) = self.parts.object.note_at(&mut self.noting, &devices, &hosts, look) {
+            warn!(
+                "what comes in at some device of the node, and is delivered past it, teaches nothing: {error}"
+            );
+        }
     }
 
     fn is_first(&mut self, id: &WorkloadId, hook: Hook) {

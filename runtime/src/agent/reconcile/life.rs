@@ -39,6 +39,7 @@ impl Reconciler {
     pub async fn start(&mut self) -> anyhow::Result<()> {
         self.parts.object.take_over_answers()?;
         self.cover_all().await;
+        self.note_at_devices(false);
         self.sweep_filters();
         self.parts.pins.drop_strangers()?;
         self.look_at_hooks();

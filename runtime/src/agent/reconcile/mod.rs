@@ -39,7 +39,7 @@ use super::probes::{Errand, Probed};
 use super::tighten::Ender;
 use crate::enforce::Enforcer;
 use crate::kernel::netns::{Device, NetNs, Survey};
-use crate::kernel::{Delivery, Object, Pins, clock};
+use crate::kernel::{Delivery, Noting, Object, Pins, clock};
 use crate::model::{Namespace, Policy, Workload, WorkloadId};
 use crate::policy::{self, Accepted, Good, Problem, Ranges, Ruleset};
 use crate::state::PolicyText;
@@ -162,6 +162,8 @@ pub struct Reconciler {
     ticks: u64,
     /// Workloads whose hook on the node's side was put first again, and has a double in its place.
     doubled: BTreeSet<WorkloadId>,
+    /// The devices of the node that note what comes in.
+    noting: Noting,
     /// At the last look nobody could deliver past the host side of pairs.
     is_free: bool,
     /// At the last look another program was before a hook.
@@ -194,6 +196,7 @@ impl Reconciler {
             node_survey,
             ticks: 0,
             doubled: BTreeSet::new(),
+            noting: Noting::default(),
             is_free: false,
             is_contested: false,
             named_at: None,
@@ -210,6 +213,7 @@ impl Reconciler {
         while let Some(change) = changes.recv().await {
             let is_news = self.act_on(change).await;
             if is_news {
+                self.note_at_devices(false);
                 self.probe_due();
             }
             self.settle();
