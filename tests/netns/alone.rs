@@ -1,7 +1,7 @@
 //! The node without its agent: names are looked up and learned all the same, and nothing is allowed that was not.
 
 use anyhow::Result;
-use egret_tests::agent::PATIENCE;
+use egret_tests::agent::{PATIENCE, described};
 use egret_tests::world::RESOLVER;
 use egret_tests::{Attempt, Seen, Setup, World, enforced, eventually, held};
 
@@ -33,6 +33,23 @@ fn names_are_learned_without_an_agent_and_nothing_else_is_allowed() -> Result<()
     let agent = killed.start()?;
     let learned = agent.status()?["counters"]["dns_answers_learned"].as_u64();
     assert!(learned.is_some_and(|learned| learned >= 200), "{learned:?}");
+    Ok(())
+}
+
+#[test]
+fn what_a_workload_learned_without_an_agent_is_not_the_next_one_s_in_its_place() -> Result<()> {
+    let world = World::with_pods(&["shop/web", "shop/next"])?;
+    let (web, next) = (world.pod("shop/web"), world.pod("shop/next"));
+    world.dns().set("cdn.example.com", &["192.0.2.10"]);
+    let setup = Setup::new(&world)?
+        .policy("web.yaml", &enforced("shop/web", RULES))?
+        .policy("next.yaml", &enforced("shop/next", RULES))?;
+    let killed = setup.describing(vec![described(web)]).start()?.kill()?;
+    assert_eq!(web.connect("cdn.example.com", 443)?.seen, Seen::Connected);
+    // The number of the one that is gone is free, and the first that is given out.
+    let agent = killed.describing(vec![described(next)]).start()?;
+    assert_eq!(next.connect("192.0.2.10", 443)?.seen, Seen::Refused, "{}", agent.log());
+    assert_eq!(next.connect("cdn.example.com", 443)?.seen, Seen::Connected);
     Ok(())
 }
 

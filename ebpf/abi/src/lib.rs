@@ -54,7 +54,7 @@ pub const WAITING_GAP: u64 = 20_000_000;
 /// For how long packets that follow closer than that still go the way of those before them.
 pub const WAITING_AT_MOST: Tick = Tick::lasting_seconds(2);
 /// How long after its last sign of life the agent is taken to live.
-pub const PULSE_LASTS: Tick = Tick::lasting_seconds(2);
+pub const PULSE_LASTS: Tick = Tick::lasting_seconds(5);
 /// How often a packet is put on hold before it is judged without modules: its verdict may be gone when it comes back.
 pub const PASSES_MAX: u32 = 4;
 /// How long a receiver waits for the pieces of a packet: 30 s, as Linux does for IPv4.

@@ -208,7 +208,9 @@ impl Binder {
     /// Forgets a workload, and all that is bound for it.
     pub fn forget(&mut self, index: WorkloadIndex) -> Result<(), KernelError> {
         let quota = self.workloads.remove(&index).unwrap_or_default().quota;
-        quota.addresses().try_for_each(|ip| self.writer.remove_binding(key(index, ip)))
+        quota.addresses().try_for_each(|ip| self.writer.remove_binding(key(index, ip)))?;
+        // Also what was bound without a word to the agent, or the next workload of this number would have it.
+        self.writer.forget_learned(index)
     }
 
     /// Takes away the bindings that ended long ago, or some of them: true where more may be left.

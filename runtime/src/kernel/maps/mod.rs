@@ -1,15 +1,16 @@
 //! The maps, typed: a [`Writer`] for `enforce` alone, a [`Reader`] for all who ask.
 
 mod flows;
+mod learned;
 mod many;
 mod verdicts;
 
 use aya::maps::lpm_trie::Key;
 use aya::maps::{Array, ArrayOfMaps, HashMap, LpmTrie, Map, MapData, MapError, PerCpuArray};
 use egret_abi::{
-    Binding, Call, Config, Counter, Dest, DestKey, Flow, Flow4Key, Flow6Key, Fragment, FragmentKey,
-    Generation, Home, IFACES_MAX, Inbound, NameKey, Named, OwnKey, Query, QueryKey, RuleKey, RuleValue,
-    Ruleset, RulesetId, WorkloadIndex,
+    Address, Binding, Call, Config, Counter, Dest, DestKey, Flow, Flow4Key, Flow6Key, Fragment, FragmentKey,
+    Generation, Home, IFACES_MAX, Inbound, LearnedKey, NameKey, Named, OwnKey, Query, QueryKey, RuleKey,
+    RuleValue, Ruleset, RulesetId, WorkloadIndex,
 };
 
 use super::plain::Plain;
@@ -62,6 +63,8 @@ pub struct Writer {
     exact: HashMap<MapData, Plain<RuleKey>, Plain<RuleValue>>,
     rules: LpmTrie<MapData, Plain<RuleKey>, Plain<RuleValue>>,
     names: HashMap<MapData, Plain<NameKey>, Plain<Named>>,
+    learned: HashMap<MapData, Plain<LearnedKey>, Plain<Address>>,
+    turns: Array<MapData, u64>,
     flows4: Inner,
     flows6: Inner,
     inbound4: Inner,
@@ -92,6 +95,8 @@ impl Writer {
             exact: open(pins, "EXACT")?,
             rules: open(pins, "RULES")?,
             names: open(pins, "NAMES")?,
+            learned: open(pins, "LEARNED")?,
+            turns: open(pins, "TURNS")?,
             flows4: open(pins, "FLOWS4")?,
             flows6: open(pins, "FLOWS6")?,
             inbound4: open(pins, "INBOUND4")?,
