@@ -6,8 +6,8 @@ use aya_ebpf::{
     bindings::__sk_buff,
     btf_maps::LruHashMap,
     helpers::{
-        bpf_get_prandom_u32, bpf_redirect, bpf_redirect_peer, bpf_ringbuf_query, bpf_skb_change_type,
-        bpf_skb_load_bytes, bpf_skb_store_bytes,
+        bpf_get_prandom_u32, bpf_get_smp_processor_id, bpf_redirect, bpf_redirect_peer, bpf_ringbuf_query,
+        bpf_skb_change_type, bpf_skb_load_bytes, bpf_skb_store_bytes,
     },
     programs::TcContext,
 };
@@ -26,7 +26,8 @@ const PACKET: u8 = 0x01;
 const ADDRESSES: u32 = 0;
 const ADDRESSES_LENGTH: u32 = 12;
 const PACKET_HOST: u32 = 0;
-const BPF_NOEXIST: u64 = 1;
+/// Only where nothing is there.
+pub const BPF_NOEXIST: u64 = 1;
 const BPF_F_INGRESS: u64 = 1;
 
 /// Place in HOLD of what holds an answer.
@@ -202,8 +203,8 @@ fn issue<const N: usize>(ctx: &TcContext, tickets: &LruHashMap<u32, Held, N>, he
     Some(ticket)
 }
 
-/// Puts a packet of a workload, which is number `sequence` of its flow, on hold: the ticket stands in for its source, the
-/// workload for its destination. `None`: there is no room.
+/// Puts a packet of a workload, which is number `sequence` of its flow, on hold: the ticket stands in for its source,
+/// this processor and the workload (below [`egret_abi::WORKLOADS_MAX`]) for its destination. `None`: there is no room.
 #[inline(always)]
 pub fn send_to_gate(ctx: &TcContext, workload: WorkloadIndex, sequence: u64, udp: bool) -> Option<i32> {
     let skb: *mut __sk_buff = ctx.skb.skb;
@@ -215,7 +216,10 @@ pub fn send_to_gate(ctx: &TcContext, workload: WorkloadIndex, sequence: u64, udp
     let segments = if config.cuts != 0 && udp { unsafe { (*skb).gso_segs }.clamp(1, 64) as u16 } else { 1 };
     let held = Held { workload, ifindex, sequence, passes: passes as u16, segments, ..Held::default() };
     let ticket = issue(ctx, &maps::TICKETS, held)?;
-    let ([a, b, c, d], [e, f, g, h]) = (workload.0.to_be_bytes(), ticket.to_be_bytes());
+    // SAFETY: a helper without arguments.
+    let processor = unsafe { bpf_get_smp_processor_id() } as u16;
+    let ([a, b], [c, d]) = (processor.to_be_bytes(), (workload.0 as u16).to_be_bytes());
+    let [e, f, g, h] = ticket.to_be_bytes();
     let addresses = [TICKET, PACKET, a, b, c, d, TICKET, PACKET, e, f, g, h];
     // SAFETY: helpers on the context with a buffer of the length given; volatile, or the compiler makes an access that the
     // verifier refuses.

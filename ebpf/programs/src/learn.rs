@@ -11,14 +11,13 @@ use egret_decide::{
 };
 
 use crate::{
-    NEXT, hold,
+    NEXT,
+    hold::{self, BPF_NOEXIST},
     kernel::{Kernel, compare_exchange, fetch_add},
     maps,
     packet::Frame,
     steps::{self, Step},
 };
-
-const BPF_NOEXIST: u64 = 1;
 
 /// Reads the question.
 #[inline(always)]

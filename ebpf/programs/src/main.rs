@@ -6,7 +6,7 @@
 //! `judge4`, `judge6`, `query`, `reset`, `unreachable`, `answer`, `cut4`, `cut6`, `segment`, `piece`, `settle4`, `settle6`,
 //! `fragment4`, `fragment6`, `train`, `link4`, `link6`, `arp`, `consult4`, `consult6`, `learn`, `records`, `bind`: steps behind them, called through
 //! STEPS. `hold_answer`, `copy_asking`, `hold_packet4`, `hold_packet6`: called through HOLD while the agent lives.
-//! `teach`: run by the agent alone.
+//! `teach`: run by the agent alone. `node_door`: ingress of the node's devices, where others may deliver past the doors.
 //! `gate_in` (or `host_gate_in`), `gate_out`: ingress and egress of the agent's TAP device.
 #![no_std]
 #![feature(asm_experimental_arch)]

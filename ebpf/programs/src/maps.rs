@@ -56,7 +56,7 @@ pub static RESOLVERS: HashMap<OwnKey, u32, { OWN_MAX as usize }, BY_USE> = HashM
 /// Workload and address to names. Agent; full: the name stays denied, and told.
 #[btf_map]
 pub static BINDINGS: HashMap<OwnKey, Binding, { BINDINGS_MAX as usize }, BY_USE> = HashMap::new();
-/// Ruleset and the end of a name to the classes of its patterns. Agent; full: the agent learns those names.
+/// Ruleset and the end of a name to the classes of its patterns. Agent; full: the policy is not put in force.
 #[btf_map]
 pub static NAMES: HashMap<NameKey, Named, { NAMES_MAX as usize }, BY_USE> = HashMap::new();
 /// Addresses that the programs bound, workload by workload in turn. Programs; a place whose address still counts is not

@@ -42,6 +42,8 @@ pub struct Gate {
 pub struct HeldPacket {
     /// Whose it is.
     pub workload: WorkloadIndex,
+    /// The processor that put it there.
+    pub processor: u16,
     bytes: Box<[u8]>,
 }
 
@@ -51,8 +53,8 @@ impl HeldPacket {
         let addresses: &[u8; 12] = read.get(OFFLOAD_HEADER..)?.first_chunk()?;
         let [a, b, c, d, e, f, source @ ..] = *addresses;
         let is_ours = [a, b] == PACKET && source.starts_with(&PACKET);
-        let workload = WorkloadIndex(u32::from_be_bytes([c, d, e, f]));
-        is_ours.then(|| Self { workload, bytes: read.into() })
+        let (processor, workload) = (u16::from_be_bytes([c, d]), u16::from_be_bytes([e, f]));
+        is_ours.then(|| Self { workload: WorkloadIndex(workload.into()), processor, bytes: read.into() })
     }
 
     /// Its frame. Both link addresses are the gate's, not its own.

@@ -8,6 +8,10 @@ pub const MESSAGE: usize = 2048;
 pub const LONGEST: usize = 1472;
 /// Bytes before the question.
 pub(super) const HEADER: usize = 12;
+/// Bytes of the longest name.
+pub(super) const NAME_MAX: usize = 255;
+/// The class that names of hosts are of.
+pub(super) const INTERNET: u16 = 1;
 /// Type and class, behind the name of a question.
 pub(super) const TAIL: usize = 4;
 

@@ -4,11 +4,8 @@ use core::hint::black_box;
 
 use egret_abi::{NAME_BYTES, RulesetId};
 
-use super::message::{HEADER, LONGEST, LOWER, ODD, TAIL};
+use super::message::{HEADER, INTERNET, LONGEST, LOWER, NAME_MAX, ODD, TAIL};
 use super::{CLASSES, LABELS, Learning, Lessons, Next, RECORDS, into_memory};
-
-const NAME_MAX: usize = 255;
-const INTERNET: u16 = 1;
 
 /// Reads the head of the message, which has `length` bytes, and finds the classes that `ruleset` has for its name.
 /// [`Next::On`]: to its records.

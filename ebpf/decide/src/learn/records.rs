@@ -2,19 +2,17 @@
 
 use egret_abi::Address;
 
-use super::message::LOWER;
+use super::message::{INTERNET, LOWER, NAME_MAX};
 use super::{ADDRESSES, Learning, Next, into_memory};
 
 /// Records that one run of the step reads.
 const AT_ONCE: usize = 4;
 /// Labels and pointers of the target of an alias.
 const TARGET: usize = 24;
-const NAME_MAX: usize = 255;
 /// Type, class, TTL and length, behind the owner.
 const FIXED: usize = 10;
 const POINTER: u8 = 0xc0;
 
-const INTERNET: u16 = 1;
 const A: u16 = 1;
 const CNAME: u16 = 5;
 const AAAA: u16 = 28;

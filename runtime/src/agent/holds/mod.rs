@@ -8,6 +8,7 @@
 mod aside;
 mod case;
 mod judge;
+mod processors;
 mod question;
 mod queue;
 
@@ -23,6 +24,7 @@ use tracing::{error, warn};
 pub use case::Case;
 pub use judge::Judge;
 
+use self::processors::Processors;
 use self::question::{Question, key_of};
 use self::queue::{Bounds, Place, Queue};
 use crate::kernel::gate::{FRAME_MAX, HeldPacket};
@@ -61,6 +63,7 @@ pub struct Holds {
     /// Reading and giving a place are one step, for packets keep their order.
     turn: Mutex<Vec<u8>>,
     queue: Mutex<Queue<Waiting>>,
+    processors: Processors,
     aside: SyncSender<Aside>,
     asked_aside: Mutex<Receiver<Aside>>,
 }
@@ -75,6 +78,7 @@ impl Holds {
             stop,
             turn: Mutex::new(vec![0; FRAME_MAX]),
             queue: Mutex::new(Queue::new(BOUNDS)),
+            processors: Processors::new(),
             aside,
             asked_aside: Mutex::new(asked_aside),
         }
@@ -177,22 +181,26 @@ impl Holds {
     /// asked about first.
     fn release(&self, question: Question, known: Option<[u8; 2]>) {
         let mut known = known.map(|local| HashSet::from([local]));
+        let mut stay = self.processors.anywhere();
         loop {
             let waiting = self.queue().take(&question);
             if waiting.is_empty() {
                 return;
             }
+            if let [Waiting { packet, .. }, _, ..] = &waiting[..] {
+                stay.at(packet.processor.into());
+            }
             for Waiting { packet, local, since } in waiting {
+                let alone = Question { key: VerdictKey { local_port: local, ..question.key }, ..question };
                 if let Some(known) = &mut known
                     && known.insert(local)
                 {
-                    let alone =
-                        Question { key: VerdictKey { local_port: local, ..question.key }, ..question };
                     match is_late(since) {
                         true => self.judge.give_up(&alone, local),
                         false => drop(self.judge.answer(&alone, local)),
                     }
                 }
+                stay.with(alone);
                 self.put_back(&packet);
             }
         }
