@@ -51,8 +51,9 @@ const LEFT_OUT: [&str; 1] = ["surroundings"];
 const SKIPPED: &str = "languages::";
 /// And the test of what an agent does within a second, where loading its programs alone takes five.
 const TOO_SLOW: &str = "within_a_second";
-/// What `--short` leaves out besides: tens of thousands of flows, which take the machine minutes.
-const SKIPPED_IF_SHORT: &str = "load::";
+/// Tests of modules that `--short` leaves out besides: they take the machine minutes, and the kernel has no part in what
+/// most of them are about.
+const SKIPPED_IF_SHORT: [&str; 4] = ["authors::", "bad::", "load::", "take_over::"];
 
 /// Runs the tests; what they counted, and what went wrong besides.
 pub fn run(filter: Option<&str>, short: bool) -> Result<(Counts, Vec<String>)> {
@@ -143,11 +144,9 @@ fn binary(line: &str) -> Option<(String, PathBuf)> {
 
 /// A shell script that runs the binaries, one after the other.
 fn job(binaries: &[(String, PathBuf)], filter: Option<&str>, modules: &Path, short: bool) -> Result<String> {
-    let skipped = if short {
-        format!("--skip {SKIPPED} --skip {TOO_SLOW} --skip {SKIPPED_IF_SHORT}")
-    } else {
-        format!("--skip {SKIPPED} --skip {TOO_SLOW}")
-    };
+    let besides = if short { &SKIPPED_IF_SHORT[..] } else { &[] };
+    let skipped: String =
+        [SKIPPED, TOO_SLOW].iter().chain(besides).map(|test| format!("--skip {test} ")).collect();
     let egret = test::built("egret")?;
     let mut job = String::from("export PATH=/usr/local/sbin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/root\n");
     writeln!(job, "export EGRET_BIN={}", quoted(&egret.display().to_string()))?;
@@ -156,7 +155,7 @@ fn job(binaries: &[(String, PathBuf)], filter: Option<&str>, modules: &Path, sho
         let filter = filter.map(quoted).unwrap_or_default();
         let path = quoted(&path.display().to_string());
         writeln!(job, "echo '== {name}'")?;
-        writeln!(job, "timeout -s KILL {LIMIT} {path} --test-threads=1 {skipped} {filter}")?;
+        writeln!(job, "timeout -s KILL {LIMIT} {path} --test-threads=1 {skipped}{filter}")?;
         writeln!(
             job,
             "status=$?; [ $status -le 101 ] && echo 'egret-vm: ended {name}' || echo 'it ended with' $status"
