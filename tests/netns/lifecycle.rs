@@ -187,3 +187,33 @@ fn an_agent_told_to_detach_when_it_ends_takes_everything_away() -> Result<()> {
     }
     Ok(())
 }
+
+#[test]
+fn what_a_workload_looked_up_outlives_the_maps_unless_its_file_is_damaged() -> Result<()> {
+    let world = small_world()?;
+    let web = world.pod("shop/web");
+    let agent = Setup::new(&world)?.policy("web.yaml", &enforced("shop/web", RULES))?.start()?;
+    let learned = web.connect("github.com", 443)?;
+    assert_eq!(learned.seen, Seen::Connected);
+    let address = learned.address.map(|address| address.to_string()).unwrap_or_default();
+    let state = |file: &str| world.directory().join("state").join(file);
+    // Not by its name, which would be looked up.
+    let stopped = agent.stop()?;
+    fs::remove_file(state("snapshot"))?;
+    let agent = stopped.start()?;
+    assert_eq!(web.connect(&address, 443)?.seen, Seen::Connected, "{}", agent.log());
+    assert_eq!(web.connect("203.0.113.77", 443)?.seen, Seen::Refused);
+    // What was not looked up since is written again.
+    let stopped = agent.stop()?;
+    fs::remove_file(state("snapshot"))?;
+    let agent = stopped.start()?;
+    assert_eq!(web.connect(&address, 443)?.seen, Seen::Connected, "{}", agent.log());
+    let stopped = agent.stop()?;
+    fs::remove_file(state("snapshot"))?;
+    let names = fs::read(state("names"))?;
+    fs::write(state("names"), &names[..names.len() - 1])?;
+    let agent = stopped.start()?;
+    assert!(agent.log().contains("must look up again"), "{}", agent.log());
+    assert_eq!(web.connect(&address, 443)?.seen, Seen::Refused, "{}", agent.log());
+    rules_hold(web, "and a new look-up counts")
+}

@@ -18,6 +18,7 @@ mod memory;
 mod node;
 mod probes;
 mod reconcile;
+mod remembered;
 mod run;
 mod succession;
 mod threads;

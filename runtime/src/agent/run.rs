@@ -21,6 +21,7 @@ use super::lessons::Lessons;
 use super::lookups::LookUps;
 use super::node::{Node, Sources};
 use super::reconcile::{self, Change, Parts, Reconciler, Shelf};
+use super::remembered::Remembered;
 use super::succession::{self, Offer};
 use super::threads::{Answering, thread};
 use super::tighten::Ender;
@@ -89,6 +90,7 @@ async fn serve(config: Config, tier: Tier) -> anyhow::Result<()> {
     let boot_id = boot_id()?;
     let snapshot_file = config.state_dir.join("snapshot");
     let last = last_snapshot(&snapshot_file);
+    let remembered = Remembered::read(&config.state_dir.join("names"), &boot_id);
     // Before anything is set aside.
     locks.lock_pins(&config.bpffs)?;
     let numbers = adopt_or_set_aside(&pins, &last, &boot_id)?;
@@ -180,6 +182,7 @@ async fn serve(config: Config, tier: Tier) -> anyhow::Result<()> {
         own,
         boot_id,
         snapshot: snapshot_file,
+        remembered,
         changes: changes.clone(),
         errands,
     };

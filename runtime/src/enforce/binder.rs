@@ -49,6 +49,8 @@ pub struct Binder {
     teacher: Teacher,
     learning: Learning,
     workloads: HashMap<WorkloadIndex, Bound>,
+    /// Answers that were learned.
+    learned: u64,
     /// Bindings that found no free slot.
     crowded: u64,
     /// Addresses that were unbound because a share was used up.
@@ -73,7 +75,7 @@ impl Binder {
             let gone = quota.count(ip(key.address), Some(binding.slots[0].class.0));
             over.extend(gone.map(|gone| self::key(key.workload, gone)));
         }
-        let mut binder = Self { writer, teacher, learning, workloads, crowded: 0, over_quota: 0 };
+        let mut binder = Self { writer, teacher, learning, workloads, learned: 0, crowded: 0, over_quota: 0 };
         over.into_iter().try_for_each(|key| binder.writer.remove_binding(key))?;
         Ok(binder)
     }
@@ -82,6 +84,7 @@ impl Binder {
     /// patterns are not known yet the names are kept, and bound when they are.
     pub fn learn(&mut self, index: WorkloadIndex, answer: &Answer, now: Duration) -> Result<(), KernelError> {
         let Answer { question, addresses, searched, .. } = answer;
+        self.learned += 1;
         self.learn_name(index, question, addresses, now)?;
         let searched = searched.as_ref().filter(|searched| self.searches(&searched.domain));
         searched.map_or(Ok(()), |searched| self.learn_name(index, &searched.name, &searched.addresses, now))
@@ -191,6 +194,34 @@ impl Binder {
             live.by_ref().take(most).map(|(name, address, until)| (name.clone(), address, until)).collect();
         let total = pairs.len() + live.count();
         (pairs, total)
+    }
+
+    /// What a workload looked up and has not ended, with how long it lasts, the latest first.
+    #[must_use]
+    pub fn known(&self, index: WorkloadIndex, now: Duration) -> Vec<(Name, Vec<(IpAddr, Duration)>)> {
+        let mut known: Vec<(Name, Vec<(IpAddr, Duration)>)> = Vec::new();
+        for (name, address, until) in
+            self.workloads.get(&index).into_iter().flat_map(|bound| bound.names.live(now))
+        {
+            match known.last_mut() {
+                Some((last, addresses)) if last == name => addresses.push((address, until - now)),
+                _ => known.push((name.clone(), vec![(address, until - now)])),
+            }
+        }
+        known
+    }
+
+    /// Knows again what a workload looked up in the time of an earlier agent. It is bound with the next patterns.
+    pub fn recall(&mut self, index: WorkloadIndex, name: &Name, addresses: &[(IpAddr, u32)], now: Duration) {
+        let bound = self.workloads.entry(index).or_default();
+        // What is to be bound is bound by `set_patterns`.
+        let _ = bound.names.learn(name, addresses, now, Duration::ZERO);
+    }
+
+    /// Answers that were learned.
+    #[must_use]
+    pub fn learned(&self) -> u64 {
+        self.learned
     }
 
     /// Bindings that found every slot of their address taken.

@@ -1,13 +1,13 @@
-//! The snapshot's file: there whole, or as it was before.
+//! A file of what is stored: there whole, or as it was before.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, ErrorKind, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use super::snapshot::{Damage, MAX_CONTENT, Snapshot};
+use super::sealed::{Damage, MAX_CONTENT, Stored};
 
-/// Why a snapshot is not read or written.
+/// Why it is not read or written.
 #[derive(Debug, thiserror::Error)]
 pub enum StateError {
     /// The system refuses.
@@ -20,7 +20,7 @@ pub enum StateError {
         /// What the system said.
         source: io::Error,
     },
-    /// The file is not a whole snapshot.
+    /// The file is not what was written.
     #[error("the state file `{}` is of no use: {damage}", path.display())]
     Damaged {
         /// The file.
@@ -30,13 +30,13 @@ pub enum StateError {
     },
 }
 
-/// Puts `snapshot` in the place of the file at `path`: a crash at any moment leaves the old one or the new one. Only
+/// Puts `stored` in the place of the file at `path`: a crash at any moment leaves the old one or the new one. Only
 /// its owner can read it. Of several writers at once, all but one may fail.
 ///
 /// # Errors
 /// [`StateError`]; then the old file is still there.
-pub fn write(path: &Path, snapshot: &Snapshot) -> Result<(), StateError> {
-    let bytes = snapshot.encode().map_err(|damage| StateError::Damaged { path: path.to_owned(), damage })?;
+pub fn write(path: &Path, stored: &impl Stored) -> Result<(), StateError> {
+    let bytes = stored.encode().map_err(|damage| StateError::Damaged { path: path.to_owned(), damage })?;
     let fresh = path.with_added_extension("new");
     let written = write_fresh(&fresh, &bytes).and_then(|()| put_in_place(&fresh, path));
     written.map_err(|source| {
@@ -46,18 +46,17 @@ pub fn write(path: &Path, snapshot: &Snapshot) -> Result<(), StateError> {
     })
 }
 
-/// The snapshot in the file at `path`; `None` if there is no file.
+/// What is in the file at `path`; `None` if there is no file.
 ///
 /// # Errors
-/// [`StateError`] for anything but a whole snapshot: the caller tells it and starts clean.
-pub fn read(path: &Path) -> Result<Option<Snapshot>, StateError> {
+/// [`StateError`] for anything but what was written: the caller tells it and starts clean.
+pub fn read<T: Stored>(path: &Path) -> Result<Option<T>, StateError> {
     let bytes = match read_bytes(path) {
         Ok(bytes) => bytes,
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
         Err(source) => return Err(StateError::Io { verb: "read", path: path.to_owned(), source }),
     };
-    let snapshot = Snapshot::decode(&bytes);
-    snapshot.map(Some).map_err(|damage| StateError::Damaged { path: path.to_owned(), damage })
+    T::decode(&bytes).map(Some).map_err(|damage| StateError::Damaged { path: path.to_owned(), damage })
 }
 
 fn read_bytes(path: &Path) -> io::Result<Vec<u8>> {

@@ -1,13 +1,14 @@
 use std::os::unix::fs::PermissionsExt;
 
 use super::*;
+use crate::state::Snapshot;
 use crate::state::snapshot::tests::example;
 
 #[test]
 fn a_snapshot_is_read_back_and_only_its_owner_can_read_it() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("maps.state");
-    assert_eq!(read(&path).unwrap(), None);
+    assert_eq!(read::<Snapshot>(&path).unwrap(), None);
     write(&path, &Snapshot::default()).unwrap();
     write(&path, &example()).unwrap();
     assert_eq!(read(&path).unwrap(), Some(example()));
@@ -45,7 +46,7 @@ fn what_is_wrong_is_told_with_the_file_and_a_failed_write_leaves_the_old_one() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("maps.state");
     std::fs::write(&path, "not a snapshot, but long enough").unwrap();
-    let told = read(&path).unwrap_err().to_string();
+    let told = read::<Snapshot>(&path).unwrap_err().to_string();
     assert_eq!(
         told,
         format!("the state file `{}` is of no use: it is not a snapshot of Egret", path.display())
@@ -56,5 +57,5 @@ fn what_is_wrong_is_told_with_the_file_and_a_failed_write_leaves_the_old_one() {
     let told = write(&path, &Snapshot::default()).unwrap_err().to_string();
     assert!(told.contains("maps.state` cannot be written: "), "{told}");
     assert_eq!(read(&path).unwrap(), Some(example()));
-    assert!(matches!(read(folder.path()).unwrap_err(), StateError::Io { verb: "read", .. }));
+    assert!(matches!(read::<Snapshot>(folder.path()).unwrap_err(), StateError::Io { verb: "read", .. }));
 }

@@ -1,22 +1,9 @@
-//! The snapshot and its bytes.
-//!
-//! A header of 24 bytes (magic, version, checksum, length of the rest; little-endian), then the content in bincode's
-//! standard encoding. The checksum covers all of it but itself, so that any cut or changed byte is found.
-//!
-//! bincode: compact, no schema to keep, and its decoder takes a limit. It has been retired upstream; 2.0.1 is its last
-//! real release, pinned for this one format, which no other program reads and which a reboot makes worthless.
+//! The snapshot: which numbers stand for what in the kernel's maps, and the policies last accepted.
 
-use bincode::config::{Configuration, Fixint, Limit, LittleEndian};
 use serde::{Deserialize, Serialize};
 
+use super::Stored;
 use crate::model::{PolicyId, WorkloadId};
-
-const MAGIC: [u8; 8] = *b"EGRETMAP";
-/// Raised when [`Snapshot`] or anything in it changes: bincode's bytes do not say what they are.
-const VERSION: u32 = 3;
-const HEADER: usize = 24;
-/// The largest content, and the most memory that its decoder claims: room for 4,096 workloads and 100,000 rules.
-pub(super) const MAX_CONTENT: usize = 64 << 20;
 
 /// Which numbers stand for what in the kernel's maps.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -94,87 +81,10 @@ pub struct NextNumbers {
     pub workload: u32,
 }
 
-/// Why bytes are not a snapshot.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Damage {
-    /// Shorter or longer than it says, or than any snapshot is.
-    #[error("its length is not what it says")]
-    Length,
-    /// Another kind of file.
-    #[error("it is not a snapshot of Egret")]
-    Magic,
-    /// Of another format.
-    #[error("it has format {0}, and this program reads {VERSION}")]
-    Version(u32),
-    /// Changed bytes.
-    #[error("its checksum is wrong")]
-    Checksum,
-    /// The right checksum around something else.
-    #[error("its content cannot be read: {0}")]
-    Content(String),
-}
-
-/// Fixed-width numbers: the length of a list cannot claim more than its bytes say.
-fn format() -> Configuration<LittleEndian, Fixint, Limit<MAX_CONTENT>> {
-    bincode::config::standard().with_fixed_int_encoding().with_limit()
-}
-
-impl Snapshot {
-    /// The bytes of a file.
-    ///
-    /// # Errors
-    /// [`Damage::Length`] for more than the format holds; [`Damage::Content`] for what bincode cannot write.
-    pub fn encode(&self) -> Result<Vec<u8>, Damage> {
-        let content = bincode::serde::encode_to_vec(self, format()).map_err(content)?;
-        if content.len() > MAX_CONTENT {
-            return Err(Damage::Length);
-        }
-        let length = content.len() as u64;
-        let checksum = checksum(VERSION, length, &content);
-        Ok([&MAGIC[..], &VERSION.to_le_bytes(), &checksum.to_le_bytes(), &length.to_le_bytes(), &content]
-            .concat())
-    }
-
-    /// The snapshot in the bytes of a file.
-    ///
-    /// # Errors
-    /// [`Damage`]: no cut or changed byte is taken for a snapshot, and no bytes make it panic or claim more memory
-    /// than the format allows.
-    pub fn decode(bytes: &[u8]) -> Result<Self, Damage> {
-        let (header, content) = bytes.split_first_chunk::<HEADER>().ok_or(Damage::Length)?;
-        if header[..8] != MAGIC {
-            return Err(Damage::Magic);
-        }
-        let version = u32_at(header, 8);
-        if version != VERSION {
-            return Err(Damage::Version(version));
-        }
-        let length = u64::from(u32_at(header, 16)) | u64::from(u32_at(header, 20)) << 32;
-        if length != content.len() as u64 || content.len() > MAX_CONTENT {
-            return Err(Damage::Length);
-        }
-        if u32_at(header, 12) != checksum(version, length, content) {
-            return Err(Damage::Checksum);
-        }
-        let (snapshot, read) = bincode::serde::decode_from_slice(content, format()).map_err(self::content)?;
-        if read == content.len() { Ok(snapshot) } else { Err(Damage::Length) }
-    }
-}
-
-fn checksum(version: u32, length: u64, content: &[u8]) -> u32 {
-    let mut hasher = crc32fast::Hasher::new();
-    hasher.update(&version.to_le_bytes());
-    hasher.update(&length.to_le_bytes());
-    hasher.update(content);
-    hasher.finalize()
-}
-
-fn u32_at(header: &[u8; HEADER], at: usize) -> u32 {
-    u32::from_le_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]])
-}
-
-fn content(error: impl std::fmt::Display) -> Damage {
-    Damage::Content(error.to_string())
+impl Stored for Snapshot {
+    const WHAT: &'static str = "a snapshot";
+    const MAGIC: [u8; 8] = *b"EGRETMAP";
+    const VERSION: u32 = 3;
 }
 
 #[cfg(test)]

@@ -1,6 +1,8 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::state::Damage;
+use crate::state::sealed::{format, sealed};
 
 pub(in crate::state) fn example() -> Snapshot {
     Snapshot {
@@ -50,8 +52,8 @@ fn a_change_of_any_byte_is_found() {
             bytes[at] ^= change;
             let damage = Snapshot::decode(&bytes).unwrap_err();
             let expected = match at {
-                0..8 => damage == Damage::Magic,
-                8..12 => matches!(damage, Damage::Version(_)),
+                0..8 => matches!(damage, Damage::Magic(_)),
+                8..12 => matches!(damage, Damage::Version { .. }),
                 16..24 => damage == Damage::Length,
                 _ => damage == Damage::Checksum,
             };
@@ -67,23 +69,16 @@ fn bytes_after_the_end_are_found() {
     assert_eq!(Snapshot::decode(&bytes), Err(Damage::Length));
 }
 
-/// `content` under a header that is right in all.
-fn sealed(content: &[u8]) -> Vec<u8> {
-    let length = content.len() as u64;
-    let checksum = checksum(VERSION, length, content).to_le_bytes();
-    [&MAGIC[..], &VERSION.to_le_bytes(), &checksum, &length.to_le_bytes(), content].concat()
-}
-
 #[test]
 fn a_right_checksum_around_other_content_is_refused_without_claiming_memory() {
     let whole = bincode::serde::encode_to_vec(example(), format()).unwrap();
     let longer = [&whole[..], &[0]].concat();
-    assert_eq!(Snapshot::decode(&sealed(&longer)), Err(Damage::Length));
+    assert_eq!(Snapshot::decode(&sealed::<Snapshot>(&longer)), Err(Damage::Length));
     // A text, then a list, of 2^60 entries.
     let empty_text = 0u64.to_le_bytes();
     let huge = (1u64 << 60).to_le_bytes();
     for content in [&huge[..], &[empty_text, huge].concat(), &whole[..whole.len() - 1], &[0xff; 100]] {
-        let damage = Snapshot::decode(&sealed(content)).unwrap_err();
+        let damage = Snapshot::decode(&sealed::<Snapshot>(content)).unwrap_err();
         assert!(matches!(damage, Damage::Content(_)), "{damage:?}");
     }
 }
@@ -91,7 +86,7 @@ fn a_right_checksum_around_other_content_is_refused_without_claiming_memory() {
 proptest! {
     #[test]
     fn no_content_makes_the_decoder_panic(content in prop::collection::vec(any::<u8>(), 0..300)) {
-        let _ = Snapshot::decode(&sealed(&content));
+        let _ = Snapshot::decode(&sealed::<Snapshot>(&content));
         let _ = Snapshot::decode(&content);
     }
 }

@@ -5,7 +5,10 @@ use std::fs;
 use std::path::Path;
 
 use egret::model::{PolicyId, WorkloadId};
-use egret::state::{ClassNumber, NextNumbers, PolicyText, RuleNumber, Snapshot, WorkloadNumber};
+use egret::state::{
+    ClassNumber, KnownName, KnownNames, NamesOf, NextNumbers, PolicyText, RuleNumber, Snapshot, Stored,
+    WorkloadNumber,
+};
 use egret_decide::testing::frame::{ACK, Ends, FIN, Frame, RST, SYN, dns, with_extensions, with_options};
 use egret_decide::testing::world::{both, to_resolver};
 
@@ -235,4 +238,19 @@ fn snapshots() {
         write("snapshot", &format!("{name}_file"), &[&[0], &file[..]].concat());
         write("snapshot", &format!("{name}_content"), &[&[1], &file[24..]].concat());
     }
+    let name = KnownName { name: "a.example".into(), addresses: vec![([192, 0, 2, 1].into(), 60)] };
+    let known = NamesOf {
+        id: WorkloadId { namespace: "shop".into(), name: "api".into() },
+        netns: 4_026_532_000,
+        names: vec![name],
+    };
+    let names = KnownNames {
+        boot_id: "6b1e9f5e".into(),
+        written: 1_800_000_000,
+        since_boot: 60,
+        workloads: vec![known],
+    };
+    let file = names.encode().expect("it fits");
+    write("snapshot", "names_file", &[&[2], &file[..]].concat());
+    write("snapshot", "names_content", &[&[3], &file[24..]].concat());
 }

@@ -1,24 +1,33 @@
-//! State on disk: whatever bytes are in the file, they are a snapshot that says what it says, or are refused.
+//! State on disk: whatever bytes are in a file, they are what was stored and say what it says, or are refused.
 //!
-//! Input: a byte that says whether the rest is a whole file or the content behind a header that is right.
+//! Input: a byte that says which file it is, and whether the rest is a whole one or the content behind a header that is
+//! right.
 
-use egret::state::Snapshot;
+use egret::state::{KnownNames, Snapshot, Stored};
 
 const MAGIC_AND_VERSION: usize = 12;
 
 /// What is read is what is written.
 pub fn run(data: &[u8]) {
     let Some((kind, bytes)) = data.split_first() else { return };
-    let file = if kind % 2 == 0 { bytes.to_vec() } else { with_header(bytes) };
-    let Ok(snapshot) = Snapshot::decode(&file) else { return };
-    let again = snapshot.encode().expect("what was read fits");
-    assert_eq!(Snapshot::decode(&again).as_ref(), Ok(&snapshot));
-    assert_eq!(again, file, "one snapshot has one spelling");
+    let is_whole = kind % 2 == 0;
+    match kind / 2 % 2 {
+        0 => check::<Snapshot>(is_whole, bytes),
+        _ => check::<KnownNames>(is_whole, bytes),
+    }
+}
+
+fn check<T: Stored + Default + PartialEq + std::fmt::Debug>(is_whole: bool, bytes: &[u8]) {
+    let file = if is_whole { bytes.to_vec() } else { with_header::<T>(bytes) };
+    let Ok(stored) = T::decode(&file) else { return };
+    let again = stored.encode().expect("what was read fits");
+    assert_eq!(T::decode(&again).as_ref(), Ok(&stored));
+    assert_eq!(again, file, "one content has one spelling");
 }
 
 /// Without it no input would get past the checksum.
-fn with_header(content: &[u8]) -> Vec<u8> {
-    let empty = Snapshot::default().encode().expect("the empty snapshot");
+fn with_header<T: Stored + Default>(content: &[u8]) -> Vec<u8> {
+    let empty = T::default().encode().expect("the empty one");
     let (magic_and_version, length) = (&empty[..MAGIC_AND_VERSION], (content.len() as u64).to_le_bytes());
     let mut hasher = crc32fast::Hasher::new();
     hasher.update(&magic_and_version[8..]);

@@ -3,7 +3,11 @@
 use std::os::fd::BorrowedFd;
 use std::path::Path;
 
+use tokio::task::JoinHandle;
+use tracing::warn;
+
 use super::Reconciler;
+use crate::agent::remembered::Whose;
 use crate::{policy, workloads};
 
 /// Reads the folder of policies.
@@ -57,6 +61,7 @@ impl Reconciler {
     /// What the kernel said.
     pub fn drain(&mut self) -> anyhow::Result<()> {
         self.parts.object.close_hold()?;
+        self.remember();
         self.save(true)
     }
 
@@ -65,6 +70,7 @@ impl Reconciler {
     /// # Errors
     /// What cannot be written.
     pub fn hand_over(&mut self) -> anyhow::Result<BorrowedFd<'_>> {
+        self.remember();
         self.save(true)?;
         Ok(self.parts.object.hold())
     }
@@ -76,9 +82,38 @@ impl Reconciler {
     pub fn detach(&mut self) -> anyhow::Result<()> {
         self.parts.pins.remove_all()?;
         self.parts.object.sweep_filters(&self.node_survey.devices);
+        self.parts.remembered.remove()?;
         if self.parts.snapshot.exists() {
             std::fs::remove_file(&self.parts.snapshot)?;
         }
         Ok(())
+    }
+
+    /// Writes down what workloads looked up.
+    fn remember(&mut self) {
+        let placed = self.placed();
+        if let Err(error) = self.parts.remembered.begin(&self.parts.node, placed).finish(&self.parts.node) {
+            warn!("after a reboot workloads must look up again what they have looked up: {error}");
+        }
+    }
+
+    /// The same beside this task, where anything was learned; not twice at a time.
+    pub(super) fn remember_aside(&mut self) {
+        let is_done = self.remembering.as_ref().is_none_or(JoinHandle::is_finished);
+        if !is_done || !self.parts.remembered.has_news(&self.parts.node) {
+            return;
+        }
+        let (node, placed) = (self.parts.node.clone(), self.placed());
+        let writing = self.parts.remembered.begin(&node, placed);
+        self.remembering = Some(tokio::task::spawn_blocking(move || {
+            if let Err(error) = writing.finish(&node) {
+                warn!("after a reboot workloads must look up again what they have looked up: {error}");
+            }
+        }));
+    }
+
+    fn placed(&self) -> Vec<Whose> {
+        let placed = self.workers.iter().filter_map(|(id, worker)| Some((id, worker.state.as_ref().ok()?)));
+        placed.map(|(id, placed)| (id.clone(), placed.index, placed.netns.inode)).collect()
     }
 }

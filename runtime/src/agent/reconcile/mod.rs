@@ -36,6 +36,7 @@ use super::holds::Judge;
 use super::lookups::LookUps;
 use super::node::Node;
 use super::probes::{Errand, Probed};
+use super::remembered::Remembered;
 use super::tighten::Ender;
 use crate::enforce::Enforcer;
 use crate::kernel::netns::{Device, NetNs, Survey};
@@ -49,6 +50,8 @@ use crate::workloads;
 const GATHER: Duration = Duration::from_millis(20);
 /// Ticks from one look at every hook and namespace to the next.
 const LOOK: u64 = 5;
+/// Ticks from one writing of what workloads looked up to the next.
+const REMEMBER: u64 = 30;
 /// Ticks from one sweep of bindings to the next; they stay for hours.
 const SWEEP: u64 = 60;
 /// How long a namespace that was looked at is left alone: its workload may change it in a loop.
@@ -142,6 +145,8 @@ pub struct Parts {
     pub boot_id: String,
     /// Where the snapshot lies.
     pub snapshot: PathBuf,
+    /// What workloads looked up before.
+    pub remembered: Remembered,
     /// To send changes to itself.
     pub changes: Sender<Change>,
     /// Work for the thread that probes.
@@ -175,6 +180,7 @@ pub struct Reconciler {
     /// Workloads whose rules have changed, and whose flows nobody looked at yet.
     changed: Vec<(WorkloadIndex, Arc<Ruleset>)>,
     collecting: Option<JoinHandle<()>>,
+    remembering: Option<JoinHandle<()>>,
 }
 
 impl Reconciler {
@@ -203,6 +209,7 @@ impl Reconciler {
             has_expired: false,
             changed: Vec::new(),
             collecting: None,
+            remembering: None,
         };
         this.ranges = this.ranges_now();
         this
@@ -330,6 +337,9 @@ impl Reconciler {
         }
         if self.ticks.is_multiple_of(10) {
             self.collect_traffic();
+        }
+        if self.ticks.is_multiple_of(REMEMBER) {
+            self.remember_aside();
         }
         self.probe_due();
         is_news

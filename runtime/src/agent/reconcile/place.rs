@@ -14,9 +14,9 @@ use super::{Change, GATHER, Placed, REST, Reconciler, Worker, arm};
 use crate::agent::addresses::{Own, choose, found_on};
 use crate::agent::locate::{Located, NAMES, locate, other_ways_out, path_of};
 use crate::enforce::Placement;
-use crate::kernel::KernelError;
 use crate::kernel::gate::DEVICE;
 use crate::kernel::netns::{self, NetNs, Survey, Watch};
+use crate::kernel::{KernelError, clock};
 use crate::model::{Labels, Namespace, Place, Workload, WorkloadId};
 use crate::policy::Ruleset;
 use crate::workloads::{self, WorkloadsFile};
@@ -193,6 +193,9 @@ impl Reconciler {
         if !known {
             // Answers that were on their way when the last workload of this number went may have come after it.
             self.parts.node.binder().forget(index)?;
+        }
+        for (name, addresses) in self.parts.remembered.take(id, netns.inode) {
+            self.parts.node.binder().recall(index, &name, &addresses, clock::now());
         }
         let own = placement.addresses.clone();
         self.parts.enforcer.place(index, placement)?;
