@@ -1,12 +1,15 @@
 //! `egret-bench fastpath`: what Egret costs, against nothing at all, the least that could do the same, and nftables.
 //! `egret-bench modules`: what policy modules cost, against nothing at all and NFQUEUE.
+//! `egret-bench away`: what applications notice while the agent is away.
 //!
 //! Every ratio is of two medians from one run: rounds of all that is compared, one after the other, so that whatever
 //! else the machine does falls on each alike. In: [`Effort`]. Each case gives its rows; [`report`] makes a table or JSON
 //! of them, [`plot`] pictures. `cargo xtask bench` builds this optimised and runs it.
 
 mod answers;
+mod away;
 mod dns;
+mod growth;
 mod machine;
 mod memory;
 mod modules;
@@ -39,6 +42,14 @@ enum Bench {
     Fastpath(How<Case>),
     /// Policy modules: connections that wait for one, decisions a second, one decision alone
     Modules(How<modules::Case>),
+    /// The node without its agent: killed, stopped, killed over and over, replaced
+    Away {
+        #[command(flatten)]
+        how: How<away::Case>,
+        /// For how long
+        #[arg(long, default_value_t = 120)]
+        seconds: u64,
+    },
 }
 
 #[derive(Args)]
@@ -119,13 +130,16 @@ fn main() -> Result<ExitCode> {
     match Arguments::parse().bench {
         Bench::Fastpath(how) => run(&how, Case::measure),
         Bench::Modules(how) => run(&how, modules::Case::measure),
+        Bench::Away { how, seconds } => {
+            run(&how, |case: away::Case, effort: Effort| case.measure(effort, effort.pick(seconds, 5)))
+        }
     }
 }
 
 /// Measures the cases that are asked for, all where none is, and prints them.
 fn run<C: ValueEnum + Send + Sync>(
     how: &How<C>,
-    measure: fn(C, Effort) -> Result<Group>,
+    measure: impl Fn(C, Effort) -> Result<Group>,
 ) -> Result<ExitCode> {
     let cases = if how.only.is_empty() { C::value_variants() } else { &how.only };
     let mut groups = Vec::new();

@@ -72,7 +72,8 @@ fn look_up_all(resolver: SocketAddr) -> Result<()> {
     Ok(())
 }
 
-fn kilobytes(agent: &Agent, what: &str) -> Result<f64> {
+/// What the kernel says of the memory of an agent, by the name of a line of `smaps_rollup`.
+pub fn kilobytes(agent: &Agent, what: &str) -> Result<f64> {
     let text = fs::read_to_string(format!("/proc/{}/smaps_rollup", agent.process()))?;
     let line = text.lines().find_map(|line| line.strip_prefix(what)).context("no such line")?;
     Ok(line.trim().trim_end_matches(" kB").parse()?)

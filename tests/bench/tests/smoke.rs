@@ -1,23 +1,18 @@
-//! The benchmarks can be run: each case yields its figures, whatever their size.
+//! The benchmarks can be run: each case yields its figures, whatever their size; and where they are counts that must be
+//! nothing, they are.
 
 use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 #[test]
 fn every_case_of_the_fast_path_yields_figures_and_a_picture() -> Result<()> {
     let plots = std::env::temp_dir().join(format!("egret-bench-{}", std::process::id()));
-    let output = Command::new(env!("CARGO_BIN_EXE_egret-bench"))
-        .args(["fastpath", "--brief", "--output", "json", "--plots"])
-        .arg(&plots)
-        .output()?;
-    ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let report: Value = serde_json::from_slice(&output.stdout)?;
-    let groups = report["groups"].as_array().context("groups")?;
+    let groups = brief("fastpath", &["--plots", &plots.display().to_string()])?;
     let cases: Vec<_> = groups.iter().filter_map(|group| group["case"].as_str()).collect();
     assert_eq!(cases, ["packets", "pods", "dns", "updates", "memory"]);
-    for row in groups.iter().flat_map(|group| group["rows"].as_array().into_iter().flatten()) {
+    for row in rows(&groups) {
         ensure!(row["value"].as_f64().is_some_and(f64::is_finite), "{row}");
         ensure!(row["bound"].is_null() || row["ratio"].as_f64().is_some_and(f64::is_finite), "{row}");
     }
@@ -26,4 +21,34 @@ fn every_case_of_the_fast_path_yields_figures_and_a_picture() -> Result<()> {
     }
     std::fs::remove_dir_all(plots)?;
     Ok(())
+}
+
+#[test]
+fn applications_notice_nothing_while_the_agent_is_away() -> Result<()> {
+    let groups = brief("away", &[])?;
+    assert_eq!(
+        groups.iter().map(|group| &group["case"]).collect::<Vec<_>>(),
+        ["killed", "stopped", "restarted", "replaced"]
+    );
+    let none = |row: &&Value| row["target"] == json!({"atMost": 0.0});
+    assert_eq!(rows(&groups).filter(none).count(), 4 * groups.len());
+    for row in rows(&groups).filter(none) {
+        ensure!(row["value"] == 0.0, "{row}");
+    }
+    Ok(())
+}
+
+/// The groups of a benchmark's report.
+fn brief(bench: &str, options: &[&str]) -> Result<Vec<Value>> {
+    let output = Command::new(env!("CARGO_BIN_EXE_egret-bench"))
+        .args([bench, "--brief", "--output", "json"])
+        .args(options)
+        .output()?;
+    ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let report: Value = serde_json::from_slice(&output.stdout)?;
+    report["groups"].as_array().cloned().context("groups")
+}
+
+fn rows(groups: &[Value]) -> impl Iterator<Item = &Value> {
+    groups.iter().flat_map(|group| group["rows"].as_array().into_iter().flatten())
 }
