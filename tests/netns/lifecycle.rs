@@ -123,12 +123,11 @@ fn nothing_slips_through_where_the_next_agent_cannot_read_what_the_last_one_left
     let web = world.pod("shop/web");
     let agent = Setup::new(&world)?.policy("web.yaml", &enforced("shop/web", RULES))?.start()?;
     rules_hold(web, "at first")?;
-    let damage = || fs::write(world.directory().join("state/snapshot"), "no snapshot");
-    let lose = || fs::remove_file(world.directory().join("state/snapshot"));
-    let age = || -> std::io::Result<()> {
-        let pins = fs::read_dir(world.bpffs())?.collect::<std::io::Result<Vec<_>>>()?;
-        pins.iter().try_for_each(|pins| fs::rename(pins.path(), world.bpffs().join("v0")))
-    };
+    let snapshot = world.directory().join("state/snapshot");
+    let damage = |_: &Setup| Ok(fs::write(&snapshot, "no snapshot")?);
+    let lose = |_: &Setup| Ok(fs::remove_file(&snapshot)?);
+    let age = |pins: &Setup| pins.age_pins("v");
+    let age_all = |pins: &Setup| pins.age_pins("");
     let over = AtomicBool::new(false);
     let try_until_over = || -> Result<()> {
         while !over.load(Ordering::Relaxed) {
@@ -140,17 +139,22 @@ fn nothing_slips_through_where_the_next_agent_cannot_read_what_the_last_one_left
     };
     thread::scope(|scope| -> Result<()> {
         let denied = scope.spawn(try_until_over);
-        let ways: [(&str, &dyn Fn() -> std::io::Result<()>); 3] =
-            [("damaged", &damage), ("lost", &lose), ("of another version", &age)];
+        let ways = [
+            ("damaged", &damage as &dyn Fn(&Setup) -> Result<()>),
+            ("lost", &lose),
+            ("of another version", &age),
+            ("all of another version", &age_all),
+        ];
         let replaced = (|| -> Result<()> {
             let mut agent = agent;
             for (what, spoil) in ways {
                 let killed = agent.kill()?;
-                spoil()?;
+                spoil(&killed)?;
                 agent = killed.start()?;
                 rules_hold(web, what)?;
                 assert_eq!(programs(&world, web)?, Tier::of_this_test().hooks().map(|name| [name]), "{what}");
-                assert_eq!(fs::read_dir(world.bpffs())?.count(), 1, "{what}");
+                // Maps and links; and what was looked up.
+                assert_eq!(fs::read_dir(world.bpffs())?.count(), 2, "{what}");
             }
             Ok(())
         })();
@@ -185,6 +189,30 @@ fn an_agent_told_to_detach_when_it_ends_takes_everything_away() -> Result<()> {
     for to in ["example.com", "203.0.113.77", "2001:db8::77"] {
         assert_eq!(web.connect(to, 443)?.seen, Seen::Connected, "{to}");
     }
+    Ok(())
+}
+
+#[test]
+fn what_a_workload_looked_up_and_opened_outlives_a_change_of_layouts() -> Result<()> {
+    let world = small_world()?;
+    let web = world.pod("shop/web");
+    let agent = Setup::new(&world)?.policy("web.yaml", &enforced("shop/web", RULES))?.start()?;
+    rules_hold(web, "at first")?;
+    let mut open = web.open("192.0.2.10:443")?;
+    let killed = agent.kill()?;
+    open.go_on()?;
+    // Or they would be known from there.
+    let _ = fs::remove_file(world.directory().join("state/names"));
+    killed.age_pins("v")?;
+    let agent = killed.start()?;
+    open.go_on()?;
+    assert_eq!(web.connect("192.0.2.10", 443)?.seen, Seen::Connected, "{}", agent.log());
+    assert_eq!(web.connect("192.0.2.30", 443)?.seen, Seen::Refused, "{}", agent.log());
+    rules_hold(web, "with other maps")?;
+    // The one after it finds all in order.
+    let agent = agent.kill()?.start()?;
+    open.go_on()?;
+    assert_eq!(web.connect("192.0.2.10", 443)?.seen, Seen::Connected, "{}", agent.log());
     Ok(())
 }
 

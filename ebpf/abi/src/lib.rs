@@ -2,7 +2,8 @@
 //!
 //! Everything is `repr(C)` of integers and byte arrays, every gap is a named field, and zerocopy refuses a type that
 //! has padding. Ports and addresses are in network order, as they stand in a packet; all else is in host order.
-//! A change of anything here is a change of [`ABI_VERSION`], which names the folder where maps are pinned.
+//! A change of anything here is a change of [`ABI_VERSION`], which names the folder where maps are pinned; of what is in
+//! the maps of what was learned, also of [`LEARNED_VERSION`].
 #![no_std]
 
 mod event;
@@ -24,7 +25,9 @@ pub use rule::{
 };
 
 /// Version of every layout in this crate.
-pub const ABI_VERSION: u32 = 5;
+pub const ABI_VERSION: u32 = 6;
+/// Version of the layouts of BINDINGS, LEARNED and TURNS: what workloads looked up outlives a change of all others.
+pub const LEARNED_VERSION: u32 = 1;
 
 /// Workloads that one node can hold; index 0 is never used.
 pub const WORKLOADS_MAX: u32 = 4096;

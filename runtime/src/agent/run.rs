@@ -317,23 +317,25 @@ fn last_snapshot(path: &Path) -> Option<Snapshot> {
 }
 
 /// The numbers that the pinned maps use. Maps whose numbers are unknown are of no use, for nobody can say what they mean;
-/// but what judges by them goes on until this agent has placed its workloads.
+/// but what judges by them goes on until this agent has placed its workloads. So does what judges by maps of another
+/// version; what it learns meanwhile is learned for this agent too, which takes over the numbers.
 fn adopt_or_set_aside(pins: &Pins, last: &Option<Snapshot>, boot_id: &str) -> anyhow::Result<Numbers> {
-    match last {
-        Some(snapshot) if snapshot.boot_id == boot_id && pins.have_maps() => {
-            info!("adopting the maps of an earlier agent: {} workloads", snapshot.workloads.len());
-            Ok(Numbers::restore(snapshot))
+    let (have_maps, have_learned) = (pins.have_maps(), pins.have_learned());
+    let snapshot = last.as_ref().filter(|snapshot| snapshot.boot_id == boot_id && have_learned);
+    if let Some(snapshot) = snapshot {
+        let workloads = snapshot.workloads.len();
+        if have_maps {
+            info!("adopting the maps of an earlier agent: {workloads} workloads");
+        } else {
+            info!("adopting what was looked up under an agent with other maps: {workloads} workloads");
         }
-        _ => {
-            if pins.have_maps() {
-                warn!(
-                    "the pinned maps are of an unknown agent: its rules stay in force until this one's are"
-                );
-                pins.set_aside()?;
-            }
-            Ok(Numbers::default())
-        }
+        return Ok(Numbers::restore(snapshot));
     }
+    if have_maps || have_learned {
+        warn!("the pinned maps are of an unknown agent: its rules stay in force until this one's are");
+        pins.set_aside()?;
+    }
+    Ok(Numbers::default())
 }
 
 fn watch_node(mut watch: Watch, own: NetNs, changes: mpsc::Sender<Change>) {

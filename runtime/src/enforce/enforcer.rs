@@ -148,6 +148,12 @@ impl Enforcer {
         Ok(())
     }
 
+    /// Whether a ruleset is in force for a workload, by this agent or an earlier one.
+    #[must_use]
+    pub fn is_judged(&self, index: WorkloadIndex) -> bool {
+        self.placed.get(&index).is_some_and(|placed| placed.epoch != Epoch::default())
+    }
+
     /// Who has an address, of all but `but`.
     #[must_use]
     pub fn owner_of(&self, address: IpAddr, but: &WorkloadId) -> Option<&WorkloadId> {

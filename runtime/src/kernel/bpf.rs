@@ -1,14 +1,18 @@
 //! The system call bpf(2), for the few things that aya has no way to ask for or asks for at a price.
 #![allow(unsafe_code, reason = "aya has no call for these")]
 
+use std::ffi::CString;
 use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::Path;
 
 use aya::Pod;
 use aya::maps::{IterableMap, MapData};
 use aya::programs::TcAttachType;
 
+const BPF_OBJ_GET: libc::c_long = 7;
 const BPF_MAP_UPDATE_BATCH: libc::c_long = 26;
 const BPF_MAP_DELETE_BATCH: libc::c_long = 27;
 const BPF_PROG_TEST_RUN: libc::c_long = 10;
@@ -16,6 +20,7 @@ const BPF_PROG_GET_NEXT_ID: libc::c_long = 11;
 const BPF_PROG_GET_FD_BY_ID: libc::c_long = 13;
 const BPF_OBJ_GET_INFO_BY_FD: libc::c_long = 15;
 const BPF_PROG_QUERY: libc::c_long = 16;
+const BPF_LINK_DETACH: libc::c_long = 34;
 const BPF_TCX_INGRESS: u32 = 46;
 const BPF_TCX_EGRESS: u32 = 47;
 
@@ -59,6 +64,23 @@ pub(super) fn first_at(device: u32, side: TcAttachType) -> io::Result<Option<u32
     // SAFETY: zero, or a number that the kernel wrote.
     let first = unsafe { first.assume_init() };
     Ok((query.count > 0 && first != 0).then_some(first))
+}
+
+/// Takes a pinned link off its hook: no packet runs its program when this returns. To remove the pin alone would let it go
+/// at some later time.
+///
+/// # Errors
+/// Where there is no link at `pin`, or its device is gone.
+pub(super) fn detach_link(pin: &Path) -> io::Result<()> {
+    let path = CString::new(pin.as_os_str().as_bytes())?;
+    let mut get = (path.as_ptr() as u64, 0_u64);
+    // SAFETY: the place of a string that ends with a zero, then no options.
+    let link = unsafe { call_for(BPF_OBJ_GET, &mut get) }?;
+    // SAFETY: just opened, and owned by nobody else.
+    let link = unsafe { OwnedFd::from_raw_fd(link) };
+    let mut detach = link.as_raw_fd();
+    // SAFETY: a descriptor is all that the kernel reads.
+    unsafe { call(BPF_LINK_DETACH, &mut detach) }
 }
 
 /// The kernel's `union bpf_attr`, as the calls for many entries read and write it.

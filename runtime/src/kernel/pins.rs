@@ -1,15 +1,18 @@
-//! Where maps and links are pinned: one folder per version of the layouts, so that two versions never share a map.
+//! Where maps and links are pinned: one folder per version of the layouts, so that two versions never share a map, but
+//! for what workloads looked up: that has a version of its own, and is shared by all that agree on it.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use egret_abi::{ABI_VERSION, WorkloadIndex};
+use egret_abi::{ABI_VERSION, LEARNED_VERSION, WorkloadIndex};
 
 use super::object::Hook;
-use super::{Doing, KernelError};
+use super::{Doing, KernelError, bpf};
 
 /// What the names of such links begin with.
 const NOTE: &str = "node-";
+/// The maps of what workloads looked up.
+const LEARNED: [&str; 3] = ["BINDINGS", "LEARNED", "TURNS"];
 
 /// A folder on a BPF file system.
 #[derive(Clone, Debug)]
@@ -24,7 +27,7 @@ impl Pins {
     /// Where a folder cannot be made.
     pub fn open(root: &Path) -> Result<Self, KernelError> {
         let pins = Self { root: root.to_owned() };
-        for folder in [pins.maps(), pins.links()] {
+        for folder in [pins.maps(), pins.links(), pins.learned()] {
             fs::create_dir_all(&folder).doing(|| format!("make the folder {}", folder.display()))?;
         }
         Ok(pins)
@@ -42,10 +45,14 @@ impl Pins {
         self.version().join("links")
     }
 
+    fn learned(&self) -> PathBuf {
+        self.root.join(format!("learned-{LEARNED_VERSION}"))
+    }
+
     /// Where the map called `name` is pinned.
     #[must_use]
     pub fn map(&self, name: &str) -> PathBuf {
-        self.maps().join(name)
+        if LEARNED.contains(&name) { self.learned() } else { self.maps() }.join(name)
     }
 
     /// Where the link of a workload's hook is pinned.
@@ -78,10 +85,16 @@ impl Pins {
         path.into()
     }
 
-    /// Whether a map of an earlier agent is there.
+    /// Whether the maps of an earlier agent are there.
     #[must_use]
     pub fn have_maps(&self) -> bool {
         self.map("WORKLOADS").exists()
+    }
+
+    /// Whether what workloads of an earlier agent looked up is there.
+    #[must_use]
+    pub fn have_learned(&self) -> bool {
+        self.map("BINDINGS").exists()
     }
 
     /// Takes away a workload's links: its packets pass unjudged from then on.
@@ -93,16 +106,6 @@ impl Pins {
         }
     }
 
-    /// Takes away every link and map of this version, and leaves the folders: links first, so that no program runs on
-    /// maps that are gone.
-    ///
-    /// # Errors
-    /// Where a pin cannot be removed.
-    pub fn clear(&self) -> Result<(), KernelError> {
-        remove_all(&self.links())?;
-        remove_all(&self.maps())
-    }
-
     /// Puts what is pinned aside and makes empty folders in its place: what judges goes on judging, by its own maps, until
     /// [`Self::drop_strangers`]. The maps stay pinned, for the kernel empties an array of programs that nobody holds.
     ///
@@ -110,26 +113,26 @@ impl Pins {
     /// Where a folder cannot be moved or made.
     pub fn set_aside(&self) -> Result<(), KernelError> {
         // Some may be there already, of an agent that was killed before it had placed its workloads.
-        let free = (0..u32::MAX).map(|number| self.root.join(format!("aside-{number}")));
-        let aside = free.into_iter().find(|folder| !folder.exists()).unwrap_or_default();
-        fs::rename(self.version(), &aside).doing(|| format!("move the pins to {}", aside.display()))?;
+        for folder in [self.version(), self.learned()] {
+            let mut free = (0..u32::MAX).map(|number| self.root.join(format!("aside-{number}")));
+            let aside = free.find(|folder| !folder.exists()).unwrap_or_default();
+            fs::rename(folder, &aside).doing(|| format!("move the pins to {}", aside.display()))?;
+        }
         Self::open(&self.root).map(drop)
     }
 
-    /// Takes away what was set aside, and the pins of other versions: links first, as [`Self::clear`] does. To be called
-    /// once this agent judges what they judged, so that nothing passes unjudged in between.
+    /// Takes away what was set aside, and the pins of other versions: links first, so that no program
+    /// runs on maps that are gone. To be called once this agent judges what they judged, so that nothing passes unjudged in
+    /// between.
     ///
     /// # Errors
     /// Where a pin cannot be removed.
     pub fn drop_strangers(&self) -> Result<(), KernelError> {
-        for folder in entries(&self.root)?.into_iter().filter(|folder| *folder != self.version()) {
-            let links = folder.join("links");
-            if links.exists() {
-                remove_all(&links)?;
-            }
-            fs::remove_dir_all(&folder).doing(|| format!("remove the folder {}", folder.display()))?;
-        }
-        Ok(())
+        let own = [self.version(), self.learned()];
+        entries(&self.root)?
+            .iter()
+            .filter(|folder| !own.contains(folder))
+            .try_for_each(|folder| remove(folder))
     }
 
     /// Takes away everything, the folders too.
@@ -137,7 +140,7 @@ impl Pins {
     /// # Errors
     /// Where a pin cannot be removed.
     pub fn remove_all(&self) -> Result<(), KernelError> {
-        self.clear()?;
+        entries(&self.root)?.iter().try_for_each(|folder| remove(folder))?;
         fs::remove_dir_all(&self.root).doing(|| format!("remove the folder {}", self.root.display()))
     }
 }
@@ -147,10 +150,14 @@ fn entries(folder: &Path) -> Result<Vec<PathBuf>, KernelError> {
     Ok(entries.flatten().map(|entry| entry.path()).collect())
 }
 
-/// Takes away every pin of a folder, and leaves the folder.
-fn remove_all(folder: &Path) -> Result<(), KernelError> {
-    for path in entries(folder)? {
-        fs::remove_file(&path).doing(|| format!("remove the pin {}", path.display()))?;
+/// Takes away a folder of pins: its links first, which are off their hooks before the programs have no steps any more.
+fn remove(folder: &Path) -> Result<(), KernelError> {
+    let links = folder.join("links");
+    let links = if links.exists() { entries(&links)? } else { Vec::new() };
+    for link in links {
+        // Where its device is gone, no packet runs it.
+        let _ = bpf::detach_link(&link);
+        fs::remove_file(&link).doing(|| format!("remove the pin {}", link.display()))?;
     }
-    Ok(())
+    fs::remove_dir_all(folder).doing(|| format!("remove the folder {}", folder.display()))
 }

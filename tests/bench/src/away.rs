@@ -36,6 +36,8 @@ pub enum Case {
     Restarted,
     /// One agent takes over from another, over and over
     Replaced,
+    /// An agent ends, and the next one has other layouts of maps, over and over
+    Upgraded,
 }
 
 impl Case {
@@ -45,6 +47,7 @@ impl Case {
             Self::Stopped => ("stopped", "The agent is stopped"),
             Self::Restarted => ("restarted", "The agent is killed every three seconds"),
             Self::Replaced => ("replaced", "One agent takes over from another, over and over"),
+            Self::Upgraded => ("upgraded", "An agent ends, the next one has other layouts, over and over"),
         }
     }
 
@@ -74,6 +77,13 @@ impl Case {
                     agent = agent.replace()?;
                 }
             }
+            Self::Upgraded => {
+                while Instant::now() < end {
+                    let ended = agent.stop()?;
+                    ended.age_pins("v")?;
+                    agent = ended.start()?;
+                }
+            }
         }
         Ok(agent)
     }
@@ -88,7 +98,8 @@ impl Case {
             world.dns().rotate(&format!("n{number}.example.com"), 1);
             setup = setup.policy(&format!("w{number}.yaml"), &enforced(name, RULES))?;
         }
-        let agent = setup.start()?;
+        // The second one has made what an agent makes once for all that follow.
+        let agent = setup.start()?.kill()?.start()?;
         let (over, begun) = (AtomicBool::new(false), Instant::now());
         let (tally, before, agent) = std::thread::scope(|scope| {
             let working: Vec<_> = names

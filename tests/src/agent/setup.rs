@@ -121,6 +121,23 @@ impl Setup {
         Self { patience, ..self }
     }
 
+    /// Makes what an agent pinned that of another version of the layouts whose name begins with this: `v` for what judges,
+    /// `learned` for what was looked up.
+    ///
+    /// # Errors
+    /// What cannot be renamed.
+    pub fn age_pins(&self, kind: &str) -> Result<()> {
+        for pins in fs::read_dir(&self.bpffs)? {
+            let pins = pins?;
+            let mut other = pins.file_name();
+            if other.to_string_lossy().starts_with(kind) {
+                other.push("0");
+                fs::rename(pins.path(), self.bpffs.join(other)).context("cannot rename the pins")?;
+            }
+        }
+        Ok(())
+    }
+
     pub(super) fn patience(&self) -> Duration {
         self.patience
     }

@@ -7,6 +7,7 @@ use tokio::task::JoinHandle;
 use tracing::warn;
 
 use super::Reconciler;
+use crate::agent::memory;
 use crate::agent::remembered::Whose;
 use crate::{policy, workloads};
 
@@ -109,6 +110,7 @@ impl Reconciler {
             if let Err(error) = writing.finish(&node) {
                 warn!("after a reboot workloads must look up again what they have looked up: {error}");
             }
+            memory::give_back();
         }));
     }
 

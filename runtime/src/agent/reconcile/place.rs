@@ -179,8 +179,8 @@ impl Reconciler {
         })
     }
 
-    /// The workload's index, and the ruleset that it is to be armed for, where it is new to the agent and has
-    /// connections already.
+    /// The workload's index, and the ruleset that it is to be armed for, where nothing is in force for it in these maps and
+    /// it has connections already.
     pub(super) fn place_in_maps(
         &mut self,
         id: &WorkloadId,
@@ -198,8 +198,9 @@ impl Reconciler {
             self.parts.node.binder().recall(index, &name, &addresses, clock::now());
         }
         let own = placement.addresses.clone();
+        let is_judged = self.parts.enforcer.is_judged(index);
         self.parts.enforcer.place(index, placement)?;
-        if !known
+        if !is_judged
             && !self.census(id, netns, &own).is_empty()
             && let Some(chosen) = self.choose_ruleset(id, index)?
         {
