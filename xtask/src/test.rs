@@ -21,9 +21,12 @@ use crate::{
 pub struct Options {
     /// Only tests whose name contains this.
     filter: Option<String>,
-    /// The end-to-end tests, on Debian's 6.1 kernel in a virtual machine.
+    /// The end-to-end tests, on another kernel in a virtual machine.
     #[arg(long)]
     vm: bool,
+    /// With --vm: which of Debian's kernels.
+    #[arg(long, requires = "vm", value_enum, default_value = "6.1")]
+    kernel: vm::Series,
     /// With --vm: those that matter most.
     #[arg(long, requires = "vm")]
     short: bool,
@@ -34,7 +37,7 @@ pub fn task(options: &Options) -> Result<ExitCode> {
     require_root("test")?;
     setup::prepare(setup::Need::Test)?;
     if options.vm {
-        let (counts, broken) = vm::run(options.filter.as_deref(), options.short)?;
+        let (counts, broken) = vm::run(options.filter.as_deref(), options.short, options.kernel)?;
         return Ok(sum_up(counts, broken));
     }
     let mut total = Counts::default();

@@ -1,11 +1,14 @@
-//! `cargo xtask test --vm`: the end-to-end tests on the oldest kernel that Egret runs on.
+//! `cargo xtask test --vm`: the end-to-end tests on another kernel: the oldest that Egret runs on, or a newer one.
 //!
-//! Debian 12's kernel (6.1, which has no tcx) runs in a machine that qemu plays; no hardware support is asked for. Its
-//! first process (`tests/vm/init`) takes this machine's files, read only, for its own: so the same test binaries run there
-//! as here, one after the other, and say the same lines. What the machine does not say counts as a failure.
+//! Debian 12's kernel (6.1, which has no tcx), or that of its backports (6.12, which has), runs in a machine that qemu plays;
+//! no hardware support is asked for. Its first process (`tests/vm/init`) takes this machine's files, read only, for its own:
+//! so the same test binaries run there as here, one after the other, and say the same lines. What the machine does not say
+//! counts as a failure.
 
 mod archive;
 mod kernel;
+
+pub use kernel::Series;
 
 use std::{
     fmt::Write as _,
@@ -56,11 +59,11 @@ const TOO_SLOW: &str = "within_a_second";
 const SKIPPED_IF_SHORT: [&str; 4] = ["authors::", "bad::", "load::", "take_over::"];
 
 /// Runs the tests; what they counted, and what went wrong besides.
-pub fn run(filter: Option<&str>, short: bool) -> Result<(Counts, Vec<String>)> {
+pub fn run(filter: Option<&str>, short: bool, series: Series) -> Result<(Counts, Vec<String>)> {
     setup::prepare(setup::Need::Vm)?;
     let folder = tools_dir().context("neither EGRET_TOOLS nor HOME is set")?.join("vm");
     fs::create_dir_all(&folder)?;
-    let kernel = kernel::fetch(&folder.join("linux"))?;
+    let kernel = kernel::fetch(&folder, series)?;
     let binaries: Vec<_> = binaries()?.into_iter().filter(|(name, _)| is_wanted(name, short)).collect();
     ensure!(!binaries.is_empty(), "cargo built no end-to-end test");
     let modules = modules(&folder)?;
@@ -179,8 +182,8 @@ fn archive(kernel: &kernel::Kernel, job: &str) -> Result<Vec<u8>> {
     archive.program("init", INIT);
     archive.program("job", job.as_bytes());
     for (number, module) in kernel.modules.iter().enumerate() {
-        let name = module.file_name().unwrap_or_default().to_string_lossy();
-        archive.program(&format!("modules/{number:02}-{name}"), &read(module)?);
+        let name = module.file_stem().unwrap_or_default().to_string_lossy();
+        archive.program(&format!("modules/{number:02}-{name}"), &kernel::read(module)?);
     }
     Ok(archive.finish())
 }
