@@ -19,6 +19,8 @@ use crate::report::{Group, Row, Target};
 
 const RULES: &str = "allow:\n- to: [{fqdn: '*.example.com'}]\n  ports: [{protocol: TCP, port: 443}]";
 const DENIED: &str = "203.0.113.77";
+/// What one workload looks up and connects to without end.
+const CROWD: &str = "crowd.example.com";
 /// Look-ups of a workload in each turn, each with a connection; and connections to an address that is known.
 const EACH: u32 = 50;
 /// From one turn of a workload to its next, where the machine keeps up.
@@ -38,6 +40,8 @@ pub enum Case {
     Replaced,
     /// An agent ends, and the next one has other layouts of maps, over and over
     Upgraded,
+    /// SIGKILL, and one workload fills every map that it has a share of
+    Crowded,
 }
 
 impl Case {
@@ -48,11 +52,14 @@ impl Case {
             Self::Restarted => ("restarted", "The agent is killed every three seconds"),
             Self::Replaced => ("replaced", "One agent takes over from another, over and over"),
             Self::Upgraded => ("upgraded", "An agent ends, the next one has other layouts, over and over"),
+            Self::Crowded => {
+                ("crowded", "The agent is killed, and one more workload looks up and connects without end")
+            }
         }
     }
 
-    /// Does it for `time`: the agent at the end.
-    fn act(self, agent: Agent, time: Duration) -> Result<Agent> {
+    /// Does it for `time`: the agent at the end. `crowd` is a workload that nobody looks at.
+    fn act(self, agent: Agent, time: Duration, crowd: &Pod) -> Result<Agent> {
         let end = Instant::now() + time;
         let mut agent = agent;
         match self {
@@ -77,6 +84,13 @@ impl Case {
                     agent = agent.replace()?;
                 }
             }
+            Self::Crowded => {
+                let killed = agent.kill()?;
+                while Instant::now() < end {
+                    crowd.dial(&Attempt::tcp(CROWD, 443).ipv4().via(RESOLVER.0).times(10 * EACH))?;
+                }
+                return killed.start();
+            }
             Self::Upgraded => {
                 while Instant::now() < end {
                     let ended = agent.stop()?;
@@ -92,8 +106,11 @@ impl Case {
     pub fn measure(self, effort: Effort, seconds: u64) -> Result<Group> {
         let workloads = effort.pick(20, 2);
         let names: Vec<_> = (0..workloads).map(|number| format!("load/w{number}")).collect();
-        let world = World::with_pods(&names.iter().map(String::as_str).collect::<Vec<_>>())?;
-        let mut setup = Setup::new(&world)?;
+        let pods: Vec<_> = names.iter().map(String::as_str).chain(["load/crowd"]).collect();
+        let world = World::with_pods(&pods)?;
+        // What it is told counts longer than anything here lasts.
+        world.dns().rotate(CROWD, 3600);
+        let mut setup = Setup::new(&world)?.policy("crowd.yaml", &enforced("load/crowd", RULES))?;
         for (number, name) in names.iter().enumerate() {
             world.dns().rotate(&format!("n{number}.example.com"), 1);
             setup = setup.policy(&format!("w{number}.yaml"), &enforced(name, RULES))?;
@@ -112,7 +129,7 @@ impl Case {
                 .collect();
             sleep(effort.pick(BEFORE, Duration::from_secs(1)));
             let before = Sizes::of(&agent);
-            let acted = self.act(agent, Duration::from_secs(seconds));
+            let acted = self.act(agent, Duration::from_secs(seconds), world.pod("load/crowd"));
             over.store(true, Ordering::Relaxed);
             let mut tally = Tally::default();
             for working in working {

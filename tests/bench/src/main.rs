@@ -42,7 +42,7 @@ enum Bench {
     Fastpath(How<Case>),
     /// Policy modules: connections that wait for one, decisions a second, one decision alone
     Modules(How<modules::Case>),
-    /// The node without its agent: killed, stopped, killed over and over, replaced, upgraded
+    /// The node without its agent: killed, stopped, killed over and over, replaced, upgraded, crowded
     Away {
         #[command(flatten)]
         how: How<away::Case>,

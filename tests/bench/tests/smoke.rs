@@ -28,7 +28,7 @@ fn applications_notice_nothing_while_the_agent_is_away() -> Result<()> {
     let groups = brief("away", &[])?;
     assert_eq!(
         groups.iter().map(|group| &group["case"]).collect::<Vec<_>>(),
-        ["killed", "stopped", "restarted", "replaced", "upgraded"]
+        ["killed", "stopped", "restarted", "replaced", "upgraded", "crowded"]
     );
     let none = |row: &&Value| row["target"] == json!({"atMost": 0.0});
     assert_eq!(rows(&groups).filter(none).count(), 4 * groups.len());
