@@ -137,6 +137,7 @@ fn a_search_domain_that_the_operator_names_is_taken_off_where_an_alias_says_so()
     let rules = "allow:\n- to: [{fqdn: github.com}, {fqdn: example.com}, {fqdn: example.org}]";
     let _agent = Setup::new(&world)?
         .policy("web.yaml", &enforced("shop/web", rules))?
+        .without("--search-domains")
         .arg("--search-domains=*.svc.cluster.local,svc.cluster.local")
         .start()?;
     for (name, expected) in [

@@ -4,4 +4,5 @@
 
 mod crowded;
 mod filtered;
+mod held;
 mod redirected;

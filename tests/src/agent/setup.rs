@@ -53,10 +53,11 @@ impl Setup {
             socket: "egret.sock".to_owned(),
             described: world.pods().iter().map(described).collect(),
             namespaces: Vec::new(),
-            more: if world.surroundings() == Surroundings::Filtered {
-                vec!["--hooks=clsact".to_owned()]
-            } else {
-                Vec::new()
+            more: match world.surroundings() {
+                Surroundings::Filtered => vec!["--hooks=clsact".to_owned()],
+                // Whatever a resolver might take off a name, the agent looks for.
+                Surroundings::Held => vec!["--search-domains=nobody.invalid".to_owned()],
+                _ => Vec::new(),
             },
             patience: PATIENCE,
         };

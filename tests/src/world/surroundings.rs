@@ -23,6 +23,8 @@ pub enum Surroundings {
     Crowded,
     /// Nothing, and the program under test is told to use filters of clsact, as it does where there is no tcx.
     Filtered,
+    /// Nothing, and every answer goes on hold and to the agent: no program learns one.
+    Held,
 }
 
 impl Surroundings {
@@ -34,6 +36,7 @@ impl Surroundings {
             Some(("redirected", _)) => Self::Redirected,
             Some(("crowded", _)) => Self::Crowded,
             Some(("filtered", _)) => Self::Filtered,
+            Some(("held", _)) => Self::Held,
             _ => Self::Quiet,
         }
     }
