@@ -8,10 +8,19 @@ use serde_json::{Value, json};
 
 #[test]
 fn every_case_of_the_fast_path_yields_figures_and_a_picture() -> Result<()> {
-    let plots = std::env::temp_dir().join(format!("egret-bench-{}", std::process::id()));
-    let groups = brief("fastpath", &["--plots", &plots.display().to_string()])?;
+    yields_figures_and_pictures("fastpath", &["packets", "pods", "dns", "updates", "memory"])
+}
+
+#[test]
+fn every_case_of_modules_yields_figures_and_a_picture() -> Result<()> {
+    yields_figures_and_pictures("modules", &["connect", "rate", "decide", "neighbour"])
+}
+
+fn yields_figures_and_pictures(bench: &str, expected: &[&str]) -> Result<()> {
+    let plots = std::env::temp_dir().join(format!("egret-bench-{bench}-{}", std::process::id()));
+    let groups = brief(bench, &["--plots", &plots.display().to_string()])?;
     let cases: Vec<_> = groups.iter().filter_map(|group| group["case"].as_str()).collect();
-    assert_eq!(cases, ["packets", "pods", "dns", "updates", "memory"]);
+    assert_eq!(cases, expected);
     for row in rows(&groups) {
         ensure!(row["value"].as_f64().is_some_and(f64::is_finite), "{row}");
         ensure!(row["bound"].is_null() || row["ratio"].as_f64().is_some_and(f64::is_finite), "{row}");
