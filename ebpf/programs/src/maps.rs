@@ -18,8 +18,9 @@ use egret_abi::{
 const BY_USE: usize = 1;
 /// Bytes of a ring; a power of two and of pages.
 const RING: usize = 1 << 22;
-/// The same of ANSWERS, whose records may be as long as an IP packet.
-pub const ANSWERS_RING: usize = 1 << 23;
+/// The same of ANSWERS, whose records may be as long as an IP packet. What the agent has read of a ring counts as memory of
+/// its own, twice.
+pub const ANSWERS_RING: usize = 1 << 22;
 
 type Flows<K> = LruHashMap<K, Flow, { FLOWS_PER_WORKLOAD as usize }>;
 type Connections<K> = LruHashMap<K, Inbound, { INBOUND_PER_WORKLOAD as usize }>;

@@ -176,7 +176,7 @@ async fn serve(config: Config, tier: Tier) -> anyhow::Result<()> {
         enforcer,
         shelf,
         judge,
-        lookups,
+        lookups: lookups.clone(),
         node: node.clone(),
         ender,
         own,
@@ -235,6 +235,7 @@ async fn serve(config: Config, tier: Tier) -> anyhow::Result<()> {
         tokio::time::sleep(LAST_ANSWERS).await;
     }
     stop.call();
+    lookups.wake();
     let joined =
         tokio::task::spawn_blocking(move || threads.into_iter().for_each(|thread| drop(thread.join())));
     let _ = joined.await;

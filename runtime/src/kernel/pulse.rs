@@ -17,7 +17,7 @@ pub struct Pulse {
 
 impl Pulse {
     /// How often it is to be told at least.
-    pub const EVERY: Duration = Duration::from_millis(250);
+    pub const EVERY: Duration = Duration::from_secs(1);
 
     /// Opens the pinned map.
     ///

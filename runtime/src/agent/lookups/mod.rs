@@ -27,8 +27,6 @@ use crate::model::{Action, Destination, ModuleStage, Name, Protocol, Verdict, Ve
 use crate::policy::Asked;
 use crate::wasm::{self, DnsAnswer, Opinion, Refusal};
 
-/// How often the thread looks whether it is to end.
-const LOOK: Duration = Duration::from_millis(100);
 /// How often a module that fails is told of.
 const TOLD: Duration = Duration::from_secs(1);
 
@@ -145,6 +143,13 @@ impl LookUps {
         }
     }
 
+    /// Wakes whoever waits in [`Self::serve`], after the stop was called.
+    pub fn wake(&self) {
+        // Who saw no stop has the lock until it waits.
+        drop(self.turns());
+        self.come.notify_all();
+    }
+
     /// Tells the modules, until the stop is called.
     pub fn serve(&self, stop: &Stop) {
         let _ = setpriority_process(None, BEHIND);
@@ -154,10 +159,8 @@ impl LookUps {
                 let mut turns = self.turns();
                 match turns.take() {
                     Some(next) => Some(next),
-                    None => {
-                        let waited = self.come.wait_timeout(turns, LOOK);
-                        waited.unwrap_or_else(PoisonError::into_inner).0.take()
-                    }
+                    None if stop.is_called() => None,
+                    None => self.come.wait(turns).unwrap_or_else(PoisonError::into_inner).take(),
                 }
             };
             if let Some((workload, told)) = next {
