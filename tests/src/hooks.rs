@@ -144,11 +144,8 @@ impl Place<'_> {
 pub fn take_away(world: &World, pod: &Pod) -> Result<()> {
     match Tier::of_this_test() {
         Tier::Tcx => {
-            // One folder for each version of the layouts.
-            for version in std::fs::read_dir(world.bpffs())? {
-                for link in std::fs::read_dir(version?.path().join("links"))? {
-                    std::fs::remove_file(link?.path())?;
-                }
+            for link in std::fs::read_dir(world.pins()?.join("links"))? {
+                std::fs::remove_file(link?.path())?;
             }
         }
         Tier::Clsact => {

@@ -4,7 +4,7 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use aya::maps::{Array, Map, MapData};
 use egret_tests::wire::{Frame, datagram};
 use egret_tests::{Setup, World, enforced};
@@ -21,9 +21,7 @@ const MARKS: [u32; 12] =
 
 /// The mark that Egret knows its own packets by. Whoever taps a device with a released answer on it may read it.
 pub(super) fn own_mark(world: &World) -> Result<u32> {
-    let folders = std::fs::read_dir(world.bpffs())?.collect::<Result<Vec<_>, _>>()?;
-    let folder = folders.first().context("no pins")?.path();
-    let map = Map::from_map_data(MapData::from_pin(folder.join("maps/CONFIG"))?)?;
+    let map = Map::from_map_data(MapData::from_pin(world.pins()?.join("maps/CONFIG"))?)?;
     let config: Array<MapData, [u8; 60]> = map.try_into()?;
     let [a, b, c, d, ..] = config.get(&0, 0)?;
     let mark = u32::from_ne_bytes([a, b, c, d]);

@@ -284,6 +284,16 @@ impl World {
     pub fn bpffs(&self) -> PathBuf {
         Path::new("/sys/fs/bpf").join(&self.prefix)
     }
+
+    /// The folder of one version of the layouts in it, where what judges is pinned.
+    ///
+    /// # Errors
+    /// No agent was there.
+    pub fn pins(&self) -> Result<PathBuf> {
+        let folders = std::fs::read_dir(self.bpffs())?.collect::<std::io::Result<Vec<_>>>()?;
+        let pins = folders.iter().find(|folder| folder.file_name().to_string_lossy().starts_with('v'));
+        Ok(pins.context("no pins")?.path())
+    }
 }
 
 impl Drop for World {
