@@ -3,18 +3,23 @@
 
 use std::num::NonZeroUsize;
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use lru::LruCache;
 use rustix::thread::{CpuSet, sched_getaffinity, sched_getcpu, sched_setaffinity};
 
 use super::question::Question;
+use crate::kernel::clock;
 
 /// Flows that are remembered. Of one that is forgotten packets may overtake.
 const FLOWS: NonZeroUsize = NonZeroUsize::new(16_384).unwrap();
 
-/// The processor of each flow of which packets went back; a question with its own port is a flow.
+/// How long a processor may take to handle what it was given: a flow of which nothing went back since may go anywhere.
+const HANDLED: Duration = Duration::from_millis(200);
+
+/// The processor of each flow of which packets went back, and when the last one did; a question with its own port is a flow.
 pub struct Processors {
-    of: Mutex<LruCache<Question, usize>>,
+    of: Mutex<LruCache<Question, (usize, Duration)>>,
     /// What threads may use.
     all: Option<CpuSet>,
 }
@@ -45,15 +50,14 @@ impl Stay<'_> {
         }
     }
 
-    /// Goes where the packets of `flow` before went back, if there were any. They all go back from here then.
+    /// Goes where the packets of `flow` before went back, if there were any of late. They all go back from here then.
     pub fn with(&mut self, flow: Question) {
-        let here = self.at.unwrap_or_else(sched_getcpu);
+        let (here, now) = (self.at.unwrap_or_else(sched_getcpu), clock::now());
         let known = {
             let mut of = self.processors.of.lock().unwrap_or_else(PoisonError::into_inner);
-            let known = of.get(&flow).copied();
-            if known.is_none() {
-                of.put(flow, here);
-            }
+            let last = of.get(&flow).copied();
+            let known = last.filter(|(_, last)| now.saturating_sub(*last) < HANDLED).map(|(known, _)| known);
+            of.put(flow, (known.unwrap_or(here), now));
             known
         };
         if let Some(known) = known
