@@ -148,7 +148,8 @@ pub fn read(module: &Path) -> Result<Vec<u8>> {
     if module.extension().is_none_or(|extension| extension != "xz") {
         return fs::read(module).with_context(|| format!("{} cannot be read", module.display()));
     }
-    let output = Command::new("xz").args(["--decompress", "--stdout"]).arg(module).output()?;
+    let output = Command::new("xz").args(["--decompress", "--stdout"]).arg(module).output();
+    let output = output.context("xz did not start: install xz-utils")?;
     ensure!(output.status.success(), "{}: {}", module.display(), String::from_utf8_lossy(&output.stderr));
     Ok(output.stdout)
 }

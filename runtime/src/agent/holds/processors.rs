@@ -11,7 +11,7 @@ use rustix::thread::{CpuSet, sched_getaffinity, sched_getcpu, sched_setaffinity}
 use super::question::Question;
 use crate::kernel::clock;
 
-/// Flows that are remembered. Of one that is forgotten packets may overtake.
+/// Flows that are remembered. Of one that is forgotten packets may overtake. Not zero, or the compiler would stop here.
 const FLOWS: NonZeroUsize = NonZeroUsize::new(16_384).unwrap();
 
 /// How long a processor may take to handle what it was given: a flow of which nothing went back since may go anywhere.

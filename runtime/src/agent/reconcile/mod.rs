@@ -261,7 +261,7 @@ impl Reconciler {
 
     fn sweep(&mut self) {
         if let Err(error) = self.parts.enforcer.sweep() {
-            warn!("rulesets that nobody uses stay for now: {error}");
+            warn!("rulesets that nobody uses stay until the next sweep: {error}");
         }
     }
 
