@@ -25,8 +25,9 @@ const CROWD: &str = "crowd.example.com";
 const EACH: u32 = 50;
 /// From one turn of a workload to its next, where the machine keeps up.
 const TURN: Duration = Duration::from_secs(1);
-/// Turns before anything is done, so that what is known is as much as it will be.
-const BEFORE: Duration = Duration::from_secs(5);
+/// Turns before anything is done, so that what is known is as much as it will be: the flow log and the shares that names
+/// have of the bindings take 90 seconds to fill.
+const BEFORE: Duration = Duration::from_secs(100);
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Case {
