@@ -26,8 +26,19 @@ const LONGEST: usize = 400;
 const LONGER: [(&str, usize, &str); 0] = [];
 
 /// Directories at the root whose paths a document may name.
-const ROOMS: [&str; 10] =
-    [".cargo", ".ci", ".config", "docs", "ebpf", "policies-wasm", "runtime", "sdk", "tests", "xtask"];
+const ROOMS: [&str; 11] = [
+    ".cargo",
+    ".ci",
+    ".config",
+    "deploy",
+    "docs",
+    "ebpf",
+    "policies-wasm",
+    "runtime",
+    "sdk",
+    "tests",
+    "xtask",
+];
 
 #[test]
 fn a_folder_uses_only_those_before_it() {

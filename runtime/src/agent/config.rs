@@ -12,6 +12,7 @@ use serde_json::Value;
 use serde_saphyr::Spanned;
 
 use crate::api::LoopbackAddr;
+use crate::cluster::Access;
 use crate::kernel::{Doors, Hooks};
 use crate::model::Pattern;
 
@@ -30,10 +31,8 @@ const LONGEST: u32 = 86_400;
 /// An agent's configuration, complete and checked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
-    /// The workloads file.
-    pub workloads: PathBuf,
-    /// The folder of policy files.
-    pub policies: PathBuf,
+    /// Where workloads and policies come from.
+    pub inputs: Inputs,
     /// The folder of policy modules; `None`: there are none.
     pub modules: Option<PathBuf>,
     /// The resolvers trusted where a workload has none of its own.
@@ -68,6 +67,20 @@ pub struct Config {
     pub door: Doors,
 }
 
+/// Where an agent learns which workloads and policies there are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Inputs {
+    /// From files.
+    Files {
+        /// The workloads file.
+        workloads: PathBuf,
+        /// The folder of policy files.
+        policies: PathBuf,
+    },
+    /// From Kubernetes.
+    Cluster(Access),
+}
+
 /// What becomes of flows under way that a change of policy denies.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]
@@ -88,6 +101,15 @@ pub struct Settings {
     /// The folder of policy files
     #[arg(long, value_name = "DIR")]
     pub policies: Option<PathBuf>,
+    /// Take workloads and policies from Kubernetes, in the place of files
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL")]
+    pub kubernetes: Option<bool>,
+    /// This node, as Kubernetes calls it [default: the name of this machine]
+    #[arg(long, env = "EGRET_NODE", value_name = "NAME")]
+    pub node_name: Option<String>,
+    /// How to reach the API server [default: the service account of the agent's pod, or KUBECONFIG]
+    #[arg(long, value_name = "FILE")]
+    pub kubeconfig: Option<PathBuf>,
     /// The folder of policy modules: NAME.wasm, and NAME.yaml where there is something to say about it
     #[arg(long, value_name = "DIR")]
     pub modules: Option<PathBuf>,
@@ -174,16 +196,7 @@ impl Config {
     pub fn assemble(flags: Settings, file: Option<(&str, &str)>) -> Result<Self, ConfigErrors> {
         let (below, mut problems) = file.map(|(name, text)| Settings::read(name, text)).unwrap_or_default();
         let settings = flags.over(below);
-        let mut required = |value: Option<PathBuf>, key: &str, flag: &str| {
-            // A key that is there and wrong was told of already.
-            if value.is_none() && !problems.iter().any(|problem| problem.reason.starts_with(key)) {
-                let reason = format!("`{key}` is missing: give {flag}, or `{key}:` in the file of --config");
-                problems.push(ConfigProblem { place: None, reason });
-            }
-            value.unwrap_or_default()
-        };
-        let workloads = required(settings.workloads, "workloads", "--workloads FILE");
-        let policies = required(settings.policies, "policies", "--policies DIR");
+        let inputs = settings.inputs(&mut problems);
         let min_ttl = settings.min_ttl.unwrap_or(DEFAULT_MIN_TTL);
         let flow_grace = settings.flow_grace.unwrap_or(DEFAULT_FLOW_GRACE);
         for (key, seconds) in [("minTTL", min_ttl), ("flowGrace", flow_grace)] {
@@ -196,8 +209,7 @@ impl Config {
             return Err(ConfigErrors(problems));
         }
         Ok(Self {
-            workloads,
-            policies,
+            inputs,
             modules: settings.modules,
             resolvers: settings.resolvers.unwrap_or_default(),
             state_dir: settings.state_dir.unwrap_or_else(|| DEFAULT_STATE.into()),
@@ -228,6 +240,9 @@ impl Settings {
         let settings = Self {
             workloads: keys.take("workloads"),
             policies: keys.take("policies"),
+            kubernetes: keys.take("kubernetes"),
+            node_name: keys.take("nodeName"),
+            kubeconfig: keys.take("kubeconfig"),
             modules: keys.take("modules"),
             resolvers: keys.take("resolvers"),
             state_dir: keys.take("stateDir"),
@@ -248,11 +263,46 @@ impl Settings {
         (settings, keys.finish())
     }
 
+    /// Files, or Kubernetes; not some of both.
+    fn inputs(&self, problems: &mut Vec<ConfigProblem>) -> Inputs {
+        if self.kubernetes == Some(true) {
+            for (key, is_given) in
+                [("workloads", self.workloads.is_some()), ("policies", self.policies.is_some())]
+            {
+                if is_given {
+                    let reason = format!(
+                        "`{key}` is of no use with `kubernetes`, which tells them: leave one of both out"
+                    );
+                    problems.push(ConfigProblem { place: None, reason });
+                }
+            }
+            let node = self.node_name.clone().unwrap_or_else(machine);
+            return Inputs::Cluster(Access { node, kubeconfig: self.kubeconfig.clone() });
+        }
+        let mut required = |value: &Option<PathBuf>, key: &str, flag: &str| {
+            // A key that is there and wrong was told of already.
+            if value.is_none() && !problems.iter().any(|problem| problem.reason.starts_with(key)) {
+                let reason = format!(
+                    "`{key}` is missing: give {flag}, or `{key}:` in the file of --config, or take them from Kubernetes with \
+                     --kubernetes"
+                );
+                problems.push(ConfigProblem { place: None, reason });
+            }
+            value.clone().unwrap_or_default()
+        };
+        let workloads = required(&self.workloads, "workloads", "--workloads FILE");
+        let policies = required(&self.policies, "policies", "--policies DIR");
+        Inputs::Files { workloads, policies }
+    }
+
     /// What `self` says and, where it is silent, what `below` says.
     fn over(self, below: Self) -> Self {
         Self {
             workloads: self.workloads.or(below.workloads),
             policies: self.policies.or(below.policies),
+            kubernetes: self.kubernetes.or(below.kubernetes),
+            node_name: self.node_name.or(below.node_name),
+            kubeconfig: self.kubeconfig.or(below.kubeconfig),
             modules: self.modules.or(below.modules),
             resolvers: self.resolvers.or(below.resolvers),
             state_dir: self.state_dir.or(below.state_dir),
@@ -322,6 +372,11 @@ impl<'a> Keys<'a> {
     fn place(&self, found: &Spanned<Value>) -> String {
         format!("{}:{}:{}", self.file, found.referenced.line(), found.referenced.column())
     }
+}
+
+/// What this machine is called, which is what the kubelet calls its node where nobody says otherwise.
+fn machine() -> String {
+    rustix::system::uname().nodename().to_string_lossy().to_ascii_lowercase()
 }
 
 fn default_cluster() -> Vec<IpNet> {

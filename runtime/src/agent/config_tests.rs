@@ -49,8 +49,7 @@ modules: /etc/egret/modules
     };
     let config = Config::assemble(flags, Some(("egret.yaml", text))).expect("complete");
     let expected = Config {
-        workloads: "from-flag.yaml".into(),
-        policies: "/etc/egret/policies".into(),
+        inputs: Inputs::Files { workloads: "from-flag.yaml".into(), policies: "/etc/egret/policies".into() },
         modules: Some("/etc/egret/modules".into()),
         resolvers: vec!["192.0.2.53".parse().expect("IP"), "2001:db8::53".parse().expect("IP")],
         state_dir: "/tmp/state".into(),
@@ -111,4 +110,19 @@ fn a_file_that_is_no_map_is_refused_and_an_empty_one_says_nothing() {
         let told = Config::assemble(long, None).expect_err("too long").to_string();
         assert_eq!(told, format!("{key} of 86401 s is more than a day (86400 s)"));
     }
+}
+
+#[test]
+fn kubernetes_takes_the_place_of_files_and_not_of_some() {
+    let of_cluster = |flags: Settings| Config::assemble(Settings { kubernetes: Some(true), ..flags }, None);
+    let named =
+        Settings { node_name: Some("worker-1".into()), kubeconfig: Some("/k".into()), ..Settings::default() };
+    let config = of_cluster(named).expect("complete");
+    let access = Access { node: "worker-1".into(), kubeconfig: Some("/k".into()) };
+    assert_eq!(config.inputs, Inputs::Cluster(access));
+    let config = of_cluster(Settings::default()).expect("complete");
+    assert!(matches!(config.inputs, Inputs::Cluster(access) if !access.node.is_empty()));
+    let refused = of_cluster(flags()).expect_err("files as well").to_string();
+    assert_eq!(refused.lines().count(), 2, "{refused}");
+    assert!(refused.contains("`policies` is of no use with `kubernetes`"), "{refused}");
 }

@@ -91,6 +91,7 @@ pub async fn locate(place: &Place, own: &NetNs, node: &Survey) -> Result<Located
             let host = host.ok_or_else(|| format!("the node has no interface `{name}`"))?;
             behind(host, own).await
         }
+        Place::Nowhere(reason) => Err(reason.clone()),
     }
 }
 

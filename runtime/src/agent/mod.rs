@@ -20,12 +20,13 @@ mod probes;
 mod reconcile;
 mod remembered;
 mod run;
+mod source;
 mod succession;
 mod threads;
 mod tighten;
 mod traffic;
 mod watch;
 
-pub use config::{Config, ConfigErrors, ConfigProblem, DEFAULT_BPFFS, DEFAULT_SOCKET, Settings};
+pub use config::{Config, ConfigErrors, ConfigProblem, DEFAULT_BPFFS, DEFAULT_SOCKET, Inputs, Settings};
 pub use error::AgentError;
 pub use run::run;

@@ -22,6 +22,7 @@ use super::lookups::LookUps;
 use super::node::{Node, Sources};
 use super::reconcile::{self, Change, Parts, Reconciler, Shelf};
 use super::remembered::Remembered;
+use super::source::Source;
 use super::succession::{self, Offer};
 use super::threads::{Answering, thread};
 use super::tighten::Ender;
@@ -37,7 +38,6 @@ use crate::kernel::{
 };
 use crate::state::{self, Snapshot};
 use crate::wasm::Engine;
-use crate::workloads;
 
 /// How long a flow of a protocol without connections lives without a packet.
 pub(super) const IDLE_SECONDS: u32 = 180;
@@ -80,11 +80,15 @@ fn agent_error(error: anyhow::Error) -> AgentError {
 }
 
 async fn serve(config: Config, tier: Tier) -> anyhow::Result<()> {
+    let (changes, mut changed) = mpsc::channel(QUEUE);
+    // Before anything is read for the first time, or a change in between would be missed.
+    let source = Source::open(&config, &changes).await?;
     let (mut locks, before) = succession::begin(&config, tier)?;
     let pins = Pins::open(&config.bpffs)?;
     let mut shelf = config.modules.clone().map(|folder| shelf(&config, folder)).transpose()?;
     // Beside an agent that runs: what goes wrong here changes nothing, and what takes long keeps nobody waiting.
-    let prepared = before.runs().then(|| prepare(&config, &pins, tier, shelf.as_mut())).transpose()?;
+    let prepared =
+        before.runs().then(|| prepare(&source, &config, &pins, tier, shelf.as_mut())).transpose()?;
     let mut before = before.hand(&mut locks)?;
     let gate = Arc::new(before.gate()?);
     let boot_id = boot_id()?;
@@ -139,7 +143,6 @@ async fn serve(config: Config, tier: Tier) -> anyhow::Result<()> {
     };
     let node = Arc::new(Node::new(log, sources, config.resolvers.clone(), places, tier));
 
-    let (changes, mut changed) = mpsc::channel(QUEUE);
     let (ended, mut broken) = mpsc::unbounded_channel();
     let stop = Stop::new()?;
     let (errands, errands_sent) = std::sync::mpsc::channel();
@@ -159,8 +162,6 @@ async fn serve(config: Config, tier: Tier) -> anyhow::Result<()> {
     let detach = config.detach_on_exit;
     let grace = config.flow_grace;
     let ender = (config.on_tighten == OnTighten::Cut).then(|| Ender::new(node.clone(), grace));
-    let (policies, workloads, modules) =
-        (config.policies.clone(), config.workloads.clone(), config.modules.clone());
     let answering = Answering {
         ring: Ring::open(&pins, "ANSWERS")?,
         pulse: Pulse::open(&pins)?,
@@ -170,6 +171,7 @@ async fn serve(config: Config, tier: Tier) -> anyhow::Result<()> {
     };
     let parts = Parts {
         config,
+        source,
         pins,
         object,
         delivery,
@@ -187,12 +189,6 @@ async fn serve(config: Config, tier: Tier) -> anyhow::Result<()> {
         errands,
     };
     let mut reconciler = Reconciler::new(parts, &last.unwrap_or_default().policies, node_survey);
-    // Before the files are read for the first time, or a change in between would be missed.
-    let _watcher =
-        watching::files(&policies, &workloads, modules.as_deref(), &changes).with_context(|| {
-            let missing = if policies.is_dir() { &workloads } else { &policies };
-            format!("{} cannot be watched; is it there?", missing.display())
-        })?;
     watching::hang_up(changes.clone())?;
     watch_node(node_watch, NetNs::own()?, changes.clone());
     tick(changes);
@@ -252,9 +248,15 @@ async fn serve(config: Config, tier: Tier) -> anyhow::Result<()> {
 }
 
 /// Loads all that takes long, and reads what may be wrong.
-fn prepare(config: &Config, pins: &Pins, tier: Tier, shelf: Option<&mut Shelf>) -> anyhow::Result<Object> {
-    workloads::read(&config.workloads)?;
-    reconcile::policies(&config.policies)?;
+fn prepare(
+    source: &Source,
+    config: &Config,
+    pins: &Pins,
+    tier: Tier,
+    shelf: Option<&mut Shelf>,
+) -> anyhow::Result<Object> {
+    source.workloads(&NetNs::own()?, &config.resolvers)?;
+    reconcile::policies(source)?;
     if let Some(shelf) = shelf {
         shelf.fill();
     }

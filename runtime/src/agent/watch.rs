@@ -59,6 +59,21 @@ pub fn files(
     Ok(watching)
 }
 
+/// Sends [`Change::Modules`] when something in the folder `modules` changes. To be called within a runtime.
+///
+/// # Errors
+/// Where it cannot be watched.
+pub fn modules(modules: &Path, changes: &Sender<Change>) -> notify::Result<Watching> {
+    let loaded = tell(|| Change::Modules, changes);
+    let mut watcher = notify::recommended_watcher(move |event: notify::Result<Event>| {
+        if event.is_err() || event.is_ok_and(|event| event.need_rescan() || settles(event.kind)) {
+            loaded.notify_one();
+        }
+    })?;
+    watcher.watch(modules, RecursiveMode::NonRecursive)?;
+    Ok(Arc::new(Mutex::new(watcher)))
+}
+
 /// A watch is of a folder, not of its name: what takes its place is watched in its stead, then read.
 async fn watch_again(
     watching: Weak<Mutex<RecommendedWatcher>>,
@@ -156,7 +171,7 @@ fn settles(kind: EventKind) -> bool {
 }
 
 /// Sends a change when notified, at once, and what comes within [`GATHER`] of it as one more.
-fn tell(change: fn() -> Change, changes: &Sender<Change>) -> Arc<Notify> {
+pub fn tell(change: fn() -> Change, changes: &Sender<Change>) -> Arc<Notify> {
     let notify = Arc::new(Notify::new());
     let (notified, changes) = (notify.clone(), changes.clone());
     tokio::spawn(async move {

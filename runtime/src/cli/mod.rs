@@ -62,7 +62,7 @@ struct CommandLine {
 
 #[derive(Subcommand)]
 enum Command {
-    Agent(agent::Args),
+    Agent(Box<agent::Args>),
     Status(status::Args),
     Workloads(workloads::Args),
     Names(names::Args),
@@ -81,7 +81,7 @@ enum Command {
 /// Does what the command line says, with `run_agent` for `egret agent`, and tells how it ended.
 pub fn main(run_agent: RunAgent) -> ExitCode {
     let done = match CommandLine::parse().command {
-        Command::Agent(args) => agent::run(args, run_agent),
+        Command::Agent(args) => agent::run(*args, run_agent),
         Command::Status(args) => ask(status::run(args)),
         Command::Workloads(args) => ask(workloads::run(args)),
         Command::Names(args) => ask(names::run(args)),

@@ -19,6 +19,7 @@ pub mod pins;
 pub mod preflight;
 pub mod probe;
 pub mod rings;
+pub mod sandboxes;
 pub mod sockets;
 pub mod tier;
 

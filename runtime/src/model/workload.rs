@@ -67,6 +67,8 @@ pub enum Place {
     Netns(String),
     /// The host side of its interface pair.
     Interface(String),
+    /// It cannot be, and this is why.
+    Nowhere(String),
 }
 
 /// A workload as the operator describes it.

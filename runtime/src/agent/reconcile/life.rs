@@ -1,7 +1,6 @@
 //! How it begins, and how it ends.
 
 use std::os::fd::BorrowedFd;
-use std::path::Path;
 
 use tokio::task::JoinHandle;
 use tracing::warn;
@@ -9,14 +8,16 @@ use tracing::warn;
 use super::Reconciler;
 use crate::agent::memory;
 use crate::agent::remembered::Whose;
-use crate::{policy, workloads};
+use crate::agent::source::Source;
+use crate::policy;
 
-/// Reads the folder of policies.
+/// Every policy that `source` has; `None`: it is not known which there are.
 ///
 /// # Errors
-/// Where it cannot be read.
-pub fn policies(folder: &Path) -> anyhow::Result<Vec<policy::Outcome>> {
-    policy::load_dir(folder)
+/// Where they cannot be read.
+pub fn policies(source: &Source) -> anyhow::Result<Option<Vec<policy::Outcome>>> {
+    source
+        .policies()
         .map_err(|problem| anyhow::anyhow!("{}: {}; {}", problem.place(), problem.reason, problem.fix))
 }
 
@@ -25,14 +26,18 @@ impl Reconciler {
     /// all the time: from here on they can be answered.
     ///
     /// # Errors
-    /// Where the workloads file or the policy folder cannot be read.
+    /// Where workloads or policies cannot be read.
     pub fn read(&mut self) -> anyhow::Result<()> {
-        let file = workloads::read(&self.parts.config.workloads)?;
-        let outcomes = policies(&self.parts.config.policies)?;
+        let workloads = self.parts.source.workloads(&self.parts.own, &self.parts.config.resolvers)?;
+        let outcomes = policies(&self.parts.source)?;
         self.load_modules();
-        self.accept(outcomes);
-        self.name_workloads(file);
-        self.retire_strangers();
+        if let Some(outcomes) = outcomes {
+            self.accept(outcomes);
+        }
+        if let Some(workloads) = workloads {
+            self.name_workloads(workloads);
+            self.retire_strangers();
+        }
         self.enforce_all();
         Ok(())
     }

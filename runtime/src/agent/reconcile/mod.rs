@@ -37,6 +37,7 @@ use super::lookups::LookUps;
 use super::node::Node;
 use super::probes::{Errand, Probed};
 use super::remembered::Remembered;
+use super::source::Source;
 use super::tighten::Ender;
 use crate::enforce::Enforcer;
 use crate::kernel::netns::{Device, NetNs, Survey};
@@ -44,7 +45,6 @@ use crate::kernel::{Delivery, Noting, Object, Pins, clock};
 use crate::model::{Namespace, Policy, Workload, WorkloadId};
 use crate::policy::{self, Accepted, Good, Problem, Ranges, Ruleset};
 use crate::state::PolicyText;
-use crate::workloads;
 
 /// How long changes gather before they are acted on: editors and mounts change a file in several steps.
 const GATHER: Duration = Duration::from_millis(20);
@@ -60,13 +60,15 @@ const REST: Duration = Duration::from_millis(200);
 /// What may have changed.
 #[derive(Debug)]
 pub enum Change {
-    /// Policy files.
+    /// Policies.
     Policies,
     /// Policy modules.
     Modules,
     /// Modules were loaded.
     Loaded(Loaded),
-    /// Policy files, modules and the workloads file.
+    /// Workloads.
+    Workloads,
+    /// Policies, modules and workloads.
     Everything,
     /// A workload's namespace.
     Workload(WorkloadId, Survey),
@@ -121,6 +123,8 @@ struct Worker {
 pub struct Parts {
     /// The configuration.
     pub config: Config,
+    /// Where workloads and policies come from.
+    pub source: Source,
     /// Where things are pinned.
     pub pins: Pins,
     /// The programs.
@@ -241,9 +245,10 @@ impl Reconciler {
                 tokio::time::sleep(GATHER).await;
                 self.read_again(matches!(change, Change::Everything)).await;
             }
+            Change::Workloads => self.read_workloads().await,
             Change::Workload(id, survey) => self.workload_changed(&id, &survey).await,
             Change::Unwatched(id) => self.cover(&id).await,
-            Change::Node(survey) => self.node_changed(survey),
+            Change::Node(survey) => self.node_changed(survey).await,
             Change::Probed(outcomes) => return self.probed(outcomes),
             Change::Tick => return self.tick().await,
         }
@@ -266,8 +271,9 @@ impl Reconciler {
     }
 
     async fn read_again(&mut self, workloads_too: bool) {
-        match policy::load_dir(&self.parts.config.policies) {
-            Ok(outcomes) => self.accept(outcomes),
+        match self.parts.source.policies() {
+            Ok(Some(outcomes)) => self.accept(outcomes),
+            Ok(None) => {}
             Err(problem) => {
                 warn!("the policies stay as they were: {}: {}", problem.place(), problem.reason);
                 self.problems = vec![problem];
@@ -275,20 +281,35 @@ impl Reconciler {
         }
         if workloads_too {
             let _ = self.load_modules_aside();
-            match workloads::read(&self.parts.config.workloads) {
-                Ok(file) => {
-                    self.name_workloads(file);
+            match self.parts.source.workloads(&self.parts.own, &self.parts.config.resolvers) {
+                Ok(Some(workloads)) => {
+                    self.name_workloads(workloads);
                     self.cover_all().await;
                 }
-                Err(error) => warn!("the workloads stay as they were: {error}"),
+                Ok(None) => {}
+                Err(error) => warn!("the workloads stay as they were: {error:#}"),
             }
         }
+        self.enforce_all();
+    }
+
+    /// Takes in which workloads there are, and covers those that are new.
+    async fn read_workloads(&mut self) {
+        match self.parts.source.workloads(&self.parts.own, &self.parts.config.resolvers) {
+            Ok(Some(workloads)) => self.name_workloads(workloads),
+            Ok(None) => return,
+            Err(error) => return warn!("the workloads stay as they were: {error:#}"),
+        }
+        self.cover_new().await;
         self.enforce_all();
     }
 
     /// Looks for workloads that came or went without a word; whether what is told of them may be different after it.
     async fn tick(&mut self) -> bool {
         self.ticks += 1;
+        if self.parts.source.has_moved(&self.parts.own) {
+            self.read_workloads().await;
+        }
         let is_look = self.ticks.is_multiple_of(LOOK);
         let is_renamed = self.names_changed();
         let lost: Vec<_> = self
@@ -353,7 +374,7 @@ impl Reconciler {
         }
     }
 
-    fn node_changed(&mut self, survey: Survey) {
+    async fn node_changed(&mut self, survey: Survey) {
         self.follow_host_sides(&survey);
         self.node_survey = survey;
         self.follow_door();
@@ -361,6 +382,9 @@ impl Reconciler {
         if ranges != self.ranges {
             self.ranges = ranges;
             self.enforce_all();
+        }
+        if self.parts.source.has_moved(&self.parts.own) {
+            self.read_workloads().await;
         }
     }
 }

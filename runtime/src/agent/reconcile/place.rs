@@ -55,6 +55,18 @@ impl Reconciler {
         }
     }
 
+    /// Those that are not placed; those that are may have other addresses listed now.
+    pub(super) async fn cover_new(&mut self) {
+        let is_placed = |id: &WorkloadId| self.workers.get(id).is_some_and(|worker| worker.state.is_ok());
+        let (placed, new): (Vec<_>, Vec<_>) = self.workers.keys().cloned().partition(is_placed);
+        for id in placed {
+            self.follow_addresses(&id);
+        }
+        for id in new {
+            self.cover(&id).await;
+        }
+    }
+
     /// Those whose addresses are listed come last: by then nobody else has what was listed for them.
     pub(super) async fn cover_all(&mut self) {
         let mut ids: Vec<_> = self.workers.keys().cloned().collect();
@@ -370,7 +382,7 @@ pub(super) fn is_lost(worker: &Worker, own: &NetNs) -> bool {
     let is_at = |path: &Path| placed.netns.is_at(path);
     match &worker.workload.place {
         Place::Netns(name) => !is_at(&path_of(name)),
-        Place::Interface(_) => {
+        Place::Interface(_) | Place::Nowhere(_) => {
             !is_at(&placed.netns.path)
                 && netns::all(own).iter().all(|netns| netns.inode != placed.netns.inode)
         }

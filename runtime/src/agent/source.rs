@@ -1,0 +1,119 @@
+//! Where workloads and policies come from: files, or Kubernetes. Both give the same.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use tokio::sync::mpsc::Sender;
+use tokio::time::timeout;
+use tracing::{info, warn};
+
+use super::reconcile::Change;
+use super::watch::{self as watching, Watching};
+use super::{Config, Inputs};
+use crate::cluster::{self, News, View};
+use crate::kernel::netns::NetNs;
+use crate::policy::{self, Outcome};
+use crate::workloads::{self, WorkloadsFile};
+
+/// How long an agent waits at its start for the API server to tell all. Then it goes on with what was in force.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Where they come from, followed.
+pub enum Source {
+    /// From files.
+    Files {
+        /// The workloads file.
+        workloads: PathBuf,
+        /// The folder of policy files.
+        policies: PathBuf,
+        /// Follows them.
+        _watching: Watching,
+    },
+    /// From Kubernetes.
+    Cluster {
+        /// What it told.
+        view: Arc<View>,
+        /// Follows the folder of modules, where there is one.
+        _watching: Option<Watching>,
+    },
+}
+
+impl Source {
+    /// Follows what the configuration names: whatever changes from now on is told to `changes`.
+    ///
+    /// # Errors
+    /// What cannot be followed.
+    pub async fn open(config: &Config, changes: &Sender<Change>) -> anyhow::Result<Self> {
+        let modules = config.modules.as_deref();
+        match &config.inputs {
+            Inputs::Files { workloads, policies } => {
+                let watching = watching::files(policies, workloads, modules, changes).with_context(|| {
+                    let missing = if policies.is_dir() { workloads } else { policies };
+                    format!("{} cannot be watched; is it there?", missing.display())
+                })?;
+                Ok(Self::Files {
+                    workloads: workloads.clone(),
+                    policies: policies.clone(),
+                    _watching: watching,
+                })
+            }
+            Inputs::Cluster(access) => {
+                let client = cluster::connect(access).await?;
+                let view = Arc::new(View::default());
+                let policies = watching::tell(|| Change::Policies, changes);
+                let workloads = watching::tell(|| Change::Workloads, changes);
+                cluster::follow(&client, access, &view, move |news| match news {
+                    News::Policies => policies.notify_one(),
+                    News::Workloads => workloads.notify_one(),
+                });
+                let watching = modules.map(|folder| watching::modules(folder, changes)).transpose()?;
+                if timeout(PATIENCE, view.completed()).await.is_ok() {
+                    info!("Kubernetes told what is on the node {}", access.node);
+                } else {
+                    warn!(
+                        "Kubernetes did not tell what is on the node {}: what was in force stays, and nothing new is found",
+                        access.node
+                    );
+                }
+                Ok(Self::Cluster { view, _watching: watching })
+            }
+        }
+    }
+
+    /// Every policy and what is wrong with it; `None`: it is not known which there are.
+    ///
+    /// # Errors
+    /// Where they cannot be read.
+    pub fn policies(&self) -> Result<Option<Vec<Outcome>>, policy::Problem> {
+        match self {
+            Self::Files { policies, .. } => policy::load_dir(policies).map(Some),
+            Self::Cluster { view, .. } => Ok(view.policies()),
+        }
+    }
+
+    /// Every workload; `None`: it is not known which there are. `own` is the node's namespace, `resolvers` are those that the
+    /// operator trusts.
+    ///
+    /// # Errors
+    /// Where they cannot be read.
+    pub fn workloads(&self, own: &NetNs, resolvers: &[IpAddr]) -> anyhow::Result<Option<WorkloadsFile>> {
+        match self {
+            Self::Files { workloads, .. } => Ok(Some(workloads::read(workloads)?)),
+            Self::Cluster { view, .. } => {
+                view.look(own);
+                Ok(view.workloads(resolvers))
+            }
+        }
+    }
+
+    /// Whether workloads may be elsewhere than they were, which nobody tells.
+    pub fn has_moved(&self, own: &NetNs) -> bool {
+        match self {
+            Self::Files { .. } => false,
+            Self::Cluster { view, .. } => view.look(own),
+        }
+    }
+}

@@ -1,0 +1,127 @@
+//! Follows what the API server tells of this node, for as long as the agent runs.
+
+use std::fmt::Debug;
+use std::net::IpAddr;
+use std::pin::pin;
+use std::sync::Arc;
+
+use futures_util::StreamExt;
+use k8s_openapi::api::core::v1::{Endpoints, Namespace, Pod as PodObject, Service};
+use kube::api::DynamicObject;
+use kube::core::{PartialObjectMeta, Resource};
+use kube::runtime::WatchStreamExt;
+use kube::runtime::watcher::{self, Event, watcher};
+use kube::{Api, Client, ResourceExt};
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use tracing::{info, warn};
+
+use super::client::Access;
+use super::mirror::{Key, Told};
+use super::objects::{ClusterEgressPolicy, EgressPolicy};
+use super::pods::Pod;
+use super::view::{News, Resolvers, View, Word};
+use crate::model::PolicyKind;
+
+/// The service that resolves names for pods: where it is, and the label that it has under every name.
+const RESOLVERS: (&str, &str) = ("kube-system", "k8s-app=kube-dns");
+
+/// Begins to follow; `tell` hears what changed, once all is known. To be called within a runtime.
+pub fn follow(
+    client: &Client,
+    access: &Access,
+    view: &Arc<View>,
+    tell: impl Fn(News) + Clone + Send + Sync + 'static,
+) {
+    let own = watcher::Config::default().fields(&format!("spec.nodeName={}", access.node));
+    let pods: Api<PodObject> = Api::all(client.clone());
+    let pod = |pod: PodObject| Pod::of(pod);
+    spawn("pods", watcher(pods, own), pod, Word::Pod, view, &tell);
+
+    let namespaces: Api<PartialObjectMeta<Namespace>> = Api::all(client.clone());
+    let labels = |namespace: PartialObjectMeta<Namespace>| namespace.metadata.labels.unwrap_or_default();
+    let all = watcher::Config::default;
+    spawn("namespaces", watcher(namespaces, all()), labels, Word::Namespace, view, &tell);
+
+    let spec = |object: DynamicObject| object.data.get("spec").cloned().unwrap_or(Value::Null);
+    for (kind, resource) in [
+        (PolicyKind::EgressPolicy, kube::core::ApiResource::erase::<EgressPolicy>(&())),
+        (PolicyKind::ClusterEgressPolicy, kube::core::ApiResource::erase::<ClusterEgressPolicy>(&())),
+    ] {
+        let policies: Api<DynamicObject> = Api::all_with(client.clone(), &resource);
+        let word = move |told| Word::Policy(kind, told);
+        spawn(kind.word(), watcher(policies, all()), spec, word, view, &tell);
+    }
+
+    let services: Api<Service> = Api::namespaced(client.clone(), RESOLVERS.0);
+    let word = |told| Word::Resolvers(Resolvers::Services, told);
+    spawn("services", watcher(services, all().labels(RESOLVERS.1)), asked_at, word, view, &tell);
+    let endpoints: Api<Endpoints> = Api::namespaced(client.clone(), RESOLVERS.0);
+    let word = |told| Word::Resolvers(Resolvers::Endpoints, told);
+    spawn("endpoints", watcher(endpoints, all().labels(RESOLVERS.1)), answers_at, word, view, &tell);
+}
+
+fn asked_at(service: Service) -> Vec<IpAddr> {
+    let spec = service.spec.unwrap_or_default();
+    let all = spec.cluster_ips.unwrap_or_default().into_iter().chain(spec.cluster_ip);
+    all.filter_map(|text| text.parse().ok()).collect()
+}
+
+fn answers_at(endpoints: Endpoints) -> Vec<IpAddr> {
+    let subsets = endpoints.subsets.unwrap_or_default();
+    let ready = subsets.into_iter().flat_map(|subset| subset.addresses.unwrap_or_default());
+    ready.filter_map(|address| address.ip.parse().ok()).collect()
+}
+
+/// Follows one kind of objects. The API server may be away: what was told stays, and it is asked again, less and less often.
+fn spawn<K, V>(
+    what: &'static str,
+    events: impl futures_util::Stream<Item = watcher::Result<Event<K>>> + Send + 'static,
+    value: impl Fn(K) -> V + Send + 'static,
+    word: impl Fn(Told<V>) -> Word + Send + 'static,
+    view: &Arc<View>,
+    tell: &(impl Fn(News) + Clone + Send + 'static),
+) where
+    K: Resource + Clone + Debug + DeserializeOwned + Send + 'static,
+    V: Send + 'static,
+{
+    let (view, tell) = (view.clone(), tell.clone());
+    tokio::spawn(async move {
+        let mut events = pin!(events.default_backoff());
+        let mut is_away = false;
+        while let Some(event) = events.next().await {
+            let told = match event {
+                Ok(event) => told(event, &value),
+                Err(error) => {
+                    if !is_away {
+                        warn!(
+                            "what is known of {what} stays as it is, for the API server does not tell: {error}"
+                        );
+                    }
+                    is_away = true;
+                    continue;
+                }
+            };
+            if std::mem::take(&mut is_away) {
+                info!("the API server tells of {what} again");
+            }
+            if let Some(news) = view.take(word(told)) {
+                tell(news);
+            }
+        }
+    });
+}
+
+fn told<K: ResourceExt, V>(event: Event<K>, value: impl Fn(K) -> V) -> Told<V> {
+    match event {
+        Event::Init => Told::Begun,
+        Event::InitDone => Told::Whole,
+        Event::InitApply(object) => Told::Listed(key(&object), value(object)),
+        Event::Apply(object) => Told::Changed(key(&object), value(object)),
+        Event::Delete(object) => Told::Gone(key(&object)),
+    }
+}
+
+fn key<K: ResourceExt>(object: &K) -> Key {
+    (object.namespace().unwrap_or_default(), object.name_any())
+}

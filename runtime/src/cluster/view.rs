@@ -1,0 +1,333 @@
+//! What is known of the cluster, in the words of files: workloads, and policies by the name of their object.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use serde_json::{Value, json};
+use tokio::sync::Notify;
+
+use super::mirror::{Key, Mirror, Told};
+use super::objects::{GROUP, VERSION};
+use super::pods::Pod;
+use crate::kernel::netns::NetNs;
+use crate::kernel::sandboxes;
+use crate::model::{Labels, Namespace, Place, PolicyKind, Workload, WorkloadId};
+use crate::policy::{Good, Outcome};
+use crate::workloads::WorkloadsFile;
+
+const OF_NODE: &str = "it is in the node's own network namespace, where Egret does not see its packets";
+const NOT_YET: &str = "its network namespace is not there yet";
+
+/// What changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum News {
+    /// Policies.
+    Policies,
+    /// Pods, their namespaces, or who resolves names for them.
+    Workloads,
+}
+
+/// Something of the cluster that was told.
+#[derive(Debug)]
+pub(super) enum Word {
+    Pod(Told<Pod>),
+    Namespace(Told<Labels>),
+    /// A policy: what its spec is.
+    Policy(PolicyKind, Told<Value>),
+    /// Where the resolvers of the cluster are asked, and where they are.
+    Resolvers(Resolvers, Told<Vec<IpAddr>>),
+}
+
+/// Two kinds of objects that tell it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Resolvers {
+    Services,
+    Endpoints,
+}
+
+/// What is known of the cluster. Shared by who follows it and who acts on it.
+#[derive(Default)]
+pub struct View {
+    known: Mutex<Known>,
+    complete: Notify,
+}
+
+#[derive(Default)]
+struct Known {
+    pods: Mirror<Pod>,
+    namespaces: Mirror<Labels>,
+    of_namespaces: Mirror<Outcome>,
+    of_cluster: Mirror<Outcome>,
+    services: Mirror<Vec<IpAddr>>,
+    endpoints: Mirror<Vec<IpAddr>>,
+    /// The network namespaces of pods, by UID, and their inodes.
+    sandboxes: HashMap<String, (PathBuf, u64)>,
+}
+
+impl View {
+    /// Takes in what was told; what changed by it, if anything did.
+    pub(super) fn take(&self, word: Word) -> Option<News> {
+        let mut known = self.known();
+        let (news, is_news) = match word {
+            Word::Pod(told) => (News::Workloads, known.pods.take(told)),
+            Word::Namespace(told) => (News::Workloads, known.namespaces.take(told)),
+            Word::Policy(kind, told) => (News::Policies, known.policies(kind).take(read(kind, told))),
+            Word::Resolvers(Resolvers::Services, told) => (News::Workloads, known.services.take(told)),
+            Word::Resolvers(Resolvers::Endpoints, told) => (News::Workloads, known.endpoints.take(told)),
+        };
+        let is_complete = known.is_complete();
+        drop(known);
+        if is_complete {
+            self.complete.notify_waiters();
+        }
+        (is_news && is_complete).then_some(news)
+    }
+
+    /// Waits until all of it was told once.
+    pub async fn completed(&self) {
+        loop {
+            let told = self.complete.notified();
+            if self.known().is_complete() {
+                return;
+            }
+            told.await;
+        }
+    }
+
+    /// Every policy, by the name of its object, as a folder of files would give them; `None`: not all of them are known.
+    #[must_use]
+    pub fn policies(&self) -> Option<Vec<Outcome>> {
+        let known = self.known();
+        let all = known.of_cluster.all().values().chain(known.of_namespaces.all().values());
+        known.is_complete().then(|| all.cloned().collect())
+    }
+
+    /// The pods of this node and their namespaces; `None`: not all of them are known. `resolvers`: those that the operator
+    /// trusts besides the cluster's own.
+    #[must_use]
+    pub fn workloads(&self, resolvers: &[IpAddr]) -> Option<WorkloadsFile> {
+        let known = self.known();
+        if !known.is_complete() {
+            return None;
+        }
+        let mut trusted = resolvers.to_vec();
+        for address in known.services.all().values().chain(known.endpoints.all().values()).flatten() {
+            if !trusted.contains(address) {
+                trusted.push(*address);
+            }
+        }
+        let namespaces = known.namespaces.all().iter();
+        let namespaces = namespaces.map(|((_, name), labels)| Namespace::new(name.clone(), labels.clone()));
+        let pods = known.pods.all().iter().filter(|(_, pod)| !pod.has_ended);
+        let workload = |((namespace, name), pod): (&Key, &Pod)| Workload {
+            id: WorkloadId { namespace: namespace.clone(), name: name.clone() },
+            labels: pod.labels.clone(),
+            service_account: pod.service_account.clone(),
+            place: known.place(pod),
+            addresses: pod.addresses.clone(),
+            resolvers: Some(trusted.clone()),
+        };
+        Some(WorkloadsFile { namespaces: namespaces.collect(), workloads: pods.map(workload).collect() })
+    }
+
+    /// Looks for the network namespaces of pods where one is missing, or another one now; whether any was found. `own` is
+    /// the node's.
+    pub fn look(&self, own: &NetNs) -> bool {
+        let is_missing = {
+            let known = self.known();
+            let mut pods = known.pods.all().values().filter(|pod| !pod.has_ended && !pod.is_of_node);
+            pods.any(|pod| known.sandboxes.get(&pod.uid).is_none_or(|(path, inode)| !is_at(path, *inode)))
+        };
+        if !is_missing {
+            return false;
+        }
+        let found = sandboxes::of_pods(own);
+        let mut known = self.known();
+        let mut is_news = false;
+        for (uid, path) in found {
+            let Some(inode) = inode(&path) else { continue };
+            let before = known.sandboxes.insert(uid, (path, inode));
+            is_news |= before.is_none_or(|(_, before)| before != inode);
+        }
+        let living: Vec<_> = known.pods.all().values().map(|pod| pod.uid.clone()).collect();
+        known.sandboxes.retain(|uid, _| living.contains(uid));
+        is_news
+    }
+
+    fn known(&self) -> MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Known {
+    fn is_complete(&self) -> bool {
+        self.pods.is_whole()
+            && self.namespaces.is_whole()
+            && self.of_namespaces.is_whole()
+            && self.of_cluster.is_whole()
+            && self.services.is_whole()
+            && self.endpoints.is_whole()
+    }
+
+    fn policies(&mut self, kind: PolicyKind) -> &mut Mirror<Outcome> {
+        match kind {
+            PolicyKind::EgressPolicy => &mut self.of_namespaces,
+            PolicyKind::ClusterEgressPolicy => &mut self.of_cluster,
+        }
+    }
+
+    fn place(&self, pod: &Pod) -> Place {
+        if pod.is_of_node {
+            return Place::Nowhere(OF_NODE.to_owned());
+        }
+        match self.sandboxes.get(&pod.uid) {
+            Some((path, _)) => Place::Netns(path.display().to_string()),
+            None => Place::Nowhere(NOT_YET.to_owned()),
+        }
+    }
+}
+
+/// Reads the policies of what was told.
+fn read(kind: PolicyKind, told: Told<Value>) -> Told<Outcome> {
+    match told {
+        Told::Begun => Told::Begun,
+        Told::Whole => Told::Whole,
+        Told::Gone(key) => Told::Gone(key),
+        Told::Listed(key, spec) => {
+            let outcome = outcome(kind, &key, &spec);
+            Told::Listed(key, outcome)
+        }
+        Told::Changed(key, spec) => {
+            let outcome = outcome(kind, &key, &spec);
+            Told::Changed(key, outcome)
+        }
+    }
+}
+
+fn outcome(kind: PolicyKind, (namespace, name): &Key, spec: &Value) -> Outcome {
+    let word = kind.word();
+    let (file, metadata) = match kind {
+        PolicyKind::EgressPolicy => {
+            (format!("{word}/{namespace}/{name}"), json!({"name": name, "namespace": namespace}))
+        }
+        PolicyKind::ClusterEgressPolicy => (format!("{word}/{name}"), json!({"name": name})),
+    };
+    let object = json!({
+        "apiVersion": format!("{GROUP}/{VERSION}"), "kind": word, "metadata": metadata, "spec": spec,
+    });
+    // JSON is YAML; this is only easier to count lines in.
+    let text = serde_saphyr::to_string(&object).unwrap_or_else(|_| object.to_string());
+    let file: Arc<str> = file.into();
+    let read = Good::parse(&file, text.into());
+    (file, read)
+}
+
+fn inode(path: &Path) -> Option<u64> {
+    std::fs::metadata(path).ok().map(|metadata| metadata.ino())
+}
+
+fn is_at(path: &Path, known: u64) -> bool {
+    inode(path) == Some(known)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(namespace: &str, name: &str) -> Key {
+        (namespace.to_owned(), name.to_owned())
+    }
+
+    fn pod(uid: &str) -> Pod {
+        Pod {
+            uid: uid.to_owned(),
+            labels: Labels::from([("app".to_owned(), "web".to_owned())]),
+            service_account: None,
+            is_of_node: false,
+            has_ended: false,
+            addresses: Vec::new(),
+        }
+    }
+
+    fn tell_all(view: &View) -> Vec<Option<News>> {
+        let words = [
+            Word::Pod(Told::Whole),
+            Word::Namespace(Told::Whole),
+            Word::Policy(PolicyKind::EgressPolicy, Told::Whole),
+            Word::Policy(PolicyKind::ClusterEgressPolicy, Told::Whole),
+            Word::Resolvers(Resolvers::Services, Told::Whole),
+            Word::Resolvers(Resolvers::Endpoints, Told::Whole),
+        ];
+        words.into_iter().map(|word| view.take(word)).collect()
+    }
+
+    #[test]
+    fn nothing_is_known_until_all_of_it_is() {
+        let view = View::default();
+        view.take(Word::Pod(Told::Listed(key("shop", "web-1"), pod("u1"))));
+        assert!(view.workloads(&[]).is_none() && view.policies().is_none());
+        let news = tell_all(&view);
+        assert_eq!(news[..5], [None; 5]);
+        assert_eq!(news[5], Some(News::Workloads));
+        assert_eq!(view.workloads(&[]).map(|file| file.workloads.len()), Some(1));
+        assert_eq!(view.policies().map(|policies| policies.len()), Some(0));
+    }
+
+    #[test]
+    fn pods_become_workloads_and_those_that_ended_do_not() {
+        let view = View::default();
+        for (name, pod) in [
+            ("a", pod("u1")),
+            ("b", Pod { has_ended: true, ..pod("u2") }),
+            ("c", Pod { is_of_node: true, addresses: vec![[10, 0, 0, 1].into()], ..pod("u3") }),
+        ] {
+            view.take(Word::Pod(Told::Listed(key("shop", name), pod)));
+        }
+        let labels = Labels::from([("tier".to_owned(), "prod".to_owned())]);
+        view.take(Word::Namespace(Told::Listed(key("", "shop"), labels)));
+        let address = |last| IpAddr::from([10, 96, 0, last]);
+        let resolvers = [(Resolvers::Services, 10), (Resolvers::Endpoints, 11)];
+        for (kind, last) in resolvers {
+            view.take(Word::Resolvers(
+                kind,
+                Told::Listed(key("kube-system", "kube-dns"), vec![address(last)]),
+            ));
+        }
+        tell_all(&view);
+        let file = view.workloads(&[address(9), address(10)]).expect("all is told");
+        let told: Vec<_> =
+            file.workloads.iter().map(|workload| (workload.id.to_string(), &workload.place)).collect();
+        assert_eq!(
+            told,
+            [
+                ("shop/a".to_owned(), &Place::Nowhere(NOT_YET.to_owned())),
+                ("shop/c".to_owned(), &Place::Nowhere(OF_NODE.to_owned())),
+            ]
+        );
+        assert_eq!(file.workloads[0].resolvers, Some(vec![address(9), address(10), address(11)]));
+        assert_eq!(file.namespaces[0].labels.get("tier").map(String::as_str), Some("prod"));
+    }
+
+    #[test]
+    fn a_policy_is_read_as_its_file_would_be() {
+        let view = View::default();
+        tell_all(&view);
+        let good = json!({"podSelector": {}, "mode": "Enforce", "scope": "all", "allow": [{"to": [{"fqdn": "example.com"}]}]});
+        let news = view.take(Word::Policy(PolicyKind::EgressPolicy, Told::Changed(key("shop", "web"), good)));
+        assert_eq!(news, Some(News::Policies));
+        let bad = json!({"podSelector": {}, "mode": "Enforce", "scope": "all", "allow": [{"to": [{"fqdn": "a..b"}]}]});
+        view.take(Word::Policy(PolicyKind::ClusterEgressPolicy, Told::Changed(key("", "all"), bad)));
+        let policies = view.policies().expect("all is told");
+        let (file, problems) = (&policies[0].0, policies[0].1.as_ref().expect_err("it is bad"));
+        assert_eq!(&**file, "ClusterEgressPolicy/all");
+        assert!(problems.iter().any(|problem| problem.reason.contains("a..b")), "{problems:?}");
+        let (file, good) = (&policies[1].0, policies[1].1.as_ref().expect("it is good"));
+        assert_eq!(
+            (&**file, good.policies[0].id.to_string().as_str()),
+            ("EgressPolicy/shop/web", "shop/web")
+        );
+    }
+}
