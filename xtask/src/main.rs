@@ -1,9 +1,11 @@
-//! `cargo xtask setup|demo|test|fuzz|bench`: the tasks of this repository, each of which prepares the machine for itself.
+//! `cargo xtask setup|demo|test|fuzz|bench|cluster`: the tasks of this repository, each of which prepares the machine for itself.
 
 mod bench;
+mod cluster;
 mod counts;
 mod demo;
 mod fuzz;
+mod log;
 mod setup;
 mod test;
 mod vm;
@@ -27,6 +29,8 @@ enum Task {
     Fuzz(fuzz::Options),
     /// What a packet costs, as ratios measured side by side in one run. Needs root.
     Bench(bench::Options),
+    /// A real Kubernetes of one node, in a network namespace of its own: up, down, kubectl, status. Needs root.
+    Cluster(cluster::Options),
 }
 
 fn main() -> ExitCode {
@@ -36,6 +40,7 @@ fn main() -> ExitCode {
         Task::Test(options) => test::task(&options),
         Task::Fuzz(options) => fuzz::task(&options),
         Task::Bench(options) => bench::task(&options),
+        Task::Cluster(options) => cluster::task(&options),
     };
     ended.unwrap_or_else(|error| {
         eprintln!("error: {error:#}");

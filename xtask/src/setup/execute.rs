@@ -10,9 +10,7 @@ use std::{
 use anyhow::{Context as _, Result, bail};
 
 use super::step::{Run, Step};
-
-/// Lines of a log that explain a failure.
-const TAIL: usize = 20;
+use crate::log::end_of;
 
 /// Stops at the first step that fails.
 pub fn run(steps: &[Step], tools: &Path) -> Result<()> {
@@ -23,7 +21,8 @@ pub fn run(steps: &[Step], tools: &Path) -> Result<()> {
     for (at, step) in steps.iter().enumerate() {
         let log = logs.join(step.name()).with_extension("log");
         let start = Instant::now();
-        eprintln!("[{}/{}] installing {} (log: {})", at + 1, steps.len(), step.name(), log.display());
+        let (name, takes) = (step.name(), step.takes());
+        eprintln!("[{}/{}] installing {name}{takes} (log: {})", at + 1, steps.len(), log.display());
         let file = File::create(&log).with_context(|| format!("{} cannot be written", log.display()))?;
         for command in step.commands(tools) {
             logged(&command, &file, &log)?;
@@ -41,8 +40,5 @@ fn logged(run: &Run, file: &File, log: &Path) -> Result<()> {
     if ended.success() {
         return Ok(());
     }
-    let text = String::from_utf8_lossy(&fs::read(log).unwrap_or_default()).into_owned();
-    let lines: Vec<_> = text.lines().collect();
-    let tail = lines[lines.len().saturating_sub(TAIL)..].join("\n  ");
-    bail!("`{run}` failed ({ended}). The end of {}:\n  {tail}", log.display())
+    bail!("`{run}` failed ({ended}). {}", end_of(log))
 }

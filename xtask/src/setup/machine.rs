@@ -8,7 +8,8 @@ use std::{
 
 use egret_ebpf_build::{Found, probe, tools_dir};
 
-use super::languages::Language;
+use super::{languages::Language, sources};
+use crate::cluster::Programs;
 
 /// What the machine is to be ready for.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -19,6 +20,8 @@ pub enum Need {
     Test,
     /// The tests on another kernel, in a virtual machine.
     Vm,
+    /// A Kubernetes of one node.
+    Cluster,
 }
 
 /// A program that is run, and the Debian package it comes in.
@@ -49,6 +52,18 @@ const VM: [Program; 4] = [
     program("dpkg-deb", "dpkg"),
 ];
 
+/// What a node's network and mounts are made with, the certificates, and Kubernetes itself where it is built.
+const CLUSTER: [Program; 8] = [
+    program("iptables", "iptables"),
+    program("conntrack", "conntrack"),
+    program("mount", "mount"),
+    program("setsid", "util-linux"),
+    program("openssl", "openssl"),
+    program("make", "make"),
+    program("xz", "xz-utils"),
+    program("dpkg-deb", "dpkg"),
+];
+
 /// Everything that the plan is made of.
 #[derive(Clone, Debug)]
 pub struct Machine {
@@ -70,6 +85,10 @@ pub struct Machine {
     pub root: bool,
     /// Languages whose toolchain is to be installed: policy modules in them are tested.
     pub languages: Vec<Language>,
+    /// The programs of a Kubernetes are needed and not here.
+    pub kubernetes: bool,
+    /// Where this machine has Debian from.
+    pub mirror: Option<String>,
     /// Programs that are needed and not here.
     pub absent: Vec<Program>,
 }
@@ -77,8 +96,10 @@ pub struct Machine {
 /// Looks, without a network; some 100 ms.
 pub fn look(need: Need) -> Machine {
     let when = |needed: bool, programs: &'static [Program]| if needed { programs } else { &[] };
-    let (tests, vm) = (need != Need::Demo, need == Need::Vm);
+    let (tests, vm) = (matches!(need, Need::Test | Need::Vm), need == Need::Vm);
+    let cluster = need == Need::Cluster;
     let wanted = DEMO.iter().chain(when(tests, &TEST)).chain(when(tests, &LANGUAGES)).chain(when(vm, &VM));
+    let wanted = wanted.chain(when(cluster, &CLUSTER));
     let tools = tools_dir().unwrap_or_default();
     Machine {
         found: probe(),
@@ -93,6 +114,8 @@ pub fn look(need: Need) -> Machine {
             .into_iter()
             .filter(|language| tests && !language.is_installed(&tools))
             .collect(),
+        kubernetes: cluster && !Programs::below(&tools).are_there(),
+        mirror: sources::mirror(),
         absent: wanted.copied().filter(|program| !has(program.name)).collect(),
     }
 }

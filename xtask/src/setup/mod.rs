@@ -7,6 +7,7 @@ mod execute;
 mod languages;
 mod machine;
 mod plan;
+mod sources;
 mod step;
 
 use std::{path::PathBuf, process::ExitCode};
@@ -26,11 +27,14 @@ pub struct Options {
     /// Install nothing; print the commands that would be run.
     #[arg(long)]
     print: bool,
+    /// What `cargo xtask cluster` needs: a Kubernetes, built once.
+    #[arg(long)]
+    cluster: bool,
 }
 
-/// `cargo xtask setup` itself: what the tests need, told in full.
+/// `cargo xtask setup` itself: what the tests need, or a cluster, told in full.
 pub fn task(options: &Options) -> Result<ExitCode> {
-    let machine = machine::look(Need::Test);
+    let machine = machine::look(if options.cluster { Need::Cluster } else { Need::Test });
     println!("Found   {}\n        {}", machine.found.debian, machine.found.nightly);
     for linker in &machine.found.linkers {
         println!("        bpf-linker: {linker}");

@@ -16,6 +16,8 @@ pub enum NoWay {
     NoRustup,
     /// Programs that nobody here can install.
     Programs(Vec<Program>),
+    /// Kubernetes is built from Debian's sources, and this machine names no Debian.
+    NoDebian,
 }
 
 /// The steps in order, none where nothing is missing.
@@ -46,6 +48,10 @@ pub fn plan(machine: &Machine) -> Result<Vec<Step>, NoWay> {
         packages.push(STD_SOURCE);
     }
     steps.extend(machine.languages.iter().copied().map(Step::Language));
+    if machine.kubernetes {
+        let mirror = machine.mirror.clone().filter(|_| machine.apt).ok_or(NoWay::NoDebian)?;
+        steps.push(Step::Kubernetes { mirror });
+    }
     if !packages.is_empty() {
         steps.insert(0, Step::Packages { names: packages, systemd: machine.systemd });
     }
@@ -84,6 +90,11 @@ impl std::fmt::Display for NoWay {
                 "there is no way to compile eBPF here: this is not Debian 12, and there is no rustup. \
                  Install rustup, https://rustup.rs, and run `cargo xtask setup` again",
             ),
+            NoWay::NoDebian => f.write_str(
+                "the programs of a Kubernetes come from Debian's packages and sources, and neither \
+                 /etc/apt/sources.list nor a file of /etc/apt/sources.list.d says where this machine has Debian \
+                 from. Do this on a Debian 12",
+            ),
             NoWay::Programs(programs) => {
                 let names: Vec<_> = programs.iter().map(|program| program.name).collect();
                 let packages: Vec<_> = programs.iter().map(|program| program.package).collect();
@@ -120,6 +131,8 @@ mod tests {
             systemd: false,
             root: true,
             languages: vec![],
+            kubernetes: false,
+            mirror: Some("http://mirror.example/debian".into()),
             absent: vec![IP],
         }
     }
@@ -208,6 +221,14 @@ mod tests {
                 vec![Step::Language(Language::Python), Step::Language(Language::JavaScript)],
             ),
             (
+                "all is there but a Kubernetes",
+                with(|m| {
+                    debian_ready(m);
+                    (m.found.linkers, m.kubernetes) = (linker(None), true);
+                }),
+                vec![Step::Kubernetes { mirror: "http://mirror.example/debian".into() }],
+            ),
+            (
                 "rustup on another system",
                 with(|m| {
                     foreign(m);
@@ -248,6 +269,14 @@ mod tests {
         let cases = [
             (with(|m| (m.root, m.absent) = (false, vec![])), NoWay::NotRoot, "as root once"),
             (with(foreign), NoWay::NoRustup, "Install rustup"),
+            (
+                with(|m| {
+                    debian_ready(m);
+                    (m.found.linkers, m.kubernetes, m.mirror) = (linker(None), true, None);
+                }),
+                NoWay::NoDebian,
+                "where this machine has Debian from",
+            ),
             (with(|m| m.root = false), NoWay::Programs(vec![IP]), "iproute2"),
             (
                 with(|m| {

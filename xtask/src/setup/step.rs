@@ -3,6 +3,7 @@
 use std::{fmt, path::Path};
 
 use super::languages::Language;
+use crate::cluster::Programs;
 
 /// The source of the standard library, which is built for policy modules.
 pub const STD_SOURCE: &str = "rust-web-src";
@@ -43,6 +44,11 @@ pub enum Step {
     LinkerFromRelease,
     /// What makes policy modules of another language.
     Language(Language),
+    /// The programs of a Kubernetes, from Debian's packages and sources.
+    Kubernetes {
+        /// Where this machine has Debian from.
+        mirror: String,
+    },
 }
 
 /// A command to run, without a shell.
@@ -61,6 +67,15 @@ impl Step {
             Step::LinkerFromSource | Step::LinkerFromRelease => "bpf-linker",
             Step::Nightly => "rust-nightly",
             Step::Language(language) => language.library(),
+            Step::Kubernetes { .. } => "kubernetes",
+        }
+    }
+
+    /// Said of a step that is long enough to make one wonder.
+    pub fn takes(&self) -> &'static str {
+        match self {
+            Step::Kubernetes { .. } => ", which takes some ten minutes",
+            _ => "",
         }
     }
 
@@ -75,6 +90,7 @@ impl Step {
             )],
             Step::LinkerFromRelease => linker_from_release(tools),
             Step::Language(language) => language.commands(tools),
+            Step::Kubernetes { mirror } => vec![kubernetes(tools, mirror)],
         }
     }
 }
@@ -122,6 +138,12 @@ fn linker_from_release(tools: &Path) -> Vec<Run> {
         ),
         run("tar", &["--extract", "--zstd", "--file", &file, "--directory", &bin]),
     ]
+}
+
+fn kubernetes(tools: &Path, mirror: &str) -> Run {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or(Path::new("."));
+    let programs = root.join("tests/cluster/programs").display().to_string();
+    run(&programs, &[&Programs::below(tools).folder().display().to_string(), mirror])
 }
 
 impl fmt::Display for Run {

@@ -1,0 +1,197 @@
+//! `cargo xtask cluster`: a real Kubernetes of one node, in a network namespace of its own, without a container engine.
+//!
+//! [`place`] says where everything is, [`component`] which programs run with what arguments, [`config`], [`kubeconfig`] and
+//! [`object`] what they read: all without I/O. [`up`] and [`down`] carry it out by [`process`], [`network`], [`cgroup`],
+//! [`pki`] and [`host`]. [`image`] makes images of folders, [`images`] those that every cluster has. The programs come from
+//! `cargo xtask setup --cluster`, which runs `tests/cluster/programs`.
+//!
+//! Kubernetes itself is 1.20, the newest whose servers Debian has the source of; custom resources are served by those of
+//! 1.36 behind the same address, so that rules in CEL and server-side apply are today's.
+
+mod cgroup;
+mod component;
+mod config;
+mod down;
+mod host;
+pub mod image;
+mod images;
+mod kubeconfig;
+mod network;
+mod object;
+mod pki;
+mod place;
+mod process;
+mod up;
+
+use std::{
+    ffi::OsString,
+    fs::{self, File},
+    os::unix::process::CommandExt as _,
+    path::PathBuf,
+    process::ExitCode,
+};
+
+use anyhow::{Context as _, Result, ensure};
+use egret_ebpf_build::tools_dir;
+use serde_json::{Value, json};
+
+pub use place::Programs;
+
+use crate::{require_root, setup};
+use component::Component;
+use place::Cluster;
+
+const DEFAULT: &str = "egret";
+
+const EXAMPLES: &str = "\
+Examples:
+  cargo xtask cluster up
+  cargo xtask cluster kubectl run shell --image=egret.test/busybox:1 -- sleep 1000
+  cargo xtask cluster kubectl exec -it shell -- sh
+  cargo xtask cluster kubectl apply --validate=false -f crd.yaml
+  cargo xtask cluster group egret.dev v1alpha1
+  cargo xtask cluster load image.tar
+  cargo xtask cluster status -o json
+  cargo xtask cluster down
+
+  cargo xtask cluster --name two up --api-only
+
+The node is 10.9.9.1 in the network namespace NAME-k8s; the other end of its eth0 is `world` in the same namespace, to be \
+moved where a test wants the world to be. Pods are in 10.244.0.0/24, their namespaces /run/netns/cni-*. They ask 10.96.0.10 \
+for names, which is port 53 of the node: nobody answers there unless a test does.";
+
+/// What to do with which cluster.
+#[derive(clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub struct Options {
+    /// Which cluster; two of different names can run.
+    #[arg(long, global = true, default_value = DEFAULT, value_parser = place::name)]
+    name: String,
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(clap::Subcommand)]
+enum Verb {
+    /// Bring it up, and say how to use it; what runs already is left alone.
+    Up {
+        /// Only etcd and the API servers: without a node, no pod runs.
+        #[arg(long)]
+        api_only: bool,
+    },
+    /// Take it down, after a crash too; nothing of it is left.
+    Down,
+    /// Run kubectl as its administrator, in its network.
+    Kubectl {
+        /// What kubectl is told.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<OsString>,
+    },
+    /// Say whether it runs, and where it is.
+    Status {
+        /// How to say it.
+        #[arg(short, long, value_enum, default_value = "text")]
+        output: Output,
+    },
+    /// Make the images of an OCI archive known to its node; pods name them with `imagePullPolicy: Never`.
+    Load {
+        /// As `cargo xtask` and others write it.
+        archive: PathBuf,
+    },
+    /// Have it serve custom resources of this group and version, once their definition is there. Waits until it does.
+    Group {
+        /// For example egret.dev
+        group: String,
+        /// For example v1alpha1
+        version: String,
+    },
+}
+
+#[derive(Clone, Copy, clap::ValueEnum)]
+enum Output {
+    Text,
+    Json,
+}
+
+/// Does not come back from kubectl where it starts: the exit code is its own.
+pub fn task(options: &Options) -> Result<ExitCode> {
+    let tools = tools_dir().context("neither EGRET_TOOLS nor HOME is set, so there is no place for tools")?;
+    let programs = Programs::below(&std::path::absolute(tools)?);
+    let cluster = Cluster { name: options.name.clone(), programs };
+    require_root("cluster")?;
+    match &options.verb {
+        Verb::Up { api_only } => {
+            setup::prepare(setup::Need::Cluster)?;
+            let _alone = alone(&cluster)?;
+            up::up(&cluster, *api_only).with_context(|| {
+                let again = format!("cargo xtask cluster --name {} down", cluster.name);
+                format!(
+                    "the cluster did not come up. What runs of it stays, to be looked at: `{again}` ends it"
+                )
+            })?;
+        }
+        Verb::Down => {
+            let _alone = alone(&cluster)?;
+            down::down(&cluster)?;
+        }
+        Verb::Status { output } => print!("{}", text(&status(&cluster), *output)),
+        Verb::Kubectl { arguments } => {
+            must_run(&cluster, Component::ApiServer)?;
+            let error = process::command_of_kubectl(&cluster).args(arguments).exec();
+            return Err(error).context("nsenter did not start: install util-linux");
+        }
+        Verb::Load { archive } => {
+            must_run(&cluster, Component::Containerd)?;
+            print!("{}", process::told(&mut up::load(&cluster, archive), None)?);
+        }
+        Verb::Group { group, version } => {
+            must_run(&cluster, Component::CrdServer)?;
+            up::group(&cluster, group, version)?;
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Nobody else brings a cluster up or takes one down meanwhile.
+fn alone(cluster: &Cluster) -> Result<File> {
+    let folder = cluster.programs.clusters();
+    fs::create_dir_all(&folder).with_context(|| format!("{} cannot be made", folder.display()))?;
+    let file = File::open(&folder)?;
+    file.lock().with_context(|| format!("{} cannot be locked", folder.display()))?;
+    Ok(file)
+}
+
+fn must_run(cluster: &Cluster, component: Component) -> Result<()> {
+    ensure!(
+        process::running(cluster).contains(&component),
+        "the cluster {name} does not run {}: run `cargo xtask cluster --name {name} up`",
+        component.name(),
+        name = cluster.name
+    );
+    Ok(())
+}
+
+fn status(cluster: &Cluster) -> Value {
+    let running = process::running(cluster);
+    let all = |components: &[Component]| components.iter().all(|component| running.contains(component));
+    json!({
+        "name": cluster.name,
+        "running": all(&Component::API),
+        "kubeconfig": cluster.kubeconfig(),
+        "netns": cluster.scope(),
+        "containerd": cluster.socket(),
+        "node": all(&Component::NODE).then(|| cluster.node()),
+        "components": running.iter().map(|component| component.name()).collect::<Vec<_>>(),
+    })
+}
+
+fn text(status: &Value, output: Output) -> String {
+    if matches!(output, Output::Json) {
+        return format!("{status:#}\n");
+    }
+    let line = |(key, value): (&String, &Value)| {
+        let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+        format!("{key:<12}{value}\n")
+    };
+    status.as_object().into_iter().flatten().map(line).collect()
+}
