@@ -11,10 +11,14 @@ use std::{
 use anyhow::{Context as _, Result, bail};
 
 use crate::{
-    cargo,
+    cargo, cluster,
     counts::{Counts, Runner},
     require_root, setup, vm,
 };
+
+/// The package of the tests on a real Kubernetes, and the cluster that is brought up for them.
+const CLUSTER: &str = "egret-tests-cluster";
+const TEST_CLUSTER: &str = "tests";
 
 /// Which tests.
 #[derive(clap::Args)]
@@ -24,6 +28,9 @@ pub struct Options {
     /// The end-to-end tests, on another kernel in a virtual machine.
     #[arg(long)]
     vm: bool,
+    /// The tests on a real Kubernetes, which is brought up for them and taken down.
+    #[arg(long, conflicts_with = "vm")]
+    cluster: bool,
     /// With --vm: which of Debian's kernels.
     #[arg(long, requires = "vm", value_enum, default_value = "6.1")]
     kernel: vm::Series,
@@ -40,9 +47,18 @@ pub fn task(options: &Options) -> Result<ExitCode> {
         let (counts, broken) = vm::run(options.filter.as_deref(), options.short, options.kernel)?;
         return Ok(sum_up(counts, broken));
     }
+    if options.cluster {
+        let suites = suites(options.filter.as_deref(), true)?;
+        return cluster::with(TEST_CLUSTER, |status| run_all(suites, &[("EGRET_CLUSTER", status)]));
+    }
+    run_all(suites(options.filter.as_deref(), false)?, &[])
+}
+
+fn run_all(suites: Vec<(Command, Runner)>, environment: &[(&str, &str)]) -> Result<ExitCode> {
     let mut total = Counts::default();
     let mut broken = Vec::new();
-    for (mut suite, runner) in suites(options.filter.as_deref())? {
+    for (mut suite, runner) in suites {
+        suite.envs(environment.iter().copied());
         let (counts, success) = run(&mut suite, runner)?;
         total += counts;
         if !success && counts.failed == 0 {
@@ -71,24 +87,33 @@ pub fn built(name: &str) -> Result<PathBuf> {
     if path.exists() { Ok(path) } else { bail!("{} was not built", path.display()) }
 }
 
-/// The tests in documentation, which nextest leaves out, then all others. `--workspace` in both: the integration tests of
-/// `egret` make cargo build its binary, which the end-to-end tests start.
-fn suites(filter: Option<&str>) -> Result<Vec<(Command, Runner)>> {
+/// Those on a real Kubernetes; or the tests in documentation, which nextest leaves out, then all others. `--workspace` in
+/// each: the integration tests of `egret` make cargo build its binary, which the end-to-end tests start.
+fn suites(filter: Option<&str>, on_cluster: bool) -> Result<Vec<(Command, Runner)>> {
     let nextest = cargo().args(["nextest", "--version"]).output().is_ok_and(|output| output.status.success());
     let mut tests = cargo();
     if nextest {
         // What must run alone is said in .config/nextest.toml.
-        tests.args(["nextest", "run", "--no-fail-fast", "--no-tests=pass"]);
+        tests.args(["nextest", "run", "--no-fail-fast", "--no-tests=pass", "-E"]);
+        tests.arg(if on_cluster { format!("package({CLUSTER})") } else { format!("not package({CLUSTER})") });
     } else {
         tests.args(["test", "--no-fail-fast", "--all-targets"]).env("RUST_TEST_THREADS", "1");
+        tests.args(if on_cluster { ["--package", CLUSTER] } else { ["--exclude", CLUSTER] });
     }
     let mut docs = cargo();
     docs.args(["test", "--doc", "--no-fail-fast"]);
     let egret = env::current_exe()?.with_file_name("egret");
     let runner = if nextest { Runner::Nextest } else { Runner::Libtest };
-    let mut suites = vec![(docs, Runner::Libtest), (tests, runner)];
+    let mut suites = vec![(tests, runner)];
+    if !on_cluster {
+        suites.insert(0, (docs, Runner::Libtest));
+    }
     for (suite, _) in &mut suites {
-        suite.arg("--workspace").args(filter).env("EGRET_BIN", &egret);
+        suite
+            .arg("--workspace")
+            .args(filter)
+            .env("EGRET_BIN", &egret)
+            .env("EGRET_XTASK", env::current_exe()?);
         if std::io::stdout().is_terminal() {
             suite.env("CARGO_TERM_COLOR", "always");
         }

@@ -152,6 +152,19 @@ pub fn task(options: &Options) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// Does something with a cluster called `name`, which is brought up for it and taken down in any case. `work` is given what
+/// `status -o json` prints.
+pub fn with<T>(name: &str, work: impl FnOnce(&str) -> Result<T>) -> Result<T> {
+    setup::prepare(setup::Need::Cluster)?;
+    let tools = tools_dir().context("neither EGRET_TOOLS nor HOME is set, so there is no place for tools")?;
+    let cluster = Cluster { name: name.to_owned(), programs: Programs::below(&std::path::absolute(tools)?) };
+    let _alone = alone(&cluster)?;
+    let done = up::up(&cluster, false).and_then(|()| work(&status(&cluster).to_string()));
+    let ended = down::down(&cluster);
+    let done = done?;
+    ended.map(|()| done)
+}
+
 /// Nobody else brings a cluster up or takes one down meanwhile.
 fn alone(cluster: &Cluster) -> Result<File> {
     let folder = cluster.programs.clusters();

@@ -74,7 +74,7 @@ impl Step {
     /// Said of a step that is long enough to make one wonder.
     pub fn takes(&self) -> &'static str {
         match self {
-            Step::Kubernetes { .. } => ", which takes some ten minutes",
+            Step::Kubernetes { .. } => ", which takes ten minutes and more",
             _ => "",
         }
     }

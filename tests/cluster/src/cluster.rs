@@ -1,0 +1,201 @@
+//! The cluster: what its API server is told, and its pods.
+
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::{Command, Output, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail, ensure};
+use egret_tests::dial::{Attempt, Outcome, dial_from};
+use egret_tests::eventually;
+use egret_tests::netns::Netns;
+use serde_json::Value;
+
+/// What `cargo xtask cluster status -o json` printed; who runs these tests sets it.
+const STATUS: &str = "EGRET_CLUSTER";
+const GROUP: [&str; 2] = ["egret.dev", "v1alpha1"];
+const IMAGE: &str = "egret.test/busybox:1";
+/// How long a pod may take to run, or to be gone.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A Kubernetes of one node. What a test made in it, the next one finds gone: namespaces are deleted in the end.
+pub struct Cluster {
+    name: String,
+    /// The kubeconfig of its administrator.
+    pub kubeconfig: PathBuf,
+    /// The network namespace of its node.
+    pub node: Netns,
+    /// The node, as Kubernetes calls it.
+    pub node_name: String,
+    namespaces: Vec<String>,
+}
+
+/// A pod that runs.
+pub struct Pod {
+    /// Its namespace and name.
+    pub id: String,
+    /// Its address.
+    pub address: String,
+    /// Its network namespace.
+    pub netns: Netns,
+}
+
+impl Cluster {
+    /// The one that runs, with Egret's definitions in it and these namespaces.
+    ///
+    /// # Errors
+    /// None runs.
+    pub fn with_namespaces(namespaces: &[&str]) -> Result<Self> {
+        let status = std::env::var(STATUS).with_context(|| {
+            format!("no cluster: run these tests with `cargo xtask test --cluster`, which sets {STATUS}")
+        })?;
+        let status: Value = serde_json::from_str(&status).context(STATUS)?;
+        let text =
+            |key: &str| status[key].as_str().map(str::to_owned).with_context(|| format!("{STATUS}: {key}"));
+        let cluster = Self {
+            name: text("name")?,
+            kubeconfig: text("kubeconfig")?.into(),
+            node: Netns::named(text("netns")?),
+            node_name: text("node")?,
+            namespaces: namespaces.iter().map(|&name| name.to_owned()).collect(),
+        };
+        cluster.define()?;
+        for name in namespaces {
+            cluster.kubectl(&["create", "namespace", name])?;
+            eventually("the namespace has no service account", PATIENCE, || {
+                Ok(cluster.kubectl(&["get", "serviceaccount", "default", "-n", name]).ok())
+            })?;
+        }
+        Ok(cluster)
+    }
+
+    fn define(&self) -> Result<()> {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../deploy/crds");
+        // The old half of the API server does not know rules in CEL; the new one, which keeps definitions, does.
+        self.kubectl(&["apply", "--validate=false", "-f", folder])?;
+        let xtask = std::env::var("EGRET_XTASK")
+            .context("EGRET_XTASK: run these with `cargo xtask test --cluster`")?;
+        let mut command = Command::new(xtask);
+        command.args(["cluster", "--name", &self.name, "group"]).args(GROUP);
+        done(command.output()?, "the group cannot be added")?;
+        eventually("policies are not known to the API server", PATIENCE, || {
+            Ok(self.kubectl(&["get", "egresspolicies,clusteregresspolicies", "-A"]).ok())
+        })?;
+        Ok(())
+    }
+
+    /// What `kubectl` prints.
+    ///
+    /// # Errors
+    /// What it says where it fails.
+    pub fn kubectl(&self, args: &[&str]) -> Result<String> {
+        let output = self.command(args).stdin(Stdio::null()).output().context("kubectl")?;
+        done(output, &format!("kubectl {}", args.join(" ")))
+    }
+
+    /// Applies objects; what it prints.
+    ///
+    /// # Errors
+    /// What `kubectl` says where it fails: the API server refused it, maybe.
+    pub fn apply(&self, text: &str) -> Result<String> {
+        let mut command = self.command(&["apply", "-f", "-"]);
+        let mut child = command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .context("kubectl")?;
+        child.stdin.take().context("stdin was piped")?.write_all(text.as_bytes())?;
+        done(child.wait_with_output()?, "kubectl apply")
+    }
+
+    fn command(&self, args: &[&str]) -> Command {
+        let mut command = self.node.command("kubectl");
+        command.arg("--kubeconfig").arg(&self.kubeconfig).args(args);
+        command
+    }
+
+    /// Starts a pod that does nothing, and waits until it runs. Its labels are as `app=web,tier=front`.
+    ///
+    /// # Errors
+    /// It does not run.
+    pub fn run(&self, namespace: &str, name: &str, labels: &str) -> Result<Pod> {
+        let (image, labels) = (format!("--image={IMAGE}"), format!("--labels={labels}"));
+        let args =
+            ["run", name, "-n", namespace, &image, &labels, "--image-pull-policy=Never", "--restart=Never"];
+        self.kubectl(&[&args[..], &["--command", "--", "sleep", "100000"]].concat())?;
+        let what = format!("{namespace}/{name} does not run");
+        let address = eventually(&what, PATIENCE, || {
+            let status = self.kubectl(&[
+                "get",
+                "pod",
+                "-n",
+                namespace,
+                name,
+                "-o",
+                "jsonpath={.status.phase} {.status.podIP}",
+            ])?;
+            Ok(status
+                .trim()
+                .strip_prefix("Running ")
+                .map(str::to_owned)
+                .filter(|address| !address.is_empty()))
+        })?;
+        let netns = namespace_with(&address)?;
+        Ok(Pod { id: format!("{namespace}/{name}"), address, netns })
+    }
+
+    /// Deletes a pod, and waits until it is gone.
+    ///
+    /// # Errors
+    /// It stays.
+    pub fn delete(&self, pod: &Pod) -> Result<()> {
+        let (namespace, name) = pod.id.split_once('/').context("an id")?;
+        self.kubectl(&["delete", "pod", "-n", namespace, name, "--grace-period=1", "--timeout=60s"]).map(drop)
+    }
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        let _ = self.kubectl(&["delete", "clusteregresspolicies", "--all"]);
+        let names: Vec<_> = self.namespaces.iter().map(String::as_str).collect();
+        if !names.is_empty() {
+            let _ = self
+                .kubectl(&[&["delete", "pods", "--all", "--grace-period=1", "-n"][..], &names[..1]].concat());
+            let _ = self.kubectl(&[&["delete", "namespace", "--timeout=90s"][..], &names].concat());
+        }
+    }
+}
+
+impl Pod {
+    /// Tries once to connect; it may take two seconds.
+    ///
+    /// # Errors
+    /// It cannot be tried.
+    pub fn dial(&self, attempt: &Attempt) -> Result<Outcome> {
+        let outcomes = dial_from(&self.netns, attempt)?;
+        outcomes.into_iter().next().context("nothing came of it")
+    }
+}
+
+/// The namespace under `/run/netns` in which `address` is.
+fn namespace_with(address: &str) -> Result<Netns> {
+    for entry in std::fs::read_dir("/run/netns")? {
+        let name = entry?.file_name().to_string_lossy().into_owned();
+        if !name.starts_with("cni-") {
+            continue;
+        }
+        let netns = Netns::named(name);
+        let shown = netns.command("ip").args(["-4", "-o", "address"]).output()?;
+        if String::from_utf8_lossy(&shown.stdout).contains(&format!(" {address}/")) {
+            return Ok(netns);
+        }
+    }
+    bail!("no namespace has the address {address}")
+}
+
+fn done(output: Output, what: &str) -> Result<String> {
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    ensure!(output.status.success(), "{what}: {}", said.trim());
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}

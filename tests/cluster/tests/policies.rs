@@ -1,0 +1,124 @@
+//! Policies that are objects, in force for pods that the agent finds by itself.
+
+#![allow(missing_docs, reason = "a test file has no reader of its documentation")]
+
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use egret_tests::dial::{Attempt, Seen};
+use egret_tests::eventually;
+use egret_tests_cluster::{Agent, Cluster, Pod, World};
+
+/// The service that resolves names.
+const RESOLVER: [u8; 4] = [10, 96, 0, 10];
+const UPDATES: &str = "apiVersion: egret.dev/v1alpha1
+kind: EgressPolicy
+metadata: {name: updates, namespace: updates}
+spec:
+  podSelector: {matchLabels: {app: update}}
+  mode: Enforce
+  scope: internet
+  allow:
+  - name: git-over-ssh
+    to: [{fqdn: github.com}]
+    ports: [{protocol: TCP, port: 22}]
+";
+const PAYMENT: &str = "apiVersion: egret.dev/v1alpha1
+kind: EgressPolicy
+metadata: {name: payment, namespace: payment}
+spec: {podSelector: {}, mode: Enforce, scope: internet, default: Deny}
+";
+const AT_ONCE: Duration = Duration::from_secs(10);
+
+fn connect(pod: &Pod, name: &str, port: u16) -> Result<Seen> {
+    Ok(pod.dial(&Attempt::tcp(name, port).ipv4().via(RESOLVER))?.seen)
+}
+
+fn becomes(pod: &Pod, name: &str, port: u16, wanted: Seen) -> Result<()> {
+    let what = format!("{} to {name}:{port} is not {wanted}", pod.id);
+    eventually(&what, AT_ONCE, || Ok((connect(pod, name, port)? == wanted).then_some(())))
+}
+
+#[test]
+fn policies_are_in_force_for_the_pods_that_they_select_and_for_no_other() -> Result<()> {
+    let cluster = Cluster::with_namespaces(&["updates", "payment"])?;
+    let _world = World::of(&cluster)?;
+    let before = cluster.run("updates", "git", "app=update")?;
+    let mut agent = Agent::start(&cluster)?;
+    let payment = cluster.run("payment", "cards", "app=payment")?;
+    for pod in [&before, &payment] {
+        agent.wait_for(pod, "unmanaged")?;
+        ensure!(connect(pod, "pagerduty.com", 443)? == Seen::Connected, "{}", pod.id);
+    }
+
+    cluster.apply(UPDATES)?;
+    cluster.apply(PAYMENT)?;
+    agent.wait_for(&before, "Enforce")?;
+    agent.wait_for(&payment, "Enforce")?;
+    ensure!(connect(&before, "github.com", 22)? == Seen::Connected, "what is allowed, by name");
+    ensure!(connect(&before, "github.com", 443)? == Seen::Refused, "another port");
+    ensure!(connect(&before, "pagerduty.com", 443)? == Seen::Refused, "another name");
+    ensure!(connect(&payment, "github.com", 22)? == Seen::Refused, "nothing on the internet");
+
+    // A pod that is new is found, and one of the same name is another one.
+    cluster.delete(&before)?;
+    let again = cluster.run("updates", "git", "app=update")?;
+    ensure!(again.netns.name() != before.netns.name(), "it is the same");
+    agent.wait_for(&again, "Enforce")?;
+    ensure!(connect(&again, "github.com", 22)? == Seen::Connected, "the new one");
+    ensure!(connect(&again, "pagerduty.com", 443)? == Seen::Refused, "the new one");
+
+    // Labels decide, as they are now.
+    let relabelled =
+        |labels: &str| cluster.kubectl(&["label", "pod", "-n", "updates", "git", "--overwrite", labels]);
+    relabelled("app=other")?;
+    becomes(&again, "pagerduty.com", 443, Seen::Connected)?;
+    relabelled("app=update")?;
+    becomes(&again, "pagerduty.com", 443, Seen::Refused)?;
+
+    // What only the reader can refuse changes nothing of what is in force.
+    cluster.apply(&UPDATES.replace("github.com", "git..hub.com"))?;
+    let is_told =
+        |agent: &Agent| agent.status().ok().filter(|status| status.to_string().contains("git..hub.com"));
+    eventually("the bad policy is not told of", AT_ONCE, || Ok(is_told(&agent).map(drop)))?;
+    ensure!(connect(&again, "github.com", 22)? == Seen::Connected, "the last good one counts");
+    ensure!(connect(&again, "pagerduty.com", 443)? == Seen::Refused, "the last good one counts");
+    cluster.apply(&UPDATES.replace("port: 22", "port: 443"))?;
+    becomes(&again, "github.com", 443, Seen::Connected)?;
+    becomes(&again, "github.com", 22, Seen::Refused)?;
+
+    // The next agent takes over what is in force, and what changes while there is none.
+    agent.restart()?;
+    agent.wait_for(&again, "Enforce")?;
+    ensure!(connect(&again, "github.com", 443)? == Seen::Connected, "after a restart");
+    ensure!(connect(&payment, "github.com", 22)? == Seen::Refused, "after a restart");
+    cluster.kubectl(&["delete", "egresspolicy", "-n", "payment", "payment"])?;
+    becomes(&payment, "github.com", 22, Seen::Connected)
+}
+
+#[test]
+fn a_pod_in_the_namespace_of_the_node_is_told_of_and_one_that_ended_is_not() -> Result<()> {
+    let cluster = Cluster::with_namespaces(&["shop"])?;
+    let agent = Agent::start(&cluster)?;
+    let pod = |name: &str, spec: &str, command: &str| {
+        format!(
+            "apiVersion: v1\nkind: Pod\nmetadata: {{name: {name}, namespace: shop}}\nspec:\n  {spec}\n  restartPolicy: Never\n  \
+             containers:\n  - {{name: c, image: 'egret.test/busybox:1', imagePullPolicy: Never, command: [{command}]}}\n"
+        )
+    };
+    cluster.apply(&pod("of-node", "hostNetwork: true", "sleep, '100000'"))?;
+    cluster.apply(&pod("ended", "hostNetwork: false", "'true'"))?;
+    let row =
+        eventually("the pod of the node is not known", AT_ONCE, || Ok(agent.workload("shop/of-node").ok()))?;
+    let coverage = row["coverage"].to_string();
+    ensure!(coverage.contains("the node's own network namespace"), "{row}");
+    eventually("the pod did not end", Duration::from_secs(30), || {
+        let phase =
+            cluster.kubectl(&["get", "pod", "-n", "shop", "ended", "-o", "jsonpath={.status.phase}"])?;
+        Ok((phase == "Succeeded").then_some(()))
+    })?;
+    eventually("the ended pod is still known", AT_ONCE, || {
+        Ok(agent.workload("shop/ended").is_err().then_some(()))
+    })
+    .with_context(|| agent.log())
+}
