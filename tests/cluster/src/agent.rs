@@ -28,8 +28,16 @@ impl Agent {
     /// # Errors
     /// It does not become ready; its log is in the error.
     pub fn start(cluster: &Cluster) -> Result<Self> {
+        Self::start_with(cluster, &cluster.kubeconfig)
+    }
+
+    /// The same with another way to the API server.
+    ///
+    /// # Errors
+    /// As [`Self::start`].
+    pub fn start_with(cluster: &Cluster, kubeconfig: &Path) -> Result<Self> {
         let folder = tempfile::tempdir()?;
-        let cluster = (cluster.kubeconfig.clone(), cluster.node_name.clone(), cluster.node.clone());
+        let cluster = (kubeconfig.to_owned(), cluster.node_name.clone(), cluster.node.clone());
         let process = spawn(&cluster, folder.path())?;
         let agent = Self { process, folder, cluster };
         agent.wait()?;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use egret_tests::dial::{Attempt, Seen};
 use egret_tests::eventually;
-use egret_tests_cluster::{Agent, Cluster, Pod, World};
+use egret_tests_cluster::{Agent, Cluster, Gateway, Pod, World};
 
 /// The service that resolves names.
 const RESOLVER: [u8; 4] = [10, 96, 0, 10];
@@ -94,6 +94,38 @@ fn policies_are_in_force_for_the_pods_that_they_select_and_for_no_other() -> Res
     ensure!(connect(&payment, "github.com", 22)? == Seen::Refused, "after a restart");
     cluster.kubectl(&["delete", "egresspolicy", "-n", "payment", "payment"])?;
     becomes(&payment, "github.com", 22, Seen::Connected)
+}
+
+#[test]
+fn what_is_in_force_stays_while_the_api_server_is_away_whatever_becomes_of_the_agent() -> Result<()> {
+    let cluster = Cluster::with_namespaces(&["updates"])?;
+    let world = World::of(&cluster)?;
+    let gateway = Gateway::of(&cluster)?;
+    let pod = cluster.run("updates", "git", "app=update")?;
+    cluster.apply(UPDATES)?;
+    let mut agent = Agent::start_with(&cluster, &gateway.kubeconfig)?;
+    agent.wait_for(&pod, "Enforce")?;
+    let is_in_force = |when: &str| {
+        ensure!(connect(&pod, "github.com", 22)? == Seen::Connected, "{when}: what is allowed");
+        ensure!(connect(&pod, "pagerduty.com", 443)? == Seen::Refused, "{when}: what is denied");
+        Ok(())
+    };
+    is_in_force("before")?;
+
+    gateway.close();
+    is_in_force("without the API server")?;
+    cluster.apply(&UPDATES.replace("github.com", "pagerduty.com").replace("port: 22", "port: 443"))?;
+    agent.restart()?;
+    ensure!(agent.log().contains("did not tell what is on the node"), "{}", agent.log());
+    is_in_force("after a restart")?;
+    // Addresses that nobody looked up before are learned all the same.
+    world.zone.set("github.com", &["203.0.113.30"]);
+    is_in_force("with another address")?;
+
+    gateway.open();
+    agent.wait_for(&pod, "Enforce")?;
+    becomes(&pod, "pagerduty.com", 443, Seen::Connected)?;
+    becomes(&pod, "github.com", 22, Seen::Refused)
 }
 
 #[test]

@@ -1,0 +1,81 @@
+//! A way to the API server that a test can close: for an agent it is away then.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::{Context, Result, ensure};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::runtime::Runtime;
+use tokio::sync::watch;
+
+use crate::cluster::Cluster;
+
+const API: &str = "127.0.0.1:6443";
+const HERE: &str = "127.0.0.1:16443";
+
+/// Passes connections on to the API server while it is open.
+pub struct Gateway {
+    open: watch::Sender<bool>,
+    /// A kubeconfig that leads through it.
+    pub kubeconfig: PathBuf,
+    _folder: tempfile::TempDir,
+    _runtime: Runtime,
+}
+
+impl Gateway {
+    /// One that is open, on the node of `cluster`.
+    ///
+    /// # Errors
+    /// The address is taken.
+    pub fn of(cluster: &Cluster) -> Result<Self> {
+        let folder = tempfile::tempdir()?;
+        let kubeconfig = folder.path().join("kubeconfig");
+        let text = std::fs::read_to_string(&cluster.kubeconfig)?;
+        ensure!(text.contains(API), "the API server of the cluster is not at {API}: {text}");
+        write(&kubeconfig, &text.replace(API, HERE))?;
+        let runtime = Runtime::new()?;
+        let (open, is_open) = watch::channel(true);
+        let address: SocketAddr = HERE.parse()?;
+        let listener = cluster.node.run(|| std::net::TcpListener::bind(address))?.context(HERE)?;
+        listener.set_nonblocking(true)?;
+        let _inside = runtime.enter();
+        let listener = TcpListener::from_std(listener)?;
+        let node = Arc::new(cluster.node.clone());
+        runtime.spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                let (node, is_open) = (node.clone(), is_open.clone());
+                if *is_open.borrow() {
+                    tokio::spawn(pass(stream, node, is_open));
+                }
+            }
+        });
+        Ok(Self { open, kubeconfig, _folder: folder, _runtime: runtime })
+    }
+
+    /// Ends all connections through it, and lets no other begin.
+    pub fn close(&self) {
+        self.open.send_replace(false);
+    }
+
+    /// As at the beginning.
+    pub fn open(&self) {
+        self.open.send_replace(true);
+    }
+}
+
+async fn pass(mut from: TcpStream, node: Arc<egret_tests::netns::Netns>, mut is_open: watch::Receiver<bool>) {
+    let Ok(Ok(to)) = node.run(|| std::net::TcpStream::connect(API)) else { return };
+    if to.set_nonblocking(true).is_err() {
+        return;
+    }
+    let Ok(mut to) = TcpStream::from_std(to) else { return };
+    tokio::select! {
+        _ = tokio::io::copy_bidirectional(&mut from, &mut to) => {}
+        _ = is_open.wait_for(|is_open| !is_open) => {}
+    }
+}
+
+fn write(path: &Path, text: &str) -> Result<()> {
+    std::fs::write(path, text).with_context(|| path.display().to_string())
+}
