@@ -65,9 +65,11 @@ impl Source {
                 let view = Arc::new(View::default());
                 let policies = watching::tell(|| Change::Policies, changes);
                 let workloads = watching::tell(|| Change::Workloads, changes);
+                let everything = watching::tell(|| Change::Everything, changes);
                 cluster::follow(&client, access, &view, move |news| match news {
                     News::Policies => policies.notify_one(),
                     News::Workloads => workloads.notify_one(),
+                    News::Everything => everything.notify_one(),
                 });
                 let watching = modules.map(|folder| watching::modules(folder, changes)).transpose()?;
                 if timeout(PATIENCE, view.completed()).await.is_ok() {

@@ -20,8 +20,12 @@ The file of --config holds the same words in camelCase, and flags override it:
 SIGHUP reads the policies and the workloads again; SIGTERM ends the agent, while the kernel goes on enforcing.
 EGRET_LOG=debug says more on standard error.
 
-Example:
-  egret agent --workloads workloads.yaml --policies policies/ --resolvers 10.96.0.10";
+Examples:
+  egret agent --workloads workloads.yaml --policies policies/ --resolvers 10.96.0.10
+  egret agent --kubernetes --node-name worker-1 --kubeconfig /etc/kubernetes/agent.conf";
+
+/// What is told unless `EGRET_LOG` says otherwise: what its client fails to reach the agent tells by itself, once.
+const LOGGED: &str = "info,kube_client=off";
 
 /// Run the agent of this node, as root, in the foreground
 #[derive(clap::Args)]
@@ -76,7 +80,7 @@ fn configuration(args: Args) -> Result<Config, Failure> {
 }
 
 fn log_to_stderr() {
-    let filter = EnvFilter::try_from_env("EGRET_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
+    let filter = EnvFilter::try_from_env("EGRET_LOG").unwrap_or_else(|_| EnvFilter::new(LOGGED));
     let colours = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
     // Fails only where a subscriber is set already, which then is whom to tell.
     let _ = tracing_subscriber::fmt()

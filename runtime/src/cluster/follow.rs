@@ -102,7 +102,8 @@ fn spawn<K, V>(
                     continue;
                 }
             };
-            if std::mem::take(&mut is_away) {
+            // It begins to ask before anybody answers.
+            if !matches!(told, Told::Begun) && std::mem::take(&mut is_away) {
                 info!("the API server tells of {what} again");
             }
             if let Some(news) = view.take(word(told)) {

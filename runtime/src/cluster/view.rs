@@ -28,6 +28,8 @@ pub enum News {
     Policies,
     /// Pods, their namespaces, or who resolves names for them.
     Workloads,
+    /// All of it is known now.
+    Everything,
 }
 
 /// Something of the cluster that was told.
@@ -71,6 +73,7 @@ impl View {
     /// Takes in what was told; what changed by it, if anything did.
     pub(super) fn take(&self, word: Word) -> Option<News> {
         let mut known = self.known();
+        let was_complete = known.is_complete();
         let (news, is_news) = match word {
             Word::Pod(told) => (News::Workloads, known.pods.take(told)),
             Word::Namespace(told) => (News::Workloads, known.namespaces.take(told)),
@@ -80,8 +83,9 @@ impl View {
         };
         let is_complete = known.is_complete();
         drop(known);
-        if is_complete {
+        if is_complete && !was_complete {
             self.complete.notify_waiters();
+            return Some(News::Everything);
         }
         (is_news && is_complete).then_some(news)
     }
@@ -271,7 +275,7 @@ mod tests {
         assert!(view.workloads(&[]).is_none() && view.policies().is_none());
         let news = tell_all(&view);
         assert_eq!(news[..5], [None; 5]);
-        assert_eq!(news[5], Some(News::Workloads));
+        assert_eq!(news[5], Some(News::Everything), "policies too, whatever came last");
         assert_eq!(view.workloads(&[]).map(|file| file.workloads.len()), Some(1));
         assert_eq!(view.policies().map(|policies| policies.len()), Some(0));
     }

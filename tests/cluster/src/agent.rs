@@ -28,16 +28,18 @@ impl Agent {
     /// # Errors
     /// It does not become ready; its log is in the error.
     pub fn start(cluster: &Cluster) -> Result<Self> {
-        Self::start_with(cluster, &cluster.kubeconfig)
+        Self::start_at(cluster, None)
     }
 
-    /// The same with another way to the API server.
+    /// The same with the API server elsewhere, as in `https://127.0.0.1:6443`.
     ///
     /// # Errors
     /// As [`Self::start`].
-    pub fn start_with(cluster: &Cluster, kubeconfig: &Path) -> Result<Self> {
+    pub fn start_at(cluster: &Cluster, server: Option<&str>) -> Result<Self> {
         let folder = tempfile::tempdir()?;
-        let cluster = (kubeconfig.to_owned(), cluster.node_name.clone(), cluster.node.clone());
+        let kubeconfig = folder.path().join("kubeconfig");
+        fs::write(&kubeconfig, cluster.kubeconfig_of_agents(server)?)?;
+        let cluster = (kubeconfig, cluster.node_name.clone(), cluster.node.clone());
         let process = spawn(&cluster, folder.path())?;
         let agent = Self { process, folder, cluster };
         agent.wait()?;

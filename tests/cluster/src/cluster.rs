@@ -9,7 +9,7 @@ use anyhow::{Context, Result, bail, ensure};
 use egret_tests::dial::{Attempt, Outcome, dial_from};
 use egret_tests::eventually;
 use egret_tests::netns::Netns;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 /// What `cargo xtask cluster status -o json` printed; who runs these tests sets it.
 const STATUS: &str = "EGRET_CLUSTER";
@@ -70,9 +70,10 @@ impl Cluster {
     }
 
     fn define(&self) -> Result<()> {
-        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../deploy/crds");
+        let deploy = |what: &str| format!("{}/../../deploy/{what}", env!("CARGO_MANIFEST_DIR"));
         // The old half of the API server does not know rules in CEL; the new one, which keeps definitions, does.
-        self.kubectl(&["apply", "--validate=false", "-f", folder])?;
+        self.kubectl(&["apply", "--validate=false", "-f", &deploy("crds")])?;
+        self.kubectl(&["apply", "-f", &deploy("rbac.yaml")])?;
         let xtask = std::env::var("EGRET_XTASK")
             .context("EGRET_XTASK: run these with `cargo xtask test --cluster`")?;
         let mut command = Command::new(xtask);
@@ -82,6 +83,31 @@ impl Cluster {
             Ok(self.kubectl(&["get", "egresspolicies,clusteregresspolicies", "-A"]).ok())
         })?;
         Ok(())
+    }
+
+    /// A kubeconfig with the rights that `deploy/rbac.yaml` gives to agents. `server`: where the API server is for them, if
+    /// not where it is.
+    ///
+    /// # Errors
+    /// The service account has no token.
+    pub fn kubeconfig_of_agents(&self, server: Option<&str>) -> Result<String> {
+        let of_account =
+            ["get", "serviceaccount", "egret", "-n", "egret", "-o", "jsonpath={.secrets[0].name}"];
+        let secret = eventually("the agent's service account has no token", PATIENCE, || {
+            Ok(Some(self.kubectl(&of_account)?).filter(|name| !name.is_empty()))
+        })?;
+        let token =
+            ["get", "secret", &secret, "-n", "egret", "-o", "go-template={{.data.token | base64decode}}"];
+        let token = self.kubectl(&token)?;
+        let mut config: Value =
+            serde_json::from_str(&self.kubectl(&["config", "view", "--raw", "-o", "json"])?)?;
+        let users = config["users"].as_array_mut().context("no users")?;
+        users.iter_mut().for_each(|user| user["user"] = json!({ "token": token }));
+        if let Some(server) = server {
+            let clusters = config["clusters"].as_array_mut().context("no clusters")?;
+            clusters.iter_mut().for_each(|cluster| cluster["cluster"]["server"] = server.into());
+        }
+        Ok(config.to_string())
     }
 
     /// What `kubectl` prints.

@@ -1,10 +1,9 @@
 //! A way to the API server that a test can close: for an agent it is away then.
 
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
@@ -13,13 +12,12 @@ use crate::cluster::Cluster;
 
 const API: &str = "127.0.0.1:6443";
 const HERE: &str = "127.0.0.1:16443";
+/// Where the API server is for who goes through it.
+pub const SERVER: &str = "https://127.0.0.1:16443";
 
 /// Passes connections on to the API server while it is open.
 pub struct Gateway {
     open: watch::Sender<bool>,
-    /// A kubeconfig that leads through it.
-    pub kubeconfig: PathBuf,
-    _folder: tempfile::TempDir,
     _runtime: Runtime,
 }
 
@@ -29,11 +27,6 @@ impl Gateway {
     /// # Errors
     /// The address is taken.
     pub fn of(cluster: &Cluster) -> Result<Self> {
-        let folder = tempfile::tempdir()?;
-        let kubeconfig = folder.path().join("kubeconfig");
-        let text = std::fs::read_to_string(&cluster.kubeconfig)?;
-        ensure!(text.contains(API), "the API server of the cluster is not at {API}: {text}");
-        write(&kubeconfig, &text.replace(API, HERE))?;
         let runtime = Runtime::new()?;
         let (open, is_open) = watch::channel(true);
         let address: SocketAddr = HERE.parse()?;
@@ -50,7 +43,7 @@ impl Gateway {
                 }
             }
         });
-        Ok(Self { open, kubeconfig, _folder: folder, _runtime: runtime })
+        Ok(Self { open, _runtime: runtime })
     }
 
     /// Ends all connections through it, and lets no other begin.
@@ -74,8 +67,4 @@ async fn pass(mut from: TcpStream, node: Arc<egret_tests::netns::Netns>, mut is_
         _ = tokio::io::copy_bidirectional(&mut from, &mut to) => {}
         _ = is_open.wait_for(|is_open| !is_open) => {}
     }
-}
-
-fn write(path: &Path, text: &str) -> Result<()> {
-    std::fs::write(path, text).with_context(|| path.display().to_string())
 }

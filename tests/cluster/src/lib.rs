@@ -11,5 +11,4 @@ pub mod world;
 
 pub use agent::Agent;
 pub use cluster::{Cluster, Pod};
-pub use gateway::Gateway;
 pub use world::World;

@@ -7,7 +7,8 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use egret_tests::dial::{Attempt, Seen};
 use egret_tests::eventually;
-use egret_tests_cluster::{Agent, Cluster, Gateway, Pod, World};
+use egret_tests_cluster::gateway::{Gateway, SERVER};
+use egret_tests_cluster::{Agent, Cluster, Pod, World};
 
 /// The service that resolves names.
 const RESOLVER: [u8; 4] = [10, 96, 0, 10];
@@ -103,7 +104,7 @@ fn what_is_in_force_stays_while_the_api_server_is_away_whatever_becomes_of_the_a
     let gateway = Gateway::of(&cluster)?;
     let pod = cluster.run("updates", "git", "app=update")?;
     cluster.apply(UPDATES)?;
-    let mut agent = Agent::start_with(&cluster, &gateway.kubeconfig)?;
+    let mut agent = Agent::start_at(&cluster, Some(SERVER))?;
     agent.wait_for(&pod, "Enforce")?;
     let is_in_force = |when: &str| {
         ensure!(connect(&pod, "github.com", 22)? == Seen::Connected, "{when}: what is allowed");
