@@ -17,7 +17,7 @@ pub struct Pod {
     pub service_account: Option<String>,
     /// It is in the node's own network namespace.
     pub is_of_node: bool,
-    /// None of its containers runs any more, nor will one.
+    /// It has failed or succeeded. Of one that is evicted this is said before its containers end.
     pub has_ended: bool,
     /// Its addresses, once the node told them.
     pub addresses: Vec<IpAddr>,
@@ -45,9 +45,11 @@ impl Pod {
     }
 }
 
-/// What the node calls it. It knows a static pod, of which the API server has a picture only, by the hash of its file.
+/// What the node calls it. It knows a static pod, of which the API server has a picture only, by the hash of its file. Whoever
+/// makes a pod can write that down: it must not be the UID of an ordinary one, which has dashes.
 fn uid(uid: Option<String>, annotations: Option<&Labels>) -> String {
     let hash = annotations.and_then(|annotations| annotations.get("kubernetes.io/config.mirror"));
+    let hash = hash.filter(|hash| hash.len() == 32 && hash.bytes().all(|byte| byte.is_ascii_hexdigit()));
     hash.cloned().or(uid).unwrap_or_default()
 }
 
@@ -78,10 +80,16 @@ mod tests {
         assert!(ended.has_ended);
         let of_node = pod(r#"{"metadata": {"uid": "u"}, "spec": {"containers": [], "hostNetwork": true}}"#);
         assert!(of_node.is_of_node);
-        let mirror = pod(
-            r#"{"metadata": {"uid": "u", "annotations": {"kubernetes.io/config.mirror": "0123456789abcdef"}}}"#,
-        );
-        assert_eq!(mirror.uid, "0123456789abcdef");
+        for (written, expected) in [
+            ("0123456789abcdef0123456789abcdef", "0123456789abcdef0123456789abcdef"),
+            // Another pod's.
+            ("f8c9db82-b968-4b51-bcb6-f586de11f80c", "u"),
+            ("", "u"),
+        ] {
+            let annotations = format!(r#"{{"kubernetes.io/config.mirror": "{written}"}}"#);
+            let mirror = pod(&format!(r#"{{"metadata": {{"uid": "u", "annotations": {annotations}}}}}"#));
+            assert_eq!(mirror.uid, expected);
+        }
         assert_eq!(pod(r#"{"metadata": {}, "status": {"podIP": "no address"}}"#).addresses.len(), 0);
     }
 }

@@ -1,6 +1,6 @@
 //! What is known of the cluster, in the words of files: workloads, and policies by the name of their object.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::IpAddr;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -67,6 +67,8 @@ struct Known {
     endpoints: Mirror<Vec<IpAddr>>,
     /// The network namespaces of pods, by UID, and their inodes.
     sandboxes: HashMap<String, (PathBuf, u64)>,
+    /// Pods that the API server no longer has while their namespaces are there, by UID: what is in them may still run.
+    leaving: HashMap<String, (Key, Pod)>,
 }
 
 impl View {
@@ -75,7 +77,7 @@ impl View {
         let mut known = self.known();
         let was_complete = known.is_complete();
         let (news, is_news) = match word {
-            Word::Pod(told) => (News::Workloads, known.pods.take(told)),
+            Word::Pod(told) => (News::Workloads, known.take_pod(told)),
             Word::Namespace(told) => (News::Workloads, known.namespaces.take(told)),
             Word::Policy(kind, told) => (News::Policies, known.policies(kind).take(read(kind, told))),
             Word::Resolvers(Resolvers::Services, told) => (News::Workloads, known.services.take(told)),
@@ -125,7 +127,9 @@ impl View {
         }
         let namespaces = known.namespaces.all().iter();
         let namespaces = namespaces.map(|((_, name), labels)| Namespace::new(name.clone(), labels.clone()));
-        let pods = known.pods.all().iter().filter(|(_, pod)| !pod.has_ended);
+        let pods = known.pods.all().iter().filter(|(_, pod)| known.may_run(pod));
+        let leaving = known.leaving.values().filter(|(key, _)| !known.pods.all().contains_key(key));
+        let pods = pods.chain(leaving.map(|(key, pod)| (key, pod)));
         let workload = |((namespace, name), pod): (&Key, &Pod)| Workload {
             id: WorkloadId { namespace: namespace.clone(), name: name.clone() },
             labels: pod.labels.clone(),
@@ -143,21 +147,29 @@ impl View {
         let is_missing = {
             let known = self.known();
             let mut pods = known.pods.all().values().filter(|pod| !pod.has_ended && !pod.is_of_node);
-            pods.any(|pod| known.sandboxes.get(&pod.uid).is_none_or(|(path, inode)| !is_at(path, *inode)))
+            let mut old = known.sandboxes.values();
+            // Of one that ended or left, only that its namespace is gone is news.
+            pods.any(|pod| !known.sandboxes.contains_key(&pod.uid))
+                || old.any(|(path, inode)| !is_at(path, *inode))
         };
         if !is_missing {
             return false;
         }
         let found = sandboxes::of_pods(own);
         let mut known = self.known();
-        let mut is_news = false;
+        let before = known.sandboxes.len();
+        known.sandboxes.retain(|_, (path, inode)| is_at(path, *inode));
+        let mut is_news = known.sandboxes.len() != before;
+        let Known { sandboxes, leaving, .. } = &mut *known;
+        leaving.retain(|uid, _| sandboxes.contains_key(uid));
         for (uid, path) in found {
             let Some(inode) = inode(&path) else { continue };
             let before = known.sandboxes.insert(uid, (path, inode));
             is_news |= before.is_none_or(|(_, before)| before != inode);
         }
-        let living: Vec<_> = known.pods.all().values().map(|pod| pod.uid.clone()).collect();
-        known.sandboxes.retain(|uid, _| living.contains(uid));
+        let living: HashSet<_> = known.pods.all().values().map(|pod| pod.uid.clone()).collect();
+        let Known { sandboxes, leaving, .. } = &mut *known;
+        sandboxes.retain(|uid, _| living.contains(uid) || leaving.contains_key(uid));
         is_news
     }
 
@@ -174,6 +186,29 @@ impl Known {
             && self.of_cluster.is_whole()
             && self.services.is_whole()
             && self.endpoints.is_whole()
+    }
+
+    /// Takes in what was told of pods. One that is gone from the API server leaves only once its namespace is gone as well:
+    /// who deletes by force does not wait for what runs.
+    fn take_pod(&mut self, told: Told<Pod>) -> bool {
+        let before: BTreeMap<Key, Pod> = match &told {
+            Told::Gone(key) => {
+                self.pods.all().get(key).map(|pod| (key.clone(), pod.clone())).into_iter().collect()
+            }
+            Told::Whole => self.pods.all().clone(),
+            _ => BTreeMap::new(),
+        };
+        let is_news = self.pods.take(told);
+        let living: HashSet<_> = self.pods.all().values().map(|pod| pod.uid.as_str()).collect();
+        let gone = before.into_iter().filter(|(_, pod)| !living.contains(pod.uid.as_str()));
+        let left = gone.filter(|(_, pod)| self.sandboxes.contains_key(&pod.uid));
+        self.leaving.extend(left.map(|(key, pod)| (pod.uid.clone(), (key, pod))));
+        is_news
+    }
+
+    /// Whether something of it runs, or will.
+    fn may_run(&self, pod: &Pod) -> bool {
+        !pod.has_ended || self.sandboxes.contains_key(&pod.uid)
     }
 
     fn policies(&mut self, kind: PolicyKind) -> &mut Mirror<Outcome> {
@@ -313,6 +348,42 @@ mod tests {
         );
         assert_eq!(file.workloads[0].resolvers, Some(vec![address(9), address(10), address(11)]));
         assert_eq!(file.namespaces[0].labels.get("tier").map(String::as_str), Some("prod"));
+    }
+
+    #[test]
+    fn a_pod_stays_a_workload_for_as_long_as_its_namespace_is_there() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let view = View::default();
+        let of = |name: &str, uid: &str| {
+            let path = folder.path().join(uid);
+            std::fs::write(&path, "").expect("written");
+            let sandbox = (path.clone(), inode(&path).expect("there"));
+            view.known().sandboxes.insert(uid.to_owned(), sandbox);
+            view.take(Word::Pod(Told::Changed(key("shop", name), pod(uid))));
+            path
+        };
+        tell_all(&view);
+        let own = NetNs::own().expect("known");
+        let names = || -> Vec<String> {
+            let workloads = view.workloads(&[]).expect("told").workloads;
+            let mut names: Vec<_> = workloads.into_iter().map(|workload| workload.id.name).collect();
+            names.sort();
+            names
+        };
+        let (deleted, evicted) = (of("deleted", "u1"), of("evicted", "u2"));
+        let unlisted = of("unlisted", "u3");
+        view.take(Word::Pod(Told::Gone(key("shop", "deleted"))));
+        view.take(Word::Pod(Told::Begun));
+        view.take(Word::Pod(Told::Listed(key("shop", "evicted"), Pod { has_ended: true, ..pod("u2") })));
+        view.take(Word::Pod(Told::Whole));
+        assert_eq!(names(), ["deleted", "evicted", "unlisted"]);
+        for (path, left) in
+            [(deleted, vec!["evicted", "unlisted"]), (unlisted, vec!["evicted"]), (evicted, vec![])]
+        {
+            std::fs::remove_file(path).expect("removed");
+            assert!(view.look(&own), "that it is gone is news");
+            assert_eq!(names(), left);
+        }
     }
 
     #[test]
