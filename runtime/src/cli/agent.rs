@@ -20,7 +20,7 @@ The file of --config holds the same words in camelCase, and flags override it:
 SIGHUP reads the policies and the workloads again; SIGTERM ends the agent, while the kernel goes on enforcing.
 EGRET_LOG=debug says more on standard error.
 
-Examples:
+Example:
   egret agent --workloads workloads.yaml --policies policies/ --resolvers 10.96.0.10
   egret agent --kubernetes --node-name worker-1 --kubeconfig /etc/kubernetes/agent.conf";
 

@@ -1,0 +1,126 @@
+use super::*;
+
+fn key(namespace: &str, name: &str) -> Key {
+    (namespace.to_owned(), name.to_owned())
+}
+
+fn pod(uid: &str) -> Pod {
+    Pod {
+        uid: uid.to_owned(),
+        labels: Labels::from([("app".to_owned(), "web".to_owned())]),
+        service_account: None,
+        is_of_node: false,
+        has_ended: false,
+        addresses: Vec::new(),
+    }
+}
+
+fn tell_all(view: &View) -> Vec<Option<News>> {
+    let words = [
+        Word::Pod(Told::Whole),
+        Word::Namespace(Told::Whole),
+        Word::Policy(PolicyKind::EgressPolicy, Told::Whole),
+        Word::Policy(PolicyKind::ClusterEgressPolicy, Told::Whole),
+        Word::Resolvers(Resolvers::Services, Told::Whole),
+        Word::Resolvers(Resolvers::Endpoints, Told::Whole),
+    ];
+    words.into_iter().map(|word| view.take(word)).collect()
+}
+
+#[test]
+fn nothing_is_known_until_all_of_it_is() {
+    let view = View::default();
+    view.take(Word::Pod(Told::Listed(key("shop", "web-1"), pod("u1"))));
+    assert!(view.workloads(&[]).is_none() && view.policies().is_none());
+    let news = tell_all(&view);
+    assert_eq!(news[..5], [None; 5]);
+    assert_eq!(news[5], Some(News::Everything), "policies too, whatever came last");
+    assert_eq!(view.workloads(&[]).map(|file| file.workloads.len()), Some(1));
+    assert_eq!(view.policies().map(|policies| policies.len()), Some(0));
+}
+
+#[test]
+fn pods_become_workloads_and_those_that_ended_do_not() {
+    let view = View::default();
+    for (name, pod) in [
+        ("a", pod("u1")),
+        ("b", Pod { has_ended: true, ..pod("u2") }),
+        ("c", Pod { is_of_node: true, addresses: vec![[10, 0, 0, 1].into()], ..pod("u3") }),
+    ] {
+        view.take(Word::Pod(Told::Listed(key("shop", name), pod)));
+    }
+    let labels = Labels::from([("tier".to_owned(), "prod".to_owned())]);
+    view.take(Word::Namespace(Told::Listed(key("", "shop"), labels)));
+    let address = |last| IpAddr::from([10, 96, 0, last]);
+    let resolvers = [(Resolvers::Services, 10), (Resolvers::Endpoints, 11)];
+    for (kind, last) in resolvers {
+        view.take(Word::Resolvers(kind, Told::Listed(key("kube-system", "kube-dns"), vec![address(last)])));
+    }
+    tell_all(&view);
+    let file = view.workloads(&[address(9), address(10)]).expect("all is told");
+    let told: Vec<_> =
+        file.workloads.iter().map(|workload| (workload.id.to_string(), &workload.place)).collect();
+    assert_eq!(
+        told,
+        [
+            ("shop/a".to_owned(), &Place::Nowhere(NOT_YET.to_owned())),
+            ("shop/c".to_owned(), &Place::Nowhere(OF_NODE.to_owned())),
+        ]
+    );
+    assert_eq!(file.workloads[0].resolvers, Some(vec![address(9), address(10), address(11)]));
+    assert_eq!(file.namespaces[0].labels.get("tier").map(String::as_str), Some("prod"));
+}
+
+#[test]
+fn a_pod_stays_a_workload_for_as_long_as_its_namespace_is_there() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let view = View::default();
+    let of = |name: &str, uid: &str| {
+        let path = folder.path().join(uid);
+        std::fs::write(&path, "").expect("written");
+        let sandbox = (path.clone(), inode(&path).expect("there"));
+        view.known().sandboxes.insert(uid.to_owned(), sandbox);
+        view.take(Word::Pod(Told::Changed(key("shop", name), pod(uid))));
+        path
+    };
+    tell_all(&view);
+    let own = NetNs::own().expect("known");
+    let names = || -> Vec<String> {
+        let workloads = view.workloads(&[]).expect("told").workloads;
+        let mut names: Vec<_> = workloads.into_iter().map(|workload| workload.id.name).collect();
+        names.sort();
+        names
+    };
+    let (deleted, evicted) = (of("deleted", "u1"), of("evicted", "u2"));
+    let unlisted = of("unlisted", "u3");
+    view.take(Word::Pod(Told::Gone(key("shop", "deleted"))));
+    view.take(Word::Pod(Told::Begun));
+    view.take(Word::Pod(Told::Listed(key("shop", "evicted"), Pod { has_ended: true, ..pod("u2") })));
+    view.take(Word::Pod(Told::Whole));
+    assert_eq!(names(), ["deleted", "evicted", "unlisted"]);
+    for (path, left) in
+        [(deleted, vec!["evicted", "unlisted"]), (unlisted, vec!["evicted"]), (evicted, vec![])]
+    {
+        std::fs::remove_file(path).expect("removed");
+        assert!(view.look(&own), "that it is gone is news");
+        assert_eq!(names(), left);
+    }
+}
+
+#[test]
+fn a_policy_is_read_as_its_file_would_be() {
+    let view = View::default();
+    tell_all(&view);
+    let good = json!({"podSelector": {}, "mode": "Enforce", "scope": "all", "allow": [{"to": [{"fqdn": "example.com"}]}]});
+    let news = view.take(Word::Policy(PolicyKind::EgressPolicy, Told::Changed(key("shop", "web"), good)));
+    assert_eq!(news, Some(News::Policies));
+    let bad =
+        json!({"podSelector": {}, "mode": "Enforce", "scope": "all", "allow": [{"to": [{"fqdn": "a..b"}]}]});
+    view.take(Word::Policy(PolicyKind::ClusterEgressPolicy, Told::Changed(key("", "all"), bad)));
+    let policies = view.policies().expect("all is told");
+    let (file, problems) = (&policies[0].0, policies[0].1.as_ref().expect_err("it is bad"));
+    assert_eq!(&**file, "ClusterEgressPolicy/all");
+    assert!(problems.iter().any(|problem| problem.reason.contains("a..b")), "{problems:?}");
+    let (file, good) = (&policies[1].0, policies[1].1.as_ref().expect("it is good"));
+    assert_eq!((&**file, good.policies[0].id.to_string().as_str()), ("EgressPolicy/shop/web", "shop/web"));
+}
