@@ -1,10 +1,11 @@
-//! `cargo xtask setup|demo|test|fuzz|bench|cluster`: the tasks of this repository, each of which prepares the machine for itself.
+//! `cargo xtask setup|demo|test|fuzz|bench|cluster|image`: the tasks of this repository, each of which prepares the machine for itself.
 
 mod bench;
 mod cluster;
 mod counts;
 mod demo;
 mod fuzz;
+mod image;
 mod log;
 mod setup;
 mod test;
@@ -31,6 +32,8 @@ enum Task {
     Bench(bench::Options),
     /// A real Kubernetes of one node, in a network namespace of its own: up, down, kubectl, status. Needs root.
     Cluster(cluster::Options),
+    /// The agent as a container image, made without a container engine. Needs root.
+    Image(image::Options),
 }
 
 fn main() -> ExitCode {
@@ -41,6 +44,7 @@ fn main() -> ExitCode {
         Task::Fuzz(options) => fuzz::task(&options),
         Task::Bench(options) => bench::task(&options),
         Task::Cluster(options) => cluster::task(&options),
+        Task::Image(options) => image::task(&options),
     };
     ended.unwrap_or_else(|error| {
         eprintln!("error: {error:#}");

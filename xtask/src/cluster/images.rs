@@ -10,7 +10,8 @@ use std::{
 
 use anyhow::{Context as _, Result};
 
-use super::{image, place::Programs, process::told};
+use super::{place::Programs, process::told};
+use crate::image::archive;
 
 /// What holds a pod's namespaces.
 pub const PAUSE: &str = "egret.test/pause:1";
@@ -29,8 +30,9 @@ pub fn make(programs: &Programs) -> Result<Vec<PathBuf>> {
         for (name, tag) in archives {
             // Nobody waits for a pause to end: it is killed.
             let command = if tag == PAUSE { &["/bin/sleep", "2147483647"][..] } else { &["/bin/sh"] };
-            let about = image::About { name: tag, entrypoint: &[], command, search_path: "/bin" };
-            image::write(&about, &root, &path(name))?;
+            let about =
+                archive::About { name: tag, entrypoint: &[], command, search_path: "/bin", labels: &[] };
+            archive::write(&about, &root, &path(name))?;
         }
         fs::remove_dir_all(&root)?;
     }

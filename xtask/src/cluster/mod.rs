@@ -2,7 +2,7 @@
 //!
 //! [`place`] says where everything is, [`component`] which programs run with what arguments, [`config`], [`kubeconfig`] and
 //! [`object`] what they read: all without I/O. [`up`] and [`down`] carry it out by [`process`], [`network`], [`cgroup`],
-//! [`pki`] and [`host`]. [`image`] makes images of folders, [`images`] those that every cluster has. The programs come from
+//! [`pki`] and [`host`]. [`images`] makes those that every cluster has. The programs come from
 //! `cargo xtask setup --cluster`, which runs `tests/cluster/programs`.
 //!
 //! Kubernetes itself is 1.20, the newest whose servers Debian has the source of; custom resources are served by those of
@@ -13,7 +13,6 @@ mod component;
 mod config;
 mod down;
 mod host;
-pub mod image;
 mod images;
 mod kubeconfig;
 mod network;

@@ -3,6 +3,7 @@
 //! the same bytes: names sorted, everything root's, no times.
 
 use std::{
+    collections::BTreeMap,
     fs::{self, File},
     io::{self, Write as _},
     path::{Path, PathBuf},
@@ -24,6 +25,8 @@ pub struct About<'a> {
     pub command: &'a [&'a str],
     /// Where programs are found.
     pub search_path: &'a str,
+    /// What it is, for people and scanners.
+    pub labels: &'a [(&'a str, &'a str)],
 }
 
 /// Writes the archive of the files below `root`; the digest of its manifest.
@@ -65,6 +68,7 @@ fn layout(about: &About, layer: &[u8]) -> Result<Layout> {
             "Entrypoint": about.entrypoint,
             "Cmd": about.command,
             "Env": [format!("PATH={}", about.search_path)],
+            "Labels": about.labels.iter().copied().collect::<BTreeMap<_, _>>(),
         },
         "rootfs": {"type": "layers", "diff_ids": [digest(layer)]},
         "history": [{"created_by": "cargo xtask"}],
@@ -158,8 +162,13 @@ mod tests {
 
     use super::*;
 
-    const ABOUT: About =
-        About { name: "egret.test/a:1", entrypoint: &[], command: &["/bin/a"], search_path: "/bin" };
+    const ABOUT: About = About {
+        name: "egret.test/a:1",
+        entrypoint: &[],
+        command: &["/bin/a"],
+        search_path: "/bin",
+        labels: &[],
+    };
 
     fn file<'a>(files: &'a [Part], path: &str) -> &'a [u8] {
         &files.iter().find(|(other, _)| other == path).unwrap_or_else(|| panic!("no {path}")).1
