@@ -37,6 +37,7 @@ minTTL: 5
 flowGrace: 60
 searchDomains: ['*.svc.cluster.local', svc.cluster.local]
 onTighten: keep
+metrics: 0.0.0.0:9401
 detachOnExit: true
 hooks: clsact
 door: host
@@ -50,10 +51,12 @@ modules: /etc/egret/modules
     let config = Config::assemble(flags, Some(("egret.yaml", text))).expect("complete");
     let expected = Config {
         inputs: Inputs::Files { workloads: "from-flag.yaml".into(), policies: "/etc/egret/policies".into() },
+        plugin: None,
         modules: Some("/etc/egret/modules".into()),
         resolvers: vec!["192.0.2.53".parse().expect("IP"), "2001:db8::53".parse().expect("IP")],
         state_dir: "/tmp/state".into(),
         api: Some("127.0.0.1:9400".parse().expect("loopback")),
+        metrics: Some("0.0.0.0:9401".parse().expect("an address")),
         socket: "/tmp/egret.sock".into(),
         bpffs: "/tmp/bpf".into(),
         cluster_ranges: vec!["10.8.0.0/16".parse().expect("CIDR")],
@@ -115,14 +118,45 @@ fn a_file_that_is_no_map_is_refused_and_an_empty_one_says_nothing() {
 #[test]
 fn kubernetes_takes_the_place_of_files_and_not_of_some() {
     let of_cluster = |flags: Settings| Config::assemble(Settings { kubernetes: Some(true), ..flags }, None);
-    let named =
-        Settings { node_name: Some("worker-1".into()), kubeconfig: Some("/k".into()), ..Settings::default() };
+    let named = Settings {
+        node_name: Some("worker-1".into()),
+        kubeconfig: Some("/k".into()),
+        daemon_set: Some("egret/agents".parse().expect("a name")),
+        ..Settings::default()
+    };
     let config = of_cluster(named).expect("complete");
-    let access = Access { node: "worker-1".into(), kubeconfig: Some("/k".into()) };
-    assert_eq!(config.inputs, Inputs::Cluster(access));
+    let Inputs::Cluster(access) = config.inputs else { panic!("not of the cluster") };
+    assert_eq!((access.node.as_str(), access.kubeconfig), ("worker-1", Some("/k".into())));
+    assert_eq!(access.daemon_set.map(|own| own.namespace + " " + &own.name).as_deref(), Some("egret agents"));
     let config = of_cluster(Settings::default()).expect("complete");
     assert!(matches!(config.inputs, Inputs::Cluster(access) if !access.node.is_empty()));
     let refused = of_cluster(flags()).expect_err("files as well").to_string();
     assert_eq!(refused.lines().count(), 2, "{refused}");
     assert!(refused.contains("`policies` is of no use with `kubernetes`"), "{refused}");
+}
+
+#[test]
+fn the_plugin_is_for_pods_and_wants_both_of_its_folders() {
+    let (bin, conf) = (Some("/bin".into()), Some("/conf".into()));
+    let exempt = Some(vec!["kube-system".to_owned()]);
+    let of_cluster = |cni_bin_dir, cni_conf_dir| Settings {
+        kubernetes: Some(true),
+        cni_bin_dir,
+        cni_conf_dir,
+        ..Settings::default()
+    };
+    let both = Settings { cni_exempt: exempt, ..of_cluster(bin.clone(), conf.clone()) };
+    let plugin = Config::assemble(both, None).expect("complete").plugin.expect("a plugin");
+    assert_eq!((plugin.bin_dir, plugin.exempt), ("/bin".into(), vec!["kube-system".to_owned()]));
+    for (settings, words) in [
+        (of_cluster(bin.clone(), None), "give both"),
+        (of_cluster(None, conf.clone()), "give both"),
+        (Settings { cni_bin_dir: bin, cni_conf_dir: conf, ..flags() }, "give `kubernetes` as well"),
+    ] {
+        let told = Config::assemble(settings, None).expect_err("refused").to_string();
+        assert!(told.contains(words), "{told}");
+    }
+    for name in ["", "egret", "/egret", "egret/", "a/b/c"] {
+        assert!(name.parse::<crate::cluster::ObjectName>().is_err(), "{name}");
+    }
 }

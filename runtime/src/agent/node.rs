@@ -91,6 +91,8 @@ pub struct Node {
     traffic: Mutex<Traffic>,
     reader: Reader,
     probes_unseen: AtomicU64,
+    starts_held: AtomicU64,
+    starts_unheld: AtomicU64,
     resolvers: Vec<IpAddr>,
     places: ApiPlaces,
     tier: Tier,
@@ -135,6 +137,8 @@ impl Node {
             traffic: Mutex::new(Traffic::new()),
             reader,
             probes_unseen: AtomicU64::new(0),
+            starts_held: AtomicU64::new(0),
+            starts_unheld: AtomicU64::new(0),
             resolvers,
             places,
             tier,
@@ -182,6 +186,16 @@ impl Node {
         self.probes_unseen.fetch_add(1, Ordering::Relaxed);
     }
 
+    /// A pod that was held for its policies was answered.
+    pub fn count_held_start(&self) {
+        self.starts_held.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// A pod was found that nothing held.
+    pub fn count_unheld_start(&self) {
+        self.starts_unheld.fetch_add(1, Ordering::Relaxed);
+    }
+
     /// A workload's flows, and what is in force for it.
     pub fn flows_of(&self, index: WorkloadIndex) -> (Generation, Vec<(FlowTuple, Flow)>) {
         (self.reader.generation(index), self.reader.flows(index))
@@ -211,7 +225,14 @@ impl Node {
             (binder.crowded(), binder.over_quota())
         };
         let own = [crowded, over_quota, self.log.evicted()].into_iter().chain(self.lessons.counts());
-        let counted = [&self.probes_unseen, &self.armed, &self.left_out, &self.ended];
+        let counted = [
+            &self.probes_unseen,
+            &self.armed,
+            &self.left_out,
+            &self.ended,
+            &self.starts_held,
+            &self.starts_unheld,
+        ];
         let own = own
             .chain(counted.map(|count| count.load(Ordering::Relaxed)))
             .chain(self.judge.counts.all())

@@ -20,13 +20,14 @@ use super::holds::{Holds, Judge};
 use super::lessons::Lessons;
 use super::lookups::LookUps;
 use super::node::{Node, Sources};
+use super::plugin::Plugin;
 use super::reconcile::{self, Change, Parts, Reconciler, Shelf};
 use super::remembered::Remembered;
 use super::source::Source;
 use super::succession::{self, Offer};
 use super::threads::{Answering, thread};
 use super::tighten::Ender;
-use super::{AgentError, Config, answers, events, memory, probes, watch as watching};
+use super::{AgentError, Config, Inputs, answers, events, memory, probes, starts, watch as watching};
 use crate::api::{ApiPlaces, Server};
 use crate::enforce::{Binder, Enforcer, Learning, Numbers, Prober, Rulings};
 use crate::flows::{DEFAULT_CAPACITY, FlowLog};
@@ -128,7 +129,7 @@ async fn serve(config: Config, tier: Tier) -> anyhow::Result<()> {
     before.may_end();
     let offer = Offer::listen(&config.state_dir, tier)?;
 
-    let server = Server::bind(&config.socket, config.api).await?;
+    let server = Server::bind(&config.socket, config.api, config.metrics).await?;
     let places = ApiPlaces { socket: config.socket.display().to_string(), address: server.address() };
     let log = FlowLog::new(DEFAULT_CAPACITY);
     let lessons = Arc::new(Lessons::default());
@@ -169,6 +170,10 @@ async fn serve(config: Config, tier: Tier) -> anyhow::Result<()> {
         holds: Arc::new(Holds::new(gate.clone(), judge.clone(), stop.clone())),
         gate: gate.clone(),
     };
+    let plugin = config.plugin.clone().map(|plugin| Plugin::new(plugin, &config.socket));
+    let is_in_cluster = matches!(config.inputs, Inputs::Cluster(_));
+    let starts = is_in_cluster.then(|| starts::listen(&starts::socket(&config.socket), changes.clone()));
+    let starts = starts.transpose()?;
     let parts = Parts {
         config,
         source,
@@ -180,6 +185,7 @@ async fn serve(config: Config, tier: Tier) -> anyhow::Result<()> {
         judge,
         lookups: lookups.clone(),
         node: node.clone(),
+        plugin,
         ender,
         own,
         boot_id,
@@ -237,12 +243,12 @@ async fn serve(config: Config, tier: Tier) -> anyhow::Result<()> {
     let _ = joined.await;
     let _ = api.await;
     // The next agent listens in its place.
-    drop(offer);
+    drop((offer, starts));
     match ended? {
         Some(successor) if is_handed => successor.hand(locks, gate.as_fd(), reconciler.hand_over()?),
         Some(successor) => drained.and(successor.end(locks)),
         // Only where it was told to end: an agent that failed leaves what an earlier one, or itself, put in force.
-        None if detach => reconciler.detach().and(drained),
+        None if detach || reconciler.is_uninstalled() => reconciler.detach().and(drained),
         None => drained,
     }
 }

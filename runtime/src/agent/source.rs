@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
+use egret_cni::Start;
 use tokio::sync::mpsc::Sender;
 use tokio::time::timeout;
 use tracing::{info, warn};
@@ -15,6 +16,7 @@ use super::watch::{self as watching, Watching};
 use super::{Config, Inputs};
 use crate::cluster::{self, News, View};
 use crate::kernel::netns::NetNs;
+use crate::model::WorkloadId;
 use crate::policy::{self, Outcome};
 use crate::workloads::{self, WorkloadsFile};
 
@@ -109,6 +111,26 @@ impl Source {
                 Ok(view.workloads(resolvers))
             }
         }
+    }
+
+    /// Takes the CNI plugin's word for where a pod is.
+    pub fn start(&self, start: &Start) {
+        if let Self::Cluster { view, .. } = self {
+            view.start(start);
+        }
+    }
+
+    /// How long a workload may have sent before it was found, where nothing held it.
+    pub fn unheld(&self, id: &WorkloadId) -> Option<Duration> {
+        match self {
+            Self::Files { .. } => None,
+            Self::Cluster { view, .. } => view.unheld(id),
+        }
+    }
+
+    /// Whether enforcement is to end with the agent, for it was taken out of the cluster.
+    pub fn is_uninstalled(&self) -> bool {
+        matches!(self, Self::Cluster { view, .. } if view.is_uninstalled())
     }
 
     /// Whether workloads may be elsewhere than they were, which nobody tells.

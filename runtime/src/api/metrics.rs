@@ -24,7 +24,7 @@ use super::{Source, Status, WorkloadRow};
 /// The media type of [`text`].
 pub(super) const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 /// The counters that the agent keeps beside the kernel's: their names in status, and what they count.
-pub const AGENT_COUNTERS: [(&str, &str); 19] = [
+pub const AGENT_COUNTERS: [(&str, &str); 21] = [
     (
         "bindings_crowded",
         "Bindings of a name to an address that found no room; what only they allow stays denied.",
@@ -57,6 +57,11 @@ pub const AGENT_COUNTERS: [(&str, &str); 19] = [
         "Flows that were there before their workload was covered, and were left out for the lack of room.",
     ),
     ("sockets_ended", "Sockets ended because a change of policy denied their connection."),
+    ("pod_starts_held", "Pods whose start the CNI plugin held, and that were let go or told why not."),
+    (
+        "pod_starts_unheld",
+        "Pods that were found running: nothing held them until their policies were in force.",
+    ),
     ("module_decisions", "Packets on hold that policy modules were asked about."),
     (
         "module_decisions_by_name",

@@ -40,6 +40,17 @@ pub(super) fn router(source: Arc<dyn Source>, draining: watch::Receiver<bool>) -
         .with_state(Api { source, draining, explaining: Arc::new(Semaphore::new(1)) })
 }
 
+/// Metrics and health alone: for an address that others than root reach.
+pub(super) fn public(source: Arc<dyn Source>, draining: watch::Receiver<bool>) -> Router {
+    Router::new()
+        .route("/healthz", get(healthz))
+        .route("/readyz", get(readyz))
+        .route("/metrics", get(metrics_text))
+        .fallback(nowhere_public)
+        .layer(from_fn(only_get))
+        .with_state(Api { source, draining, explaining: Arc::new(Semaphore::new(1)) })
+}
+
 type Answer<T> = Result<Json<T>, Trouble>;
 
 async fn status(State(api): State<Api>, Query(pairs): Query<Pairs>) -> Answer<Status> {
@@ -99,6 +110,11 @@ async fn nowhere(request: Request) -> Trouble {
     let fix = "there are /v1/status, /v1/workloads, /v1/names, /v1/policies, /v1/flows, /v1/explain, /healthz, /readyz \
                and /metrics";
     Trouble::new(StatusCode::NOT_FOUND, error, Some(fix.to_owned()))
+}
+
+async fn nowhere_public(request: Request) -> Trouble {
+    let error = format!("nothing is at `{}`", request.uri().path());
+    Trouble::new(StatusCode::NOT_FOUND, error, Some("there are /healthz, /readyz and /metrics".to_owned()))
 }
 
 async fn only_get(request: Request, next: Next) -> Response {

@@ -1,6 +1,7 @@
 //! Connections: accepted up to a bound, read within limits, ended when the agent drains.
 
 use std::future::Future;
+use std::net::SocketAddr;
 use std::path::Path;
 use std::pin::pin;
 use std::sync::Arc;
@@ -18,7 +19,7 @@ use tokio::task::JoinSet;
 
 use super::host::only_loopback;
 use super::listen::{SocketFile, listen_on};
-use super::routes::router;
+use super::routes::{public, router};
 use super::{ListenError, LoopbackAddr, Source};
 
 /// Connections served at once, per listener; more wait in the kernel's queue.
@@ -37,31 +38,31 @@ const DRAIN_TIME: Duration = Duration::from_secs(2);
 pub struct Server {
     unix: UnixListener,
     tcp: Option<TcpListener>,
+    public: Option<TcpListener>,
     /// Goes away last, with the socket file.
     _file: SocketFile,
 }
 
 impl Server {
-    /// Listens on the unix socket `socket` for root alone, and on `api` where given. Needs a tokio runtime.
+    /// Listens on the unix socket `socket` for root alone, on `api` where given, and with metrics and health alone on
+    /// `metrics` where given. Needs a tokio runtime.
     ///
     /// # Errors
     /// [`ListenError`] where a place is taken or the system refuses.
-    pub async fn bind(socket: &Path, api: Option<LoopbackAddr>) -> Result<Self, ListenError> {
-        let tcp = match api {
-            None => None,
-            Some(address) => Some(
-                TcpListener::bind(address.get())
-                    .await
-                    .map_err(|source| ListenError::Refused { place: address.to_string(), source })?,
-            ),
-        };
+    pub async fn bind(
+        socket: &Path,
+        api: Option<LoopbackAddr>,
+        metrics: Option<SocketAddr>,
+    ) -> Result<Self, ListenError> {
+        let tcp = bound(api.map(LoopbackAddr::get)).await?;
+        let public = bound(metrics).await?;
         let (unix, file) = listen_on(socket)?;
-        Ok(Self { unix, tcp, _file: file })
+        Ok(Self { unix, tcp, public, _file: file })
     }
 
     /// The TCP address that is listened on; it tells the port where 0 was asked for.
     #[must_use]
-    pub fn address(&self) -> Option<std::net::SocketAddr> {
+    pub fn address(&self) -> Option<SocketAddr> {
         self.tcp.as_ref().and_then(|tcp| tcp.local_addr().ok())
     }
 
@@ -69,19 +70,31 @@ impl Server {
     /// requests that are being answered are completed. The socket file is removed.
     pub async fn run(self, source: Arc<dyn Source>, drain: impl Future<Output = ()>) {
         let (start_draining, draining) = watch::channel(false);
-        let app = router(source, draining.clone());
+        let app = router(source.clone(), draining.clone());
+        let metrics = public(source, draining.clone());
         let unix = accept(self.unix, app.clone(), draining.clone());
         let tcp = async {
             if let Some(tcp) = self.tcp {
                 accept(tcp, app.layer(from_fn(only_loopback)), draining.clone()).await;
             }
         };
+        let public = async {
+            if let Some(tcp) = self.public {
+                accept(tcp, metrics, draining.clone()).await;
+            }
+        };
         let drain = async {
             drain.await;
             start_draining.send_replace(true);
         };
-        tokio::join!(unix, tcp, drain);
+        tokio::join!(unix, tcp, public, drain);
     }
+}
+
+async fn bound(address: Option<SocketAddr>) -> Result<Option<TcpListener>, ListenError> {
+    let Some(address) = address else { return Ok(None) };
+    let listener = TcpListener::bind(address).await;
+    listener.map(Some).map_err(|source| ListenError::Refused { place: address.to_string(), source })
 }
 
 /// Answers the requests of one connection over `io` from `source`, with the limits of a listener; as the one on TCP

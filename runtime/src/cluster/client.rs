@@ -1,9 +1,11 @@
 //! The way to the API server.
 
 use std::path::PathBuf;
+use std::str::FromStr;
 
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
+use serde::Deserialize;
 
 /// Which API server, and which of its nodes this is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -12,6 +14,38 @@ pub struct Access {
     pub node: String,
     /// A kubeconfig; `None`: that of the pod which the agent is in, or of the environment.
     pub kubeconfig: Option<PathBuf>,
+    /// The DaemonSet that the agent is of; `None`: nobody says.
+    pub daemon_set: Option<ObjectName>,
+}
+
+/// An object of a namespace, written `NAMESPACE/NAME`.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub struct ObjectName {
+    /// Its namespace.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
+}
+
+impl FromStr for ObjectName {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (namespace, name) = text.split_once('/').unwrap_or_default();
+        if namespace.is_empty() || name.is_empty() || name.contains('/') {
+            return Err(format!("`{text}` is not NAMESPACE/NAME, as in egret/egret"));
+        }
+        Ok(Self { namespace: namespace.to_owned(), name: name.to_owned() })
+    }
+}
+
+impl TryFrom<String> for ObjectName {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        text.parse()
+    }
 }
 
 /// Why there is no way to the API server.

@@ -6,6 +6,7 @@ use std::pin::pin;
 use std::sync::Arc;
 
 use futures_util::StreamExt;
+use k8s_openapi::api::apps::v1::DaemonSet;
 use k8s_openapi::api::core::v1::{Endpoints, Namespace, Pod as PodObject, Service};
 use kube::api::DynamicObject;
 use kube::core::{PartialObjectMeta, Resource};
@@ -51,6 +52,14 @@ pub fn follow(
         let policies: Api<DynamicObject> = Api::all_with(client.clone(), &resource);
         let word = move |told| Word::Policy(kind, told);
         spawn(kind.word(), watcher(policies, all()), spec, word, view, &tell);
+    }
+
+    if let Some(daemon_set) = &access.daemon_set {
+        let own: Api<PartialObjectMeta<DaemonSet>> = Api::namespaced(client.clone(), &daemon_set.namespace);
+        let named = all().fields(&format!("metadata.name={}", daemon_set.name));
+        let is_deleted =
+            |daemon_set: PartialObjectMeta<DaemonSet>| daemon_set.metadata.deletion_timestamp.is_some();
+        spawn("its DaemonSet", watcher(own, named), is_deleted, Word::DaemonSet, view, &tell);
     }
 
     let services: Api<Service> = Api::namespaced(client.clone(), RESOLVERS.0);

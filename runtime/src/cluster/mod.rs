@@ -11,6 +11,6 @@ pub mod objects;
 mod pods;
 mod view;
 
-pub use client::{Access, ClusterError, connect};
+pub use client::{Access, ClusterError, ObjectName, connect};
 pub use follow::follow;
 pub use view::{News, View};

@@ -5,7 +5,9 @@ use std::net::IpAddr;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
+use egret_cni::Start;
 use serde_json::{Value, json};
 use tokio::sync::Notify;
 
@@ -39,6 +41,8 @@ pub(super) enum Word {
     Namespace(Told<Labels>),
     /// A policy: what its spec is.
     Policy(PolicyKind, Told<Value>),
+    /// The agent's own DaemonSet: whether it is being deleted.
+    DaemonSet(Told<bool>),
     /// Where the resolvers of the cluster are asked, and where they are.
     Resolvers(Resolvers, Told<Vec<IpAddr>>),
 }
@@ -65,10 +69,24 @@ struct Known {
     of_cluster: Mirror<Outcome>,
     services: Mirror<Vec<IpAddr>>,
     endpoints: Mirror<Vec<IpAddr>>,
-    /// The network namespaces of pods, by UID, and their inodes.
-    sandboxes: HashMap<String, (PathBuf, u64)>,
+    /// The agent's own DaemonSet, and whether it was ever there.
+    daemon_set: Mirror<bool>,
+    was_installed: bool,
+    /// The network namespaces of pods, by UID.
+    sandboxes: HashMap<String, Sandbox>,
     /// Pods that the API server no longer has while their namespaces are there, by UID: what is in them may still run.
     leaving: HashMap<String, (Key, Pod)>,
+}
+
+/// The network namespace of a pod.
+#[derive(Clone, Debug)]
+struct Sandbox {
+    path: PathBuf,
+    inode: u64,
+    /// What the CNI plugin said that its addresses are.
+    addresses: Vec<IpAddr>,
+    /// When its first process began, where the pod was not held until its policies were in force.
+    begun: Option<Instant>,
 }
 
 impl View {
@@ -80,6 +98,11 @@ impl View {
             Word::Pod(told) => (News::Workloads, known.take_pod(told)),
             Word::Namespace(told) => (News::Workloads, known.namespaces.take(told)),
             Word::Policy(kind, told) => (News::Policies, known.policies(kind).take(read(kind, told))),
+            Word::DaemonSet(told) => {
+                known.daemon_set.take(told);
+                known.was_installed |= !known.daemon_set.all().is_empty();
+                return None;
+            }
             Word::Resolvers(Resolvers::Services, told) => (News::Workloads, known.services.take(told)),
             Word::Resolvers(Resolvers::Endpoints, told) => (News::Workloads, known.endpoints.take(told)),
         };
@@ -90,6 +113,30 @@ impl View {
             return Some(News::Everything);
         }
         (is_news && is_complete).then_some(news)
+    }
+
+    /// Whether the agent's DaemonSet was there, and is deleted or about to be.
+    #[must_use]
+    pub fn is_uninstalled(&self) -> bool {
+        let known = self.known();
+        let daemon_sets = known.daemon_set.all();
+        known.was_installed && daemon_sets.values().all(|is_deleted| *is_deleted)
+    }
+
+    /// Takes the CNI plugin's word for where a pod is; nothing runs in it yet.
+    pub fn start(&self, start: &Start) {
+        let path = start.netns.clone();
+        let Some(inode) = inode(&path) else { return };
+        let sandbox = Sandbox { path, inode, addresses: start.addresses.clone(), begun: None };
+        self.known().sandboxes.insert(start.uid.clone(), sandbox);
+    }
+
+    /// How long something runs in a pod already that was not held for its policies.
+    #[must_use]
+    pub fn unheld(&self, id: &WorkloadId) -> Option<Duration> {
+        let known = self.known();
+        let pod = known.pods.all().get(&(id.namespace.clone(), id.name.clone()))?;
+        known.sandboxes.get(&pod.uid)?.begun.map(|begun| begun.elapsed())
     }
 
     /// Waits until all of it was told once.
@@ -135,7 +182,7 @@ impl View {
             labels: pod.labels.clone(),
             service_account: pod.service_account.clone(),
             place: known.place(pod),
-            addresses: pod.addresses.clone(),
+            addresses: known.addresses(pod),
             resolvers: Some(trusted.clone()),
         };
         Some(WorkloadsFile { namespaces: namespaces.collect(), workloads: pods.map(workload).collect() })
@@ -149,8 +196,7 @@ impl View {
             let mut pods = known.pods.all().values().filter(|pod| !pod.has_ended && !pod.is_of_node);
             let mut old = known.sandboxes.values();
             // Of one that ended or left, only that its namespace is gone is news.
-            pods.any(|pod| !known.sandboxes.contains_key(&pod.uid))
-                || old.any(|(path, inode)| !is_at(path, *inode))
+            pods.any(|pod| !known.sandboxes.contains_key(&pod.uid)) || old.any(|sandbox| !sandbox.is_there())
         };
         if !is_missing {
             return false;
@@ -158,14 +204,18 @@ impl View {
         let found = sandboxes::of_pods(own);
         let mut known = self.known();
         let before = known.sandboxes.len();
-        known.sandboxes.retain(|_, (path, inode)| is_at(path, *inode));
+        known.sandboxes.retain(|_, sandbox| sandbox.is_there());
         let mut is_news = known.sandboxes.len() != before;
         let Known { sandboxes, leaving, .. } = &mut *known;
         leaving.retain(|uid, _| sandboxes.contains_key(uid));
-        for (uid, path) in found {
+        for (uid, sandboxes::Sandbox { path, age }) in found {
             let Some(inode) = inode(&path) else { continue };
-            let before = known.sandboxes.insert(uid, (path, inode));
-            is_news |= before.is_none_or(|(_, before)| before != inode);
+            if known.sandboxes.get(&uid).is_some_and(|before| before.inode == inode) {
+                continue;
+            }
+            let begun = Instant::now().checked_sub(age);
+            known.sandboxes.insert(uid, Sandbox { path, inode, addresses: Vec::new(), begun });
+            is_news = true;
         }
         let living: HashSet<_> = known.pods.all().values().map(|pod| pod.uid.clone()).collect();
         let Known { sandboxes, leaving, .. } = &mut *known;
@@ -211,6 +261,12 @@ impl Known {
         !pod.has_ended || self.sandboxes.contains_key(&pod.uid)
     }
 
+    /// Those that its status says, and until then those that the CNI plugin said.
+    fn addresses(&self, pod: &Pod) -> Vec<IpAddr> {
+        let told = || self.sandboxes.get(&pod.uid).map(|sandbox| sandbox.addresses.clone());
+        if pod.addresses.is_empty() { told().unwrap_or_default() } else { pod.addresses.clone() }
+    }
+
     fn policies(&mut self, kind: PolicyKind) -> &mut Mirror<Outcome> {
         match kind {
             PolicyKind::EgressPolicy => &mut self.of_namespaces,
@@ -223,7 +279,7 @@ impl Known {
             return Place::Nowhere(OF_NODE.to_owned());
         }
         match self.sandboxes.get(&pod.uid) {
-            Some((path, _)) => Place::Netns(path.display().to_string()),
+            Some(sandbox) => Place::Netns(sandbox.path.display().to_string()),
             None => Place::Nowhere(NOT_YET.to_owned()),
         }
     }
@@ -268,8 +324,10 @@ fn inode(path: &Path) -> Option<u64> {
     std::fs::metadata(path).ok().map(|metadata| metadata.ino())
 }
 
-fn is_at(path: &Path, known: u64) -> bool {
-    inode(path) == Some(known)
+impl Sandbox {
+    fn is_there(&self) -> bool {
+        inode(&self.path) == Some(self.inode)
+    }
 }
 
 #[cfg(test)]

@@ -15,6 +15,16 @@ fn pod(uid: &str) -> Pod {
     }
 }
 
+fn start(name: &str, uid: &str, netns: &Path) -> Start {
+    Start {
+        namespace: "shop".into(),
+        name: name.into(),
+        uid: uid.into(),
+        netns: netns.to_owned(),
+        addresses: vec![[10, 0, 0, 9].into()],
+    }
+}
+
 fn tell_all(view: &View) -> Vec<Option<News>> {
     let words = [
         Word::Pod(Told::Whole),
@@ -78,8 +88,7 @@ fn a_pod_stays_a_workload_for_as_long_as_its_namespace_is_there() {
     let of = |name: &str, uid: &str| {
         let path = folder.path().join(uid);
         std::fs::write(&path, "").expect("written");
-        let sandbox = (path.clone(), inode(&path).expect("there"));
-        view.known().sandboxes.insert(uid.to_owned(), sandbox);
+        view.start(&start(name, uid, &path));
         view.take(Word::Pod(Told::Changed(key("shop", name), pod(uid))));
         path
     };
@@ -104,6 +113,49 @@ fn a_pod_stays_a_workload_for_as_long_as_its_namespace_is_there() {
         std::fs::remove_file(path).expect("removed");
         assert!(view.look(&own), "that it is gone is news");
         assert_eq!(names(), left);
+    }
+}
+
+#[test]
+fn the_plugin_tells_where_a_pod_is_and_its_addresses_until_its_status_does() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("cni-1");
+    let view = View::default();
+    tell_all(&view);
+    let told = || view.workloads(&[]).expect("told").workloads;
+    view.start(&start("web", "u1", &path));
+    view.take(Word::Pod(Told::Changed(key("shop", "web"), pod("u1"))));
+    assert_eq!(told()[0].place, Place::Nowhere(NOT_YET.to_owned()), "nothing is there");
+    std::fs::write(&path, "").expect("written");
+    // What the plugin says of a pod counts for this pod alone, not for one of the same name.
+    view.start(&start("web", "u2", &path));
+    assert_eq!(told()[0].place, Place::Nowhere(NOT_YET.to_owned()));
+    view.start(&start("web", "u1", &path));
+    assert_eq!(told()[0].place, Place::Netns(path.display().to_string()));
+    assert_eq!(told()[0].addresses, [IpAddr::from([10, 0, 0, 9])]);
+    assert_eq!(view.unheld(&told()[0].id), None, "it was held");
+    let with_status = Pod { addresses: vec![[10, 0, 0, 5].into()], ..pod("u1") };
+    view.take(Word::Pod(Told::Changed(key("shop", "web"), with_status)));
+    assert_eq!(told()[0].addresses, [IpAddr::from([10, 0, 0, 5])]);
+}
+
+#[test]
+fn the_agent_is_taken_out_of_the_cluster_once_its_daemon_set_was_there_and_goes() {
+    let view = View::default();
+    let own = || key("egret", "egret");
+    for (told, expected, why) in [
+        (Told::Begun, false, "nothing is known"),
+        (Told::Whole, false, "it was never there: the name may be wrong"),
+        (Told::Changed(own(), false), false, "it is there"),
+        (Told::Begun, false, "it is told anew"),
+        (Told::Listed(own(), false), false, "it is told anew"),
+        (Told::Whole, false, "it is there"),
+        (Told::Changed(own(), true), true, "it is being deleted"),
+        (Told::Changed(own(), false), false, "another one took its place"),
+        (Told::Gone(own()), true, "it is gone"),
+    ] {
+        view.take(Word::DaemonSet(told));
+        assert_eq!(view.is_uninstalled(), expected, "{why}");
     }
 }
 

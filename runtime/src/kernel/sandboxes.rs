@@ -7,6 +7,9 @@ use std::collections::HashMap;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rustix::time::{ClockId, clock_gettime};
 
 use super::netns::NetNs;
 
@@ -17,9 +20,21 @@ const POD: &str = "pod";
 /// Letters of a UID; those of static pods have no dashes.
 const UID: [usize; 2] = [36, 32];
 
+/// Ticks of a second in what the kernel tells of processes: the same on every architecture that it runs on.
+const TICKS: u64 = 100;
+
+/// A pod's network namespace.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sandbox {
+    /// A path to it.
+    pub path: PathBuf,
+    /// How long ago the pod's first process began.
+    pub age: Duration,
+}
+
 /// The network namespace of each pod of this node, by its UID; of those that are in the node's own, `own`, none.
 #[must_use]
-pub fn of_pods(own: &NetNs) -> HashMap<String, PathBuf> {
+pub fn of_pods(own: &NetNs) -> HashMap<String, Sandbox> {
     let mut first: HashMap<String, (u64, u64, PathBuf)> = HashMap::new();
     for process in processes() {
         let Some(uid) = fs::read_to_string(process.join("cgroup")).ok().as_deref().and_then(pod_of) else {
@@ -31,11 +46,18 @@ pub fn of_pods(own: &NetNs) -> HashMap<String, PathBuf> {
             first.insert(uid, (begun, inode, process.join("ns/net")));
         }
     }
-    let named = named();
-    let sandbox = |(uid, (_, inode, path)): (String, (u64, u64, PathBuf))| {
-        (inode != own.inode).then(|| (uid, named.get(&inode).cloned().unwrap_or(path)))
+    let (named, now) = (named(), since_boot());
+    let sandbox = |(uid, (begun, inode, path)): (String, (u64, u64, PathBuf))| {
+        let age = now.saturating_sub(Duration::from_millis(begun * 1000 / TICKS));
+        (inode != own.inode).then(|| (uid, Sandbox { path: named.get(&inode).cloned().unwrap_or(path), age }))
     };
     first.into_iter().filter_map(sandbox).collect()
+}
+
+/// By the clock that processes are told by.
+fn since_boot() -> Duration {
+    let now = clock_gettime(ClockId::Boottime);
+    Duration::new(now.tv_sec.try_into().unwrap_or(0), now.tv_nsec.try_into().unwrap_or(0))
 }
 
 fn processes() -> impl Iterator<Item = PathBuf> {
@@ -126,5 +148,7 @@ mod tests {
     fn a_process_begins_after_the_one_that_started_it() {
         let (own, first) = (begun(Path::new("/proc/self")), begun(Path::new("/proc/1")));
         assert!(own.is_some() && first <= own, "{first:?} {own:?}");
+        let ago = since_boot().saturating_sub(Duration::from_millis(own.unwrap_or(0) * 1000 / TICKS));
+        assert!(ago < Duration::from_secs(600), "this test began {ago:?} ago");
     }
 }

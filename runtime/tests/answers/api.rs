@@ -304,19 +304,19 @@ async fn the_socket_is_for_root_alone_and_replaced_only_where_nobody_answers() {
     let socket = folder.path().join("made/egret.sock");
     let mode = |path| std::fs::metadata(path).expect("there").permissions().mode() & 0o777;
 
-    let first = Server::bind(&socket, None).await.expect("listens");
+    let first = Server::bind(&socket, None, None).await.expect("listens");
     assert_eq!((mode(&socket), mode(&folder.path().join("made"))), (0o600, 0o700));
-    let second = Server::bind(&socket, None).await.expect_err("taken");
+    let second = Server::bind(&socket, None, None).await.expect_err("taken");
     assert!(matches!(second, ListenError::Taken(_)), "{second}");
     drop(first);
     assert!(!socket.exists(), "it goes away with its server");
 
     drop(UnixListener::bind(&socket).expect("a stale socket"));
-    let third = Server::bind(&socket, None).await.expect("replaces what is stale");
+    let third = Server::bind(&socket, None, None).await.expect("replaces what is stale");
     std::fs::remove_file(&socket).expect("removed");
     std::fs::write(&socket, "somebody's file").expect("written");
     drop(third);
     assert!(socket.exists(), "what is not ours stays");
-    let fourth = Server::bind(&socket, None).await.expect_err("no socket");
+    let fourth = Server::bind(&socket, None, None).await.expect_err("no socket");
     assert!(matches!(fourth, ListenError::NotASocket(_)), "{fourth}");
 }

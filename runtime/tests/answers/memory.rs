@@ -261,7 +261,7 @@ impl Served {
             let runtime = tokio::runtime::Runtime::new().expect("a runtime");
             runtime.block_on(async move {
                 let any = "127.0.0.1:0".parse().expect("loopback");
-                let server = Server::bind(&path, Some(any)).await.expect("listens");
+                let server = Server::bind(&path, Some(any), None).await.expect("listens");
                 bound.send(server.address().expect("bound")).expect("told");
                 server.run(source, async { drained.await.unwrap_or_default() }).await;
             });

@@ -58,7 +58,17 @@ impl Reconciler {
         self.sweep();
         self.save(true)?;
         self.publish(true);
+        self.has_started = true;
+        // Whom it holds is answered from here on.
+        if let Some(plugin) = &mut self.parts.plugin {
+            plugin.keep();
+        }
         Ok(())
+    }
+
+    /// Whether enforcement is to end with the agent, for it was taken out of the cluster.
+    pub fn is_uninstalled(&self) -> bool {
+        self.parts.source.is_uninstalled()
     }
 
     /// Ends the hold, so that no answer waits for an agent that is going, and writes down what is in force.
@@ -86,6 +96,10 @@ impl Reconciler {
     /// # Errors
     /// What the kernel said.
     pub fn detach(&mut self) -> anyhow::Result<()> {
+        // First, or no pod of this node would start any more.
+        if let Some(plugin) = &self.parts.plugin {
+            plugin.remove().map_err(|error| anyhow::anyhow!("the CNI plugin is still in place: {error}"))?;
+        }
         self.parts.pins.remove_all()?;
         self.parts.object.sweep_filters(&self.node_survey.devices);
         self.parts.remembered.remove()?;

@@ -2,7 +2,8 @@
 //!
 //! In: [`Change`]s from watchers, signals and the clock. Out: map writes through `enforce`, programs on links, and what
 //! the API shows. `place`: where workloads are; `arm`: what they had before; `cover`: whether all of their packets are
-//! seen; `enforce`: what they may; `show`: what is told of all; `life`: how it begins and ends.
+//! seen; `enforce`: what they may; `show`: what is told of all; `starts`: pods that wait for their
+//! policies; `tick`: what nobody tells of; `life`: how it begins and ends.
 
 mod arm;
 mod cover;
@@ -12,6 +13,8 @@ mod modules;
 mod place;
 mod shelf;
 mod show;
+mod starts;
+mod tick;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -20,40 +23,37 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use egret_abi::WorkloadIndex;
+use egret_cni::{Answer, Start};
 use tokio::sync::mpsc::{Receiver, Sender};
+use tokio::sync::oneshot;
 use tokio::task::{AbortHandle, JoinHandle};
 use tracing::warn;
 
 use self::enforce::Compiled;
 pub use self::life::policies;
-use self::place::{is_lost, is_named};
 use self::shelf::Loaded;
 pub use self::shelf::Shelf;
+use self::starts::Waiting;
 use super::Config;
 use super::addresses::Own;
 use super::coverage::Evidence;
 use super::holds::Judge;
 use super::lookups::LookUps;
 use super::node::Node;
+use super::plugin::Plugin;
 use super::probes::{Errand, Probed};
 use super::remembered::Remembered;
 use super::source::Source;
 use super::tighten::Ender;
 use crate::enforce::Enforcer;
 use crate::kernel::netns::{Device, NetNs, Survey};
-use crate::kernel::{Delivery, Noting, Object, Pins, clock};
+use crate::kernel::{Delivery, Noting, Object, Pins};
 use crate::model::{Namespace, Policy, Workload, WorkloadId};
 use crate::policy::{self, Accepted, Good, Problem, Ranges, Ruleset};
 use crate::state::PolicyText;
 
 /// How long changes gather before they are acted on: editors and mounts change a file in several steps.
 const GATHER: Duration = Duration::from_millis(20);
-/// Ticks from one look at every hook and namespace to the next.
-const LOOK: u64 = 5;
-/// Ticks from one writing of what workloads looked up to the next.
-const REMEMBER: u64 = 30;
-/// Ticks from one sweep of bindings to the next; they stay for hours.
-const SWEEP: u64 = 60;
 /// How long a namespace that was looked at is left alone: its workload may change it in a loop.
 const REST: Duration = Duration::from_millis(200);
 
@@ -78,6 +78,8 @@ pub enum Change {
     Node(Survey),
     /// Probes passed, or did not.
     Probed(Vec<Probed>),
+    /// A pod waits for its policies; the plugin that holds it is to be told when they are in force.
+    Start(Start, oneshot::Sender<Answer>),
     /// Time went by.
     Tick,
 }
@@ -141,6 +143,8 @@ pub struct Parts {
     pub lookups: Arc<LookUps>,
     /// What is shared.
     pub node: Arc<Node>,
+    /// What has pods wait for their policies; `None`: nothing does.
+    pub plugin: Option<Plugin>,
     /// Who ends what a change of policy denies; `None`: nobody does.
     pub ender: Option<Arc<Ender>>,
     /// The namespace of the node.
@@ -183,6 +187,10 @@ pub struct Reconciler {
     has_expired: bool,
     /// Workloads whose rules have changed, and whose flows nobody looked at yet.
     changed: Vec<(WorkloadIndex, Arc<Ruleset>)>,
+    /// All that was there at the start is covered.
+    has_started: bool,
+    /// Pods that wait for their policies.
+    starting: Vec<Waiting>,
     collecting: Option<JoinHandle<()>>,
     remembering: Option<JoinHandle<()>>,
 }
@@ -212,6 +220,8 @@ impl Reconciler {
             named_at: None,
             has_expired: false,
             changed: Vec::new(),
+            has_started: false,
+            starting: Vec::new(),
             collecting: None,
             remembering: None,
         };
@@ -228,6 +238,7 @@ impl Reconciler {
                 self.probe_due();
             }
             self.settle();
+            self.answer_starts();
             self.sweep();
             // Most of the time nothing happens, and telling so of every workload is most of what that costs.
             if is_news {
@@ -250,6 +261,7 @@ impl Reconciler {
             Change::Unwatched(id) => self.cover(&id).await,
             Change::Node(survey) => self.node_changed(survey).await,
             Change::Probed(outcomes) => return self.probed(outcomes),
+            Change::Start(start, reply) => self.hold_start(start, reply).await,
             Change::Tick => return self.tick().await,
         }
         true
@@ -295,6 +307,7 @@ impl Reconciler {
 
     /// Takes in which workloads there are, and covers those that are new.
     async fn read_workloads(&mut self) {
+        self.tell_of_starts();
         match self.parts.source.workloads(&self.parts.own, &self.parts.config.resolvers) {
             Ok(Some(workloads)) => self.name_workloads(workloads),
             Ok(None) => return,
@@ -302,76 +315,6 @@ impl Reconciler {
         }
         self.cover_new().await;
         self.enforce_all();
-    }
-
-    /// Looks for workloads that came or went without a word; whether what is told of them may be different after it.
-    async fn tick(&mut self) -> bool {
-        self.ticks += 1;
-        if self.parts.source.has_moved(&self.parts.own) {
-            self.read_workloads().await;
-        }
-        let is_look = self.ticks.is_multiple_of(LOOK);
-        let is_renamed = self.names_changed();
-        let lost: Vec<_> = self
-            .workers
-            .iter()
-            .filter(|(_, worker)| is_look || is_renamed || !is_named(&worker.workload.place))
-            .filter(|(_, worker)| is_lost(worker, &self.parts.own))
-            .map(|(id, _)| id.clone())
-            .collect();
-        let mut is_news = !lost.is_empty() || self.is_contested;
-        // Its interface may still be there, and then it is still judged: see `retire_if_gone`.
-        for id in lost {
-            if let Some(worker) = self.workers.get_mut(&id) {
-                worker.state = Err("its network namespace is gone".to_owned());
-                worker.netns = Some(GONE);
-                warn!("{id} is not covered: its network namespace is gone");
-            }
-        }
-        let (mut absent, mut refused) = (Vec::new(), Vec::new());
-        for (id, worker) in &self.workers {
-            match &worker.state {
-                Err(_) => absent.push(id.clone()),
-                Ok(placed) if placed.own.refused.is_some() => refused.push(id.clone()),
-                Ok(_) => {}
-            }
-        }
-        self.settle_doubles();
-        is_news |= is_look && self.follow_door();
-        if self.is_contested || is_look {
-            absent.extend(self.look_at_hooks());
-        }
-        is_news |= self.is_contested || !absent.is_empty() || !refused.is_empty();
-        for id in absent {
-            self.cover(&id).await;
-        }
-        // Whose address it was may be gone.
-        for id in refused {
-            self.follow_addresses(&id);
-        }
-        if self.has_expired || self.ticks.is_multiple_of(SWEEP) {
-            let swept = self.parts.node.binder().sweep(clock::now());
-            self.has_expired = swept.unwrap_or_else(|error| {
-                warn!("expired bindings stay: {error}");
-                false
-            });
-        }
-        if self.ticks.is_multiple_of(10) {
-            self.collect_traffic();
-        }
-        if self.ticks.is_multiple_of(REMEMBER) {
-            self.remember_aside();
-        }
-        self.probe_due();
-        is_news
-    }
-
-    /// Beside this task, for it reads every flow there is; not twice at a time.
-    fn collect_traffic(&mut self) {
-        if self.collecting.as_ref().is_none_or(JoinHandle::is_finished) {
-            let node = self.parts.node.clone();
-            self.collecting = Some(tokio::task::spawn_blocking(move || node.collect_traffic()));
-        }
     }
 
     async fn node_changed(&mut self, survey: Survey) {

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use egret_abi::WorkloadIndex;
 use tokio::task::AbortHandle;
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 use super::{Change, GATHER, Placed, REST, Reconciler, Worker, arm};
 use crate::agent::addresses::{Own, choose, found_on};
@@ -102,7 +102,12 @@ impl Reconciler {
         if let Err(reason) = &state
             && worker.state.as_ref().err() != Some(reason)
         {
-            warn!("{id} is not covered: {reason}");
+            // Of a pod that is not there yet, or never will be, that is what there is to say.
+            if matches!(worker.workload.place, Place::Nowhere(_)) {
+                debug!("{id} is not covered: {reason}");
+            } else {
+                warn!("{id} is not covered: {reason}");
+            }
         }
         if let Ok(placed) = &state {
             worker.netns = Some(placed.netns.inode);
@@ -153,6 +158,7 @@ impl Reconciler {
         let gap = located.gap();
         let Located { netns, watch, device, host, .. } = located;
         info!("{id} is hooked: {} in {}, {} on the node", device.name, netns.path.display(), host.name);
+        self.note_unheld(id, before != Some(netns.inode));
         let watching = self.watch(id.clone(), watch);
         Ok(Placed { index, netns: Arc::new(netns), device, host, found, own, gap, watching })
     }
