@@ -1,10 +1,12 @@
-//! `cargo xtask setup|demo|test|fuzz|bench|cluster|image`: the tasks of this repository, each of which prepares the machine for itself.
+//! `cargo xtask setup|demo|test|fuzz|bench|cluster|image|chart`: the tasks of this repository, each of which prepares the machine for itself.
 
 mod bench;
+mod chart;
 mod cluster;
 mod counts;
 mod demo;
 mod fuzz;
+mod helm;
 mod image;
 mod log;
 mod setup;
@@ -34,6 +36,8 @@ enum Task {
     Cluster(cluster::Options),
     /// The agent as a container image, made without a container engine. Needs root.
     Image(image::Options),
+    /// Lint the Helm chart, and render deploy/egret.yaml of it.
+    Chart(chart::Options),
 }
 
 fn main() -> ExitCode {
@@ -45,6 +49,7 @@ fn main() -> ExitCode {
         Task::Bench(options) => bench::task(&options),
         Task::Cluster(options) => cluster::task(&options),
         Task::Image(options) => image::task(&options),
+        Task::Chart(options) => chart::task(&options),
     };
     ended.unwrap_or_else(|error| {
         eprintln!("error: {error:#}");

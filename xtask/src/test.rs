@@ -49,7 +49,10 @@ pub fn task(options: &Options) -> Result<ExitCode> {
     }
     if options.cluster {
         let suites = suites(options.filter.as_deref(), true)?;
-        return cluster::with(TEST_CLUSTER, |status| run_all(suites, &[("EGRET_CLUSTER", status)]));
+        let image = cluster::image()?.display().to_string();
+        return cluster::with(TEST_CLUSTER, |status| {
+            run_all(suites, &[("EGRET_CLUSTER", status), ("EGRET_IMAGE", &image)])
+        });
     }
     run_all(suites(options.filter.as_deref(), false)?, &[])
 }

@@ -20,7 +20,8 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A Kubernetes of one node. What a test made in it, the next one finds gone: namespaces are deleted in the end.
 pub struct Cluster {
-    name: String,
+    /// What it is called.
+    pub name: String,
     /// The kubeconfig of its administrator.
     pub kubeconfig: PathBuf,
     /// The network namespace of its node.
@@ -70,10 +71,8 @@ impl Cluster {
     }
 
     fn define(&self) -> Result<()> {
-        let deploy = |what: &str| format!("{}/../../deploy/{what}", env!("CARGO_MANIFEST_DIR"));
         // The old half of the API server does not know rules in CEL; the new one, which keeps definitions, does.
         self.kubectl(&["apply", "--validate=false", "-f", &deploy("crds")])?;
-        self.kubectl(&["apply", "-f", &deploy("rbac.yaml")])?;
         let xtask = std::env::var("EGRET_XTASK")
             .context("EGRET_XTASK: run these with `cargo xtask test --cluster`")?;
         let mut command = Command::new(xtask);
@@ -85,12 +84,21 @@ impl Cluster {
         Ok(())
     }
 
-    /// A kubeconfig with the rights that `deploy/rbac.yaml` gives to agents. `server`: where the API server is for them, if
+    /// Takes away what [`Self::kubeconfig_of_agents`] gave.
+    ///
+    /// # Errors
+    /// What `kubectl` says.
+    pub fn take_rights(&self) -> Result<()> {
+        self.fed(&["delete", "--ignore-not-found", "--timeout=60s", "-f", "-"], &rights()?).map(drop)
+    }
+
+    /// A kubeconfig with the rights that `deploy/egret.yaml` gives to agents. `server`: where the API server is for them, if
     /// not where it is.
     ///
     /// # Errors
     /// The service account has no token.
     pub fn kubeconfig_of_agents(&self, server: Option<&str>) -> Result<String> {
+        self.apply(&rights()?)?;
         let of_account =
             ["get", "serviceaccount", "egret", "-n", "egret", "-o", "jsonpath={.secrets[0].name}"];
         let secret = eventually("the agent's service account has no token", PATIENCE, || {
@@ -124,7 +132,11 @@ impl Cluster {
     /// # Errors
     /// What `kubectl` says where it fails: the API server refused it, maybe.
     pub fn apply(&self, text: &str) -> Result<String> {
-        let mut command = self.command(&["apply", "-f", "-"]);
+        self.fed(&["apply", "-f", "-"], text)
+    }
+
+    fn fed(&self, args: &[&str], text: &str) -> Result<String> {
+        let mut command = self.command(args);
         let mut child = command
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -132,7 +144,7 @@ impl Cluster {
             .spawn()
             .context("kubectl")?;
         child.stdin.take().context("stdin was piped")?.write_all(text.as_bytes())?;
-        done(child.wait_with_output()?, "kubectl apply")
+        done(child.wait_with_output()?, &format!("kubectl {}", args[0]))
     }
 
     fn command(&self, args: &[&str]) -> Command {
@@ -202,6 +214,21 @@ impl Pod {
         let outcomes = dial_from(&self.netns, attempt)?;
         outcomes.into_iter().next().context("nothing came of it")
     }
+}
+
+fn deploy(what: &str) -> String {
+    format!("{}/../../deploy/{what}", env!("CARGO_MANIFEST_DIR"))
+}
+
+/// Who may do what, of the plain manifest; not the agents, of which a test starts its own.
+fn rights() -> Result<String> {
+    const KINDS: [&str; 6] =
+        ["Namespace", "ServiceAccount", "ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding"];
+    let manifest = std::fs::read_to_string(deploy("egret.yaml"))?;
+    let is_of_rights = |document: &&str| {
+        KINDS.iter().any(|kind| document.lines().any(|line| line == format!("kind: {kind}")))
+    };
+    Ok(manifest.split("\n---\n").filter(is_of_rights).collect::<Vec<_>>().join("\n---\n"))
 }
 
 /// The namespace under `/run/netns` in which `address` is.

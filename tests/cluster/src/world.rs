@@ -11,7 +11,6 @@ use tokio::runtime::Runtime;
 
 use crate::cluster::Cluster;
 
-const NAME: &str = "egret-world";
 /// The end of the node's way out that is the world's.
 const DEVICE: &str = "world";
 /// The world's side of the way to the node, and where the node answers for names.
@@ -25,6 +24,7 @@ const PORTS: [u16; 2] = [22, 443];
 /// Who answers outside; ends with it.
 pub struct World {
     node: Netns,
+    world: Netns,
     /// What names lead to.
     pub zone: Zone,
     _runtime: Runtime,
@@ -36,11 +36,13 @@ impl World {
     /// # Errors
     /// It cannot be made; another one is there, maybe.
     pub fn of(cluster: &Cluster) -> Result<Self> {
-        let (node, world) = (cluster.node.clone(), Netns::named(NAME));
-        let _ = Command::new("ip").args(["netns", "delete", NAME]).output();
-        let made = Command::new("ip").args(["netns", "add", NAME]).output()?;
+        // Two clusters can have one each.
+        let name = format!("{}-world", cluster.name);
+        let (node, world) = (cluster.node.clone(), Netns::named(name.clone()));
+        let _ = Command::new("ip").args(["netns", "delete", &name]).output();
+        let made = Command::new("ip").args(["netns", "add", &name]).output()?;
         ensure!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
-        ip_batch(Some(&node), &[format!("link set {DEVICE} netns {NAME}")])?;
+        ip_batch(Some(&node), &[format!("link set {DEVICE} netns {name}")])?;
         let sites = SITES.iter().map(|(_, address)| format!("address add {address}/32 dev lo"));
         let lines = ["link set lo up".to_owned(), format!("address add {ROUTER}/24 dev {DEVICE}")];
         let lines = lines.into_iter().chain(sites).chain([format!("link set {DEVICE} up")]);
@@ -55,20 +57,20 @@ impl World {
             }
         }
         serve_dns(&runtime, &node, RESOLVER.parse()?, zone.clone())?;
-        Ok(Self { node, zone, _runtime: runtime })
+        Ok(Self { node, world, zone, _runtime: runtime })
     }
 }
 
 impl Drop for World {
     fn drop(&mut self) {
         // The device goes back to where the cluster has it.
-        let world = Netns::named(NAME);
+        let name = self.world.name();
         let back = Command::new("ip")
-            .args(["-n", NAME, "link", "set", DEVICE, "netns", &self.node.path().display().to_string()])
+            .args(["-n", name, "link", "set", DEVICE, "netns", &self.node.path().display().to_string()])
             .output();
         if back.is_ok_and(|back| back.status.success()) {
             let _ = ip_batch(Some(&self.node), &[format!("link set {DEVICE} up")]);
         }
-        let _ = Command::new("ip").args(["netns", "delete", world.name()]).output();
+        let _ = Command::new("ip").args(["netns", "delete", name]).output();
     }
 }

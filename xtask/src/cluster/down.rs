@@ -36,6 +36,10 @@ pub fn remove(cluster: &Cluster) -> Result<()> {
     network::remove(cluster)?;
     cgroup::remove(cluster)?;
     host::reset_numbers(cluster)?;
+    // Its agent was killed, and left all of it.
+    for left in cluster.egret().iter().filter(|left| left.exists()) {
+        fs::remove_dir_all(left).with_context(|| format!("{} cannot be removed", left.display()))?;
+    }
     let folder = cluster.folder();
     if folder.exists() {
         fs::remove_dir_all(&folder).with_context(|| format!("{} cannot be removed", folder.display()))?;

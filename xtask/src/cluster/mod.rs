@@ -14,6 +14,7 @@ mod config;
 mod down;
 mod host;
 mod images;
+mod install;
 mod kubeconfig;
 mod network;
 mod object;
@@ -27,16 +28,17 @@ use std::{
     fs::{self, File},
     os::unix::process::CommandExt as _,
     path::PathBuf,
-    process::ExitCode,
+    process::{Command, ExitCode},
 };
 
 use anyhow::{Context as _, Result, ensure};
 use egret_ebpf_build::tools_dir;
 use serde_json::{Value, json};
 
+pub use install::image;
 pub use place::Programs;
 
-use crate::{require_root, setup};
+use crate::{cargo, require_root, setup, test};
 use component::Component;
 use place::Cluster;
 
@@ -50,6 +52,9 @@ Examples:
   cargo xtask cluster kubectl apply --validate=false -f crd.yaml
   cargo xtask cluster group egret.dev v1alpha1
   cargo xtask cluster load image.tar
+  cargo xtask cluster install --values '{\"cni\": {\"enabled\": false}}'
+  cargo xtask cluster uninstall
+  cargo xtask cluster demo
   cargo xtask cluster status -o json
   cargo xtask cluster down
 
@@ -97,6 +102,27 @@ enum Verb {
         /// As `cargo xtask` and others write it.
         archive: PathBuf,
     },
+    /// Install Egret in it as its users do: the image loaded, the chart applied by Helm. What is installed is replaced.
+    Install {
+        /// What `cargo xtask image` wrote; it is made where none is given.
+        #[arg(long, value_name = "FILE")]
+        image: Option<PathBuf>,
+        /// Values of the chart, as JSON, over what this cluster needs.
+        #[arg(long, value_name = "JSON", default_value = "{}", value_parser = object)]
+        values: Value,
+    },
+    /// Take Egret out of it.
+    Uninstall,
+    /// Three Deployments, their policies, and what their containers may reach, with Egret installed for it. The cluster is
+    /// brought up, and taken down.
+    Demo {
+        /// Print JSON, for machines.
+        #[arg(long)]
+        json: bool,
+        /// Leave everything running, to look at it.
+        #[arg(long)]
+        keep: bool,
+    },
     /// Have it serve custom resources of this group and version, once their definition is there. Waits until it does.
     Group {
         /// For example egret.dev
@@ -104,6 +130,16 @@ enum Verb {
         /// For example v1alpha1
         version: String,
     },
+}
+
+/// An object of JSON.
+fn object(text: &str) -> Result<Value, String> {
+    let value: Value = serde_json::from_str(text).map_err(|error| error.to_string())?;
+    if value.is_object() {
+        Ok(value)
+    } else {
+        Err("it is no object, as in {\"cni\": {\"enabled\": false}}".into())
+    }
 }
 
 #[derive(Clone, Copy, clap::ValueEnum)]
@@ -143,12 +179,45 @@ pub fn task(options: &Options) -> Result<ExitCode> {
             must_run(&cluster, Component::Containerd)?;
             print!("{}", process::told(&mut up::load(&cluster, archive), None)?);
         }
+        Verb::Install { image, values } => {
+            must_run(&cluster, Component::Kubelet)?;
+            let archive = image.clone().map_or_else(install::image, Ok)?;
+            install::install(&cluster, &archive, values.clone())?;
+        }
+        Verb::Uninstall => {
+            must_run(&cluster, Component::Kubelet)?;
+            install::uninstall(&cluster)?;
+        }
+        Verb::Demo { json, keep } => return demo(&cluster, *json, *keep),
         Verb::Group { group, version } => {
             must_run(&cluster, Component::CrdServer)?;
             up::group(&cluster, group, version)?;
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Brings the cluster up, installs Egret, and has the show play. What was up before stays up.
+fn demo(cluster: &Cluster, json: bool, keep: bool) -> Result<ExitCode> {
+    setup::prepare(setup::Need::Cluster)?;
+    let built = cargo().args(["build", "--quiet", "--bins", "--workspace"]).status()?;
+    ensure!(built.success(), "the demo did not build");
+    let archive = install::image()?;
+    let was_up = process::running(cluster).contains(&Component::Kubelet);
+    let _alone = alone(cluster)?;
+    let played = up::up(cluster, false).and_then(|()| {
+        install::install(cluster, &archive, json!({}))?;
+        let mut show = Command::new(test::built("egret-cluster-demo")?);
+        show.env("EGRET_CLUSTER", status(cluster).to_string()).env("EGRET_XTASK", test::built("xtask")?);
+        show.args(json.then_some("--json")).args(keep.then_some("--keep"));
+        let played = show.status().context("egret-cluster-demo did not start")?;
+        install::uninstall(cluster)?;
+        Ok(played)
+    });
+    let ended = if was_up { Ok(()) } else { down::down(cluster) };
+    let played = played?;
+    ended?;
+    Ok(if played.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 /// Does something with a cluster called `name`, which is brought up for it and taken down in any case. `work` is given what

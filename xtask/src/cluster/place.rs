@@ -132,6 +132,12 @@ impl Cluster {
         self.pki().join("admin.kubeconfig")
     }
 
+    /// Where Egret keeps its state, what runs, and its programs and maps, if it is installed in it.
+    pub fn egret(&self) -> [PathBuf; 3] {
+        ["/var/lib", "/run", "/sys/fs/bpf"]
+            .map(|folder| Path::new(folder).join(format!("egret-{}", self.name)))
+    }
+
     pub fn socket(&self) -> PathBuf {
         self.folder().join("containerd.sock")
     }

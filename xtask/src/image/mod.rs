@@ -3,7 +3,7 @@
 //! [`base`] lays out what the program needs of Debian, this folder puts the programs on it, [`archive`] packs all of it.
 
 pub mod archive;
-mod base;
+pub mod base;
 
 use std::{
     fs,

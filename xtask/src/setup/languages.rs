@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::step::{Run, run};
+use super::step::{Run, python, run};
 
 /// A language whose toolchain is installed here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,25 +57,18 @@ impl Language {
     pub fn commands(self, tools: &Path) -> Vec<Run> {
         let folder = self.folder(tools).display().to_string();
         let lock = self.lock().display().to_string();
-        let mut commands = match self {
-            Self::Python => {
-                let pip = ["install", "--quiet", "--require-hashes", "--only-binary", ":all:", "-r", &lock];
-                vec![
-                    run("python3", &["-m", "venv", "--clear", &folder]),
-                    run(&format!("{folder}/bin/pip"), &pip),
-                ]
-            }
+        match self {
+            Self::Python => python(&folder, &lock),
             Self::JavaScript => {
                 let package = pinned(self.name()).join("package.json").display().to_string();
                 vec![
                     run("mkdir", &["-p", &folder]),
                     run("cp", &[&package, &lock, &folder]),
                     run("npm", &["ci", "--prefix", &folder, "--ignore-scripts", "--no-audit", "--no-fund"]),
+                    run("cp", &[&lock, &format!("{folder}/installed")]),
                 ]
             }
-        };
-        commands.push(run("cp", &[&lock, &format!("{folder}/installed")]));
-        commands
+        }
     }
 }
 

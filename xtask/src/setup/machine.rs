@@ -9,7 +9,7 @@ use std::{
 use egret_ebpf_build::{Found, probe, tools_dir};
 
 use super::{languages::Language, sources};
-use crate::cluster::Programs;
+use crate::{cluster::Programs, helm};
 
 /// What the machine is to be ready for.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -53,7 +53,10 @@ const VM: [Program; 4] = [
 ];
 
 /// What a node's network and mounts are made with, the certificates, and Kubernetes itself where it is built.
-const CLUSTER: [Program; 8] = [
+const CLUSTER: [Program; 11] = [
+    VENV,
+    program("gcc", "gcc"),
+    program("musl-gcc", "musl-tools"),
     program("iptables", "iptables"),
     program("conntrack", "conntrack"),
     program("mount", "mount"),
@@ -85,6 +88,8 @@ pub struct Machine {
     pub root: bool,
     /// Languages whose toolchain is to be installed: policy modules in them are tested.
     pub languages: Vec<Language>,
+    /// Helm is needed and not here.
+    pub helm: bool,
     /// The programs of a Kubernetes are needed and not here.
     pub kubernetes: bool,
     /// Where this machine has Debian from.
@@ -114,6 +119,7 @@ pub fn look(need: Need) -> Machine {
             .into_iter()
             .filter(|language| tests && !language.is_installed(&tools))
             .collect(),
+        helm: (tests || cluster) && !helm::is_installed(&tools),
         kubernetes: cluster && !Programs::below(&tools).are_there(),
         mirror: sources::mirror(),
         absent: wanted.copied().filter(|program| !has(program.name)).collect(),

@@ -48,6 +48,7 @@ pub fn plan(machine: &Machine) -> Result<Vec<Step>, NoWay> {
         packages.push(STD_SOURCE);
     }
     steps.extend(machine.languages.iter().copied().map(Step::Language));
+    steps.extend(machine.helm.then_some(Step::Helm));
     if machine.kubernetes {
         let mirror = machine.mirror.clone().filter(|_| machine.apt).ok_or(NoWay::NoDebian)?;
         steps.push(Step::Kubernetes { mirror });
@@ -131,6 +132,7 @@ mod tests {
             systemd: false,
             root: true,
             languages: vec![],
+            helm: false,
             kubernetes: false,
             mirror: Some("http://mirror.example/debian".into()),
             absent: vec![IP],
@@ -219,6 +221,14 @@ mod tests {
                     m.languages = Language::ALL.to_vec();
                 }),
                 vec![Step::Language(Language::Python), Step::Language(Language::JavaScript)],
+            ),
+            (
+                "all is there but Helm, which needs no root",
+                with(|m| {
+                    debian_ready(m);
+                    (m.found.linkers, m.root, m.helm) = (linker(None), false, true);
+                }),
+                vec![Step::Helm],
             ),
             (
                 "all is there but a Kubernetes",

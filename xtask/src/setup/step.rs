@@ -3,7 +3,7 @@
 use std::{fmt, path::Path};
 
 use super::languages::Language;
-use crate::cluster::Programs;
+use crate::{cluster::Programs, helm};
 
 /// The source of the standard library, which is built for policy modules.
 pub const STD_SOURCE: &str = "rust-web-src";
@@ -44,6 +44,8 @@ pub enum Step {
     LinkerFromRelease,
     /// What makes policy modules of another language.
     Language(Language),
+    /// Helm, as a library of Python.
+    Helm,
     /// The programs of a Kubernetes, from Debian's packages and sources.
     Kubernetes {
         /// Where this machine has Debian from.
@@ -67,6 +69,7 @@ impl Step {
             Step::LinkerFromSource | Step::LinkerFromRelease => "bpf-linker",
             Step::Nightly => "rust-nightly",
             Step::Language(language) => language.library(),
+            Step::Helm => "helm",
             Step::Kubernetes { .. } => "kubernetes",
         }
     }
@@ -90,6 +93,7 @@ impl Step {
             )],
             Step::LinkerFromRelease => linker_from_release(tools),
             Step::Language(language) => language.commands(tools),
+            Step::Helm => helm(tools),
             Step::Kubernetes { mirror } => vec![kubernetes(tools, mirror)],
         }
     }
@@ -137,6 +141,21 @@ fn linker_from_release(tools: &Path) -> Vec<Run> {
             &["--fail", "--silent", "--show-error", "--location", "--retry", "3", "--output", &file, &url],
         ),
         run("tar", &["--extract", "--zstd", "--file", &file, "--directory", &bin]),
+    ]
+}
+
+fn helm(tools: &Path) -> Vec<Run> {
+    let lock = helm::lock().display().to_string();
+    python(&helm::folder(tools).display().to_string(), &lock)
+}
+
+/// The packages that `lock` names, each by its hash, in a folder of their own; a copy of it is left as `installed`.
+pub fn python(folder: &str, lock: &str) -> Vec<Run> {
+    let pip = ["install", "--quiet", "--require-hashes", "--only-binary", ":all:", "-r", lock];
+    vec![
+        run("python3", &["-m", "venv", "--clear", folder]),
+        run(&format!("{folder}/bin/pip"), &pip),
+        run("cp", &[lock, &format!("{folder}/installed")]),
     ]
 }
 
