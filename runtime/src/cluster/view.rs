@@ -260,7 +260,7 @@ fn outcome(kind: PolicyKind, (namespace, name): &Key, spec: &Value) -> Outcome {
     // JSON is YAML; this is only easier to count lines in.
     let text = serde_saphyr::to_string(&object).unwrap_or_else(|_| object.to_string());
     let file: Arc<str> = file.into();
-    let read = Good::parse(&file, text.into());
+    let read = Good::parse_object(&file, text.into());
     (file, read)
 }
 

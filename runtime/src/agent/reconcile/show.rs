@@ -22,6 +22,7 @@ impl Reconciler {
             file: problem.file.to_string(),
             line: problem.line,
             column: problem.column,
+            path: problem.path.clone(),
             reason: problem.reason.clone(),
             fix: Some(problem.fix.clone()),
         });
