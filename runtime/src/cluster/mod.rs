@@ -13,4 +13,4 @@ mod view;
 
 pub use client::{Access, ClusterError, connect};
 pub use follow::follow;
-pub use view::{News, View};
+pub use view::{Listed, News, View};
