@@ -21,6 +21,7 @@ pub const DEFAULT_SOCKET: &str = "/run/egret/egret.sock";
 const DEFAULT_STATE: &str = "/var/lib/egret";
 /// Where programs and maps are pinned, unless told otherwise.
 pub const DEFAULT_BPFFS: &str = "/sys/fs/bpf/egret";
+const DEFAULT_NAMESPACE: &str = "egret";
 const DEFAULT_CLUSTER: [&str; 5] =
     ["10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "fc00::/7"];
 const DEFAULT_MIN_TTL: u32 = 30;
@@ -107,6 +108,9 @@ pub struct Settings {
     /// This node, as Kubernetes calls it [default: the name of this machine]
     #[arg(long, env = "EGRET_NODE", value_name = "NAME")]
     pub node_name: Option<String>,
+    /// The namespace of the agents, where they agree on who writes the status of policies [default: egret]
+    #[arg(long, env = "EGRET_NAMESPACE", value_name = "NAME")]
+    pub namespace: Option<String>,
     /// How to reach the API server [default: the service account of the agent's pod, or KUBECONFIG]
     #[arg(long, value_name = "FILE")]
     pub kubeconfig: Option<PathBuf>,
@@ -242,6 +246,7 @@ impl Settings {
             policies: keys.take("policies"),
             kubernetes: keys.take("kubernetes"),
             node_name: keys.take("nodeName"),
+            namespace: keys.take("namespace"),
             kubeconfig: keys.take("kubeconfig"),
             modules: keys.take("modules"),
             resolvers: keys.take("resolvers"),
@@ -277,7 +282,8 @@ impl Settings {
                 }
             }
             let node = self.node_name.clone().unwrap_or_else(machine);
-            return Inputs::Cluster(Access { node, kubeconfig: self.kubeconfig.clone() });
+            let namespace = self.namespace.clone().unwrap_or_else(|| DEFAULT_NAMESPACE.to_owned());
+            return Inputs::Cluster(Access { node, namespace, kubeconfig: self.kubeconfig.clone() });
         }
         let mut required = |value: &Option<PathBuf>, key: &str, flag: &str| {
             // A key that is there and wrong was told of already.
@@ -302,6 +308,7 @@ impl Settings {
             policies: self.policies.or(below.policies),
             kubernetes: self.kubernetes.or(below.kubernetes),
             node_name: self.node_name.or(below.node_name),
+            namespace: self.namespace.or(below.namespace),
             kubeconfig: self.kubeconfig.or(below.kubeconfig),
             modules: self.modules.or(below.modules),
             resolvers: self.resolvers.or(below.resolvers),

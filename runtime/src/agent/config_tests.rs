@@ -118,7 +118,7 @@ fn kubernetes_takes_the_place_of_files_and_not_of_some() {
     let named =
         Settings { node_name: Some("worker-1".into()), kubeconfig: Some("/k".into()), ..Settings::default() };
     let config = of_cluster(named).expect("complete");
-    let access = Access { node: "worker-1".into(), kubeconfig: Some("/k".into()) };
+    let access = Access { node: "worker-1".into(), namespace: "egret".into(), kubeconfig: Some("/k".into()) };
     assert_eq!(config.inputs, Inputs::Cluster(access));
     let config = of_cluster(Settings::default()).expect("complete");
     assert!(matches!(config.inputs, Inputs::Cluster(access) if !access.node.is_empty()));

@@ -19,6 +19,7 @@ mod node;
 mod probes;
 mod reconcile;
 mod remembered;
+mod report;
 mod run;
 mod source;
 mod succession;

@@ -10,6 +10,8 @@ use kube::{Client, Config};
 pub struct Access {
     /// The node, as the API server calls it.
     pub node: String,
+    /// The namespace of its agents.
+    pub namespace: String,
     /// A kubeconfig; `None`: that of the pod which the agent is in, or of the environment.
     pub kubeconfig: Option<PathBuf>,
 }

@@ -80,7 +80,7 @@ impl Cluster {
         command.args(["cluster", "--name", &self.name, "group"]).args(GROUP);
         done(command.output()?, "the group cannot be added")?;
         eventually("policies are not known to the API server", PATIENCE, || {
-            Ok(self.kubectl(&["get", "egresspolicies,clusteregresspolicies", "-A"]).ok())
+            Ok(self.kubectl(&["get", "egresspolicies,clusteregresspolicies,egressnodestatuses", "-A"]).ok())
         })?;
         Ok(())
     }
