@@ -58,9 +58,10 @@ impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Slow => write!(f, "the API server did not answer within {} s", PATIENCE.as_secs()),
-            Self::Said(error) if self.code() == Some(FORBIDDEN) => {
-                write!(f, "{error}; apply deploy/rbac.yaml, which allows it")
+            Self::Said(kube::Error::Api(status)) if status.code == FORBIDDEN => {
+                write!(f, "{}; apply deploy/rbac.yaml, which allows it", status.message)
             }
+            Self::Said(kube::Error::Api(status)) => f.write_str(&status.message),
             Self::Said(error) => error.fmt(f),
             Self::Watch(error) => error.fmt(f),
         }
@@ -102,6 +103,42 @@ impl Attempts {
     pub fn worked(&mut self) {
         if self.failures.clear() {
             info!("the API server does {} again", self.what);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn failure(status: Value) -> Failure {
+        Failure::Said(kube::Error::Api(Box::new(serde_json::from_value(status).expect("a status"))))
+    }
+
+    #[test]
+    fn what_the_api_server_says_is_told_and_what_to_do() {
+        let forbidden =
+            failure(json!({"code": 403, "message": "leases is forbidden", "reason": "Forbidden"}));
+        assert_eq!(forbidden.to_string(), "leases is forbidden; apply deploy/rbac.yaml, which allows it");
+        let other = failure(json!({"code": 500, "message": "etcd is away", "reason": "InternalError"}));
+        assert_eq!(other.to_string(), "etcd is away");
+    }
+
+    #[test]
+    fn what_is_gone_or_another_is_told_from_what_fails() {
+        let terminating = json!([{"reason": "NamespaceTerminating", "message": "it is being terminated"}]);
+        for (status, expected) in [
+            (json!({"code": 404}), [true, false, true]),
+            (json!({"code": 409}), [false, true, false]),
+            (json!({"code": 403}), [false, false, false]),
+            (json!({"code": 403, "details": {"causes": terminating}}), [false, false, true]),
+        ] {
+            let told = status.to_string();
+            let failure = failure(status);
+            let found = [failure.is_absence(), failure.is_conflict(), failure.is_of_no_namespace()];
+            assert_eq!(found, expected, "{told}");
         }
     }
 }
