@@ -2,6 +2,7 @@
 
 #![allow(missing_docs, reason = "a test file has no reader of its documentation")]
 
+use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
@@ -178,6 +179,61 @@ spec: {holderIdentity: elsewhere, leaseDurationSeconds: 15, leaseTransitions: 3}
     cluster.apply(&UPDATES.replace("port: 22", "port: 443"))?;
     becomes(&cluster, &agent, "the next generation is not told of", |policy| {
         policy["metadata"]["generation"] == 2 && is_now(policy, "Accepted", "True Understood")
+    })?;
+    Ok(())
+}
+
+#[test]
+fn what_other_nodes_tell_counts_as_well() -> Result<()> {
+    let cluster = Cluster::with_namespaces(&["updates"])?;
+    let pod = cluster.run("updates", "git", "app=update")?;
+    let agent = Agent::start(&cluster)?;
+    cluster.apply(UPDATES)?;
+    agent.wait_for(&pod, "Enforce")?;
+    let now = String::from_utf8(Command::new("date").args(["-u", "+%FT%TZ"]).output()?.stdout)?;
+    let elsewhere = |told_at: &str| {
+        format!(
+            "apiVersion: egret.dev/v1alpha1
+kind: EgressNodeStatus
+metadata: {{name: elsewhere}}
+spec:
+  agentVersion: 0.0.1
+  observedAt: {told_at}
+  workloads: 2
+  notCovered: 1
+  policiesFailing: 1
+  policies:
+  - {{kind: EgressPolicy, namespace: updates, name: updates, observedGeneration: 1, accepted: true, workloads: 2,
+     inForce: 1, notInForce: 'updates/far: its node has no programs', deniedLastHour: 5}}
+"
+        )
+    };
+    cluster.apply(&elsewhere(now.trim()))?;
+    let policy = becomes(&cluster, &agent, "the other node does not count", |policy| {
+        is_now(policy, "Enforced", "False NotInForce")
+    })?;
+    let (_, message) = condition(&policy, "Enforced");
+    ensure!(
+        message == "not in force for 1 pod on elsewhere, such as updates/far: its node has no programs",
+        "{message}"
+    );
+    ensure!(policy["status"]["workloads"] == 3 && policy["status"]["deniedLastHour"] == 5, "{policy:#}");
+    ensure!(policy["status"]["failingNodes"] == serde_json::json!(["elsewhere"]), "{policy:#}");
+
+    // One that is known from before only, and was silent since.
+    cluster.kubectl(&["delete", "ens", "elsewhere"])?;
+    becomes(&cluster, &agent, "what is gone still counts", |policy| {
+        is_now(policy, "Enforced", "True InForce")
+    })?;
+    cluster.apply(&elsewhere("2026-01-01T00:00:00Z"))?;
+    let policy = becomes(&cluster, &agent, "its silence is not told", |policy| {
+        is_now(policy, "Enforced", "Unknown NotReporting")
+    })?;
+    ensure!(condition(&policy, "Accepted").0 == "True Understood", "{policy:#}");
+    ensure!(condition(&policy, "Degraded").0 == "True NotReporting", "{policy:#}");
+    cluster.kubectl(&["delete", "ens", "elsewhere"])?;
+    becomes(&cluster, &agent, "what is gone still counts", |policy| {
+        is_now(policy, "Enforced", "True InForce")
     })?;
     Ok(())
 }
