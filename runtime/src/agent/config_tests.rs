@@ -127,9 +127,12 @@ fn kubernetes_takes_the_place_of_files_and_not_of_some() {
     let config = of_cluster(named).expect("complete");
     let Inputs::Cluster(access) = config.inputs else { panic!("not of the cluster") };
     assert_eq!((access.node.as_str(), access.kubeconfig), ("worker-1", Some("/k".into())));
+    assert_eq!(access.namespace, "egret");
     assert_eq!(access.daemon_set.map(|own| own.namespace + " " + &own.name).as_deref(), Some("egret agents"));
-    let config = of_cluster(Settings::default()).expect("complete");
-    assert!(matches!(config.inputs, Inputs::Cluster(access) if !access.node.is_empty()));
+    let elsewhere = Settings { namespace: Some("agents".into()), ..Settings::default() };
+    let config = of_cluster(elsewhere).expect("complete");
+    let is_meant = |access: &Access| !access.node.is_empty() && access.namespace == "agents";
+    assert!(matches!(config.inputs, Inputs::Cluster(access) if is_meant(&access)));
     let refused = of_cluster(flags()).expect_err("files as well").to_string();
     assert_eq!(refused.lines().count(), 2, "{refused}");
     assert!(refused.contains("`policies` is of no use with `kubernetes`"), "{refused}");

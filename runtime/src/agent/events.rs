@@ -55,6 +55,10 @@ fn tell(node: &Node, rules: &RuleNames, judge: &Judge, event: &Event) {
     };
     node.totals.add(&workload.namespace, &verdicts);
     let allowed = verdicts.applied.action == Action::Allow;
+    if !allowed {
+        let enforcing = node.enforcing(&workload.id());
+        node.denials.note(&workload, &enforcing, &destination, &verdicts.applied);
+    }
     let seen = Seen {
         time: wall_clock(event.time),
         workload,

@@ -20,6 +20,7 @@ mod plugin;
 mod probes;
 mod reconcile;
 mod remembered;
+mod report;
 mod run;
 mod settings;
 mod source;

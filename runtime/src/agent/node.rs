@@ -12,12 +12,14 @@ use tokio::sync::broadcast;
 use super::holds::Judge;
 use super::lessons::Lessons;
 use super::lookups::LookUps;
+use super::report::Denials;
 use super::traffic::Traffic;
 use crate::api::{
     AGENT_COUNTERS, ApiPlaces, Dest, EffectiveMode, ExplainError, FlowFilter, NameRow, Names, NotCovered,
     NotReady, Policies, PolicyProblem, PolicyRow, PolicyStatus, Source, Status, UnknownWorkload, WorkloadRow,
     WorkloadTotals,
 };
+use crate::cluster::Listed;
 use crate::enforce::Binder;
 use crate::flows::{DEFAULT_NAMESPACES, FirstPackets, FlowLog, Totals};
 use crate::kernel::maps::{FlowTuple, Reader};
@@ -49,6 +51,10 @@ pub struct Shown {
     pub mode: EffectiveMode,
     /// The policies that select it, once they are in the maps.
     pub policies: Vec<String>,
+    /// Those of them in mode Enforce.
+    pub enforcing: Arc<[String]>,
+    /// What is in force for it is not what these say.
+    pub is_lacking: bool,
 }
 
 /// What the reconciling task publishes after every change.
@@ -60,6 +66,8 @@ pub struct View {
     pub accepted: Accepted,
     /// What is wrong with policy files.
     pub problems: Vec<PolicyProblem>,
+    /// The policies of the API server, as it had them when these were read; `None`: there is none, or it did not tell.
+    pub listed: Option<Arc<[Listed]>>,
     /// What is of the cluster and of the node.
     pub ranges: Ranges,
     /// Which door looks at what comes to workloads.
@@ -76,6 +84,8 @@ pub struct Node {
     pub log: FlowLog,
     /// First packets by namespace.
     pub totals: Totals,
+    /// First packets that were denied.
+    pub denials: Denials,
     /// Flows that were there before their workload was covered, and go on.
     pub armed: AtomicU64,
     /// Sockets that were there before, and found no room among the flows.
@@ -126,6 +136,7 @@ impl Node {
         Self {
             log,
             totals: Totals::new(DEFAULT_NAMESPACES),
+            denials: Denials::new(),
             armed: AtomicU64::new(0),
             left_out: AtomicU64::new(0),
             ended: AtomicU64::new(0),
@@ -169,6 +180,12 @@ impl Node {
     /// Who has an index.
     pub fn workload_at(&self, index: WorkloadIndex) -> Option<Arc<WorkloadRef>> {
         self.view(|view| view.by_index.get(&index).cloned())
+    }
+
+    /// The policies in mode Enforce that select a workload.
+    pub fn enforcing(&self, workload: &WorkloadId) -> Arc<[String]> {
+        self.view(|view| view.workloads.get(workload).map(|shown| shown.enforcing.clone()))
+            .unwrap_or_default()
     }
 
     /// The live names of an address, as many as a record tells: who controls a domain gives an address thousands.

@@ -144,6 +144,7 @@ async fn serve(config: Config, tier: Tier) -> anyhow::Result<()> {
     };
     let node = Arc::new(Node::new(log, sources, config.resolvers.clone(), places, tier));
 
+    source.report(&node);
     let (ended, mut broken) = mpsc::unbounded_channel();
     let stop = Stop::new()?;
     let (errands, errands_sent) = std::sync::mpsc::channel();

@@ -15,6 +15,8 @@ use crate::cluster::{Access, ObjectName};
 use crate::kernel::{Doors, Hooks};
 use crate::model::Pattern;
 
+const DEFAULT_NAMESPACE: &str = "egret";
+
 /// What one source of configuration says. As flags these are the words below with dashes, in a file in camelCase.
 #[derive(Clone, Debug, Default, PartialEq, Eq, clap::Args)]
 pub struct Settings {
@@ -30,6 +32,9 @@ pub struct Settings {
     /// This node, as Kubernetes calls it [default: the name of this machine]
     #[arg(long, env = "EGRET_NODE", value_name = "NAME")]
     pub node_name: Option<String>,
+    /// The namespace of the agents, where they agree on who writes the status of policies [default: egret]
+    #[arg(long, env = "EGRET_NAMESPACE", value_name = "NAME")]
+    pub namespace: Option<String>,
     /// How to reach the API server [default: the service account of the agent's pod, or KUBECONFIG]
     #[arg(long, value_name = "FILE")]
     pub kubeconfig: Option<PathBuf>,
@@ -110,6 +115,7 @@ impl Settings {
             policies: keys.take("policies"),
             kubernetes: keys.take("kubernetes"),
             node_name: keys.take("nodeName"),
+            namespace: keys.take("namespace"),
             kubeconfig: keys.take("kubeconfig"),
             daemon_set: keys.take("daemonSet"),
             cni_bin_dir: keys.take("cniBinDir"),
@@ -150,8 +156,9 @@ impl Settings {
                 }
             }
             let node = self.node_name.clone().unwrap_or_else(machine);
+            let namespace = self.namespace.clone().unwrap_or_else(|| DEFAULT_NAMESPACE.to_owned());
             let (kubeconfig, daemon_set) = (self.kubeconfig.clone(), self.daemon_set.clone());
-            return Inputs::Cluster(Access { node, kubeconfig, daemon_set });
+            return Inputs::Cluster(Access { node, namespace, kubeconfig, daemon_set });
         }
         let mut required = |value: &Option<PathBuf>, key: &str, flag: &str| {
             // A key that is there and wrong was told of already.
@@ -196,6 +203,7 @@ impl Settings {
             policies: self.policies.or(below.policies),
             kubernetes: self.kubernetes.or(below.kubernetes),
             node_name: self.node_name.or(below.node_name),
+            namespace: self.namespace.or(below.namespace),
             kubeconfig: self.kubeconfig.or(below.kubeconfig),
             daemon_set: self.daemon_set.or(below.daemon_set),
             cni_bin_dir: self.cni_bin_dir.or(below.cni_bin_dir),

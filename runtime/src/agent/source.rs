@@ -11,10 +11,12 @@ use tokio::sync::mpsc::Sender;
 use tokio::time::timeout;
 use tracing::{info, warn};
 
+use super::node::Node;
 use super::reconcile::Change;
+use super::report;
 use super::watch::{self as watching, Watching};
 use super::{Config, Inputs};
-use crate::cluster::{self, News, View};
+use crate::cluster::{self, Access, Listed, News, View};
 use crate::kernel::netns::NetNs;
 use crate::model::WorkloadId;
 use crate::policy::{self, Outcome};
@@ -38,6 +40,10 @@ pub enum Source {
     Cluster {
         /// What it told.
         view: Arc<View>,
+        /// The way to it.
+        client: cluster::Client,
+        /// Which node this is.
+        access: Access,
         /// Follows the folder of modules, where there is one.
         _watching: Option<Watching>,
     },
@@ -82,7 +88,7 @@ impl Source {
                         access.node
                     );
                 }
-                Ok(Self::Cluster { view, _watching: watching })
+                Ok(Self::Cluster { view, client, access: access.clone(), _watching: watching })
             }
         }
     }
@@ -95,6 +101,22 @@ impl Source {
         match self {
             Self::Files { policies, .. } => policy::load_dir(policies).map(Some),
             Self::Cluster { view, .. } => Ok(view.policies()),
+        }
+    }
+
+    /// Which policies the API server has, to be asked before [`Self::policies`]; `None`: there is none, or it did not tell.
+    pub fn listed(&self) -> Option<Arc<[Listed]>> {
+        match self {
+            Self::Files { .. } => None,
+            Self::Cluster { view, .. } => view.listed().map(Into::into),
+        }
+    }
+
+    /// Where there is Kubernetes, begins to tell it what becomes of its policies and what pods are denied.
+    pub fn report(&self, node: &Arc<Node>) {
+        if let Self::Cluster { view, client, access, .. } = self {
+            cluster::tell(client, access, &report::asking(node));
+            node.denials.tell_to(cluster::notify(client, access, view));
         }
     }
 

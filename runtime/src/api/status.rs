@@ -58,6 +58,9 @@ pub struct PolicyProblem {
     pub line: u32,
     /// The column; 0 where the problem is the file as a whole.
     pub column: u32,
+    /// Where in the object, where it is one of Kubernetes: `spec.allow[0].to[0].fqdn`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub path: Option<String>,
     /// What is wrong.
     pub reason: String,
     /// What to write instead.

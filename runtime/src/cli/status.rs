@@ -95,10 +95,11 @@ pub(super) fn problems(problems: &[PolicyProblem]) -> String {
 }
 
 fn place(problem: &PolicyProblem) -> String {
-    match (problem.line, problem.column) {
-        (0, _) => problem.file.clone(),
-        (line, 0) => format!("{}:{line}", problem.file),
-        (line, column) => format!("{}:{line}:{column}", problem.file),
+    match (&problem.path, problem.line, problem.column) {
+        (Some(path), ..) => format!("{}: {path}", problem.file),
+        (None, 0, _) => problem.file.clone(),
+        (None, line, 0) => format!("{}:{line}", problem.file),
+        (None, line, column) => format!("{}:{line}:{column}", problem.file),
     }
 }
 

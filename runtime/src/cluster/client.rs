@@ -12,6 +12,8 @@ use serde::Deserialize;
 pub struct Access {
     /// The node, as the API server calls it.
     pub node: String,
+    /// The namespace of its agents.
+    pub namespace: String,
     /// A kubeconfig; `None`: that of the pod which the agent is in, or of the environment.
     pub kubeconfig: Option<PathBuf>,
     /// The DaemonSet that the agent is of; `None`: nobody says.

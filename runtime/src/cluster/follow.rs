@@ -21,7 +21,7 @@ use super::client::Access;
 use super::mirror::{Key, Told};
 use super::objects::{ClusterEgressPolicy, EgressPolicy};
 use super::pods::Pod;
-use super::view::{News, Resolvers, View, Word};
+use super::view::{News, Resolvers, View, Word, Written};
 use crate::model::PolicyKind;
 
 /// The service that resolves names for pods: where it is, and the label that it has under every name.
@@ -44,14 +44,13 @@ pub fn follow(
     let all = watcher::Config::default;
     spawn("namespaces", watcher(namespaces, all()), labels, Word::Namespace, view, &tell);
 
-    let spec = |object: DynamicObject| object.data.get("spec").cloned().unwrap_or(Value::Null);
     for (kind, resource) in [
         (PolicyKind::EgressPolicy, kube::core::ApiResource::erase::<EgressPolicy>(&())),
         (PolicyKind::ClusterEgressPolicy, kube::core::ApiResource::erase::<ClusterEgressPolicy>(&())),
     ] {
         let policies: Api<DynamicObject> = Api::all_with(client.clone(), &resource);
         let word = move |told| Word::Policy(kind, told);
-        spawn(kind.word(), watcher(policies, all()), spec, word, view, &tell);
+        spawn(kind.word(), watcher(policies, all()), written, word, view, &tell);
     }
 
     if let Some(daemon_set) = &access.daemon_set {
@@ -68,6 +67,11 @@ pub fn follow(
     let endpoints: Api<Endpoints> = Api::namespaced(client.clone(), RESOLVERS.0);
     let word = |told| Word::Resolvers(Resolvers::Endpoints, told);
     spawn("endpoints", watcher(endpoints, all().labels(RESOLVERS.1)), answers_at, word, view, &tell);
+}
+
+fn written(object: DynamicObject) -> Written {
+    let version = (object.metadata.uid.unwrap_or_default(), object.metadata.generation.unwrap_or_default());
+    Written { version, spec: object.data.get("spec").cloned().unwrap_or(Value::Null) }
 }
 
 fn asked_at(service: Service) -> Vec<IpAddr> {
@@ -122,7 +126,8 @@ fn spawn<K, V>(
     });
 }
 
-fn told<K: ResourceExt, V>(event: Event<K>, value: impl Fn(K) -> V) -> Told<V> {
+/// What an event says.
+pub(super) fn told<K: ResourceExt, V>(event: Event<K>, value: impl Fn(K) -> V) -> Told<V> {
     match event {
         Event::Init => Told::Begun,
         Event::InitDone => Told::Whole,

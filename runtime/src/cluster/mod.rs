@@ -1,16 +1,20 @@
 //! Kubernetes: which pods are on this node, and the policies that are objects.
 //!
 //! In: what the API server tells ([`follow()`]), and the network namespaces that control groups lead to. Out: the same that
-//! files would say, a list of workloads and policy texts ([`View`]), and a word that they changed. The only module that knows
-//! `kube`. Called by `agent`.
+//! files would say, a list of workloads and policy texts ([`View`]), and a word that they changed; and on the objects what became
+//! of policies ([`tell`]), and on pods what they are denied ([`notify`]). The only module that knows `kube`. Called by `agent`.
 
 pub mod client;
 pub mod follow;
 mod mirror;
 pub mod objects;
 mod pods;
+mod status;
 mod view;
 
 pub use client::{Access, ClusterError, ObjectName, connect};
 pub use follow::follow;
-pub use view::{News, View};
+/// The way to the API server.
+pub use kube::Client;
+pub use status::{Ask, Denied, Notices, PolicyHere, Refusal, Snapshot, notify, tell};
+pub use view::{Listed, News, View};

@@ -16,7 +16,7 @@ use super::objects::{GROUP, VERSION};
 use super::pods::Pod;
 use crate::kernel::netns::NetNs;
 use crate::kernel::sandboxes;
-use crate::model::{Labels, Namespace, Place, PolicyKind, Workload, WorkloadId};
+use crate::model::{Labels, Namespace, Place, PolicyId, PolicyKind, Workload, WorkloadId};
 use crate::policy::{Good, Outcome};
 use crate::workloads::WorkloadsFile;
 
@@ -39,12 +39,29 @@ pub enum News {
 pub(super) enum Word {
     Pod(Told<Pod>),
     Namespace(Told<Labels>),
-    /// A policy: what its spec is.
-    Policy(PolicyKind, Told<Value>),
+    Policy(PolicyKind, Told<Written>),
     /// The agent's own DaemonSet: whether it is being deleted.
     DaemonSet(Told<bool>),
     /// Where the resolvers of the cluster are asked, and where they are.
     Resolvers(Resolvers, Told<Vec<IpAddr>>),
+}
+
+/// A policy as it was written.
+#[derive(Debug)]
+pub(super) struct Written {
+    /// Which writing of the object: its UID, and its generation. Of another one the spec may be another.
+    pub version: Version,
+    pub spec: Value,
+}
+
+/// Which writing of an object.
+pub(super) type Version = (String, i64);
+
+/// A policy as it was read.
+#[derive(Debug, PartialEq, Eq)]
+struct Read {
+    version: Version,
+    outcome: Outcome,
 }
 
 /// Two kinds of objects that tell it.
@@ -52,6 +69,17 @@ pub(super) enum Word {
 pub(super) enum Resolvers {
     Services,
     Endpoints,
+}
+
+/// A policy of the API server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listed {
+    /// Which.
+    pub id: PolicyId,
+    /// What [`View::policies`] calls it.
+    pub file: Arc<str>,
+    /// Its `metadata.generation`, as it was read.
+    pub generation: i64,
 }
 
 /// What is known of the cluster. Shared by who follows it and who acts on it.
@@ -65,8 +93,8 @@ pub struct View {
 struct Known {
     pods: Mirror<Pod>,
     namespaces: Mirror<Labels>,
-    of_namespaces: Mirror<Outcome>,
-    of_cluster: Mirror<Outcome>,
+    of_namespaces: Mirror<Read>,
+    of_cluster: Mirror<Read>,
     services: Mirror<Vec<IpAddr>>,
     endpoints: Mirror<Vec<IpAddr>>,
     /// The agent's own DaemonSet, and whether it was ever there.
@@ -97,6 +125,8 @@ impl View {
         let (news, is_news) = match word {
             Word::Pod(told) => (News::Workloads, known.take_pod(told)),
             Word::Namespace(told) => (News::Workloads, known.namespaces.take(told)),
+            // Its status changes often, and is written by agents: nothing is to be read again for it.
+            Word::Policy(kind, told) if known.has_read(kind, &told) => return None,
             Word::Policy(kind, told) => (News::Policies, known.policies(kind).take(read(kind, told))),
             Word::DaemonSet(told) => {
                 known.daemon_set.take(told);
@@ -155,7 +185,31 @@ impl View {
     pub fn policies(&self) -> Option<Vec<Outcome>> {
         let known = self.known();
         let all = known.of_cluster.all().values().chain(known.of_namespaces.all().values());
-        known.is_complete().then(|| all.cloned().collect())
+        known.is_complete().then(|| all.map(|read| read.outcome.clone()).collect())
+    }
+
+    /// Which policies there are, and in which generation; `None`: not all of them are known. To be asked before
+    /// [`Self::policies`], which may be newer then, and never older.
+    #[must_use]
+    pub fn listed(&self) -> Option<Vec<Listed>> {
+        let known = self.known();
+        let all = known.of_cluster.all().iter().chain(known.of_namespaces.all());
+        let listed = |((namespace, name), read): (&Key, &Read)| Listed {
+            id: PolicyId {
+                namespace: Some(namespace.clone()).filter(|namespace| !namespace.is_empty()),
+                name: name.clone(),
+            },
+            file: read.outcome.0.clone(),
+            generation: read.version.1,
+        };
+        known.is_complete().then(|| all.map(listed).collect())
+    }
+
+    /// The UID of a pod of this node, as the node calls it.
+    #[must_use]
+    pub fn uid_of(&self, pod: &WorkloadId) -> Option<String> {
+        let key = (pod.namespace.clone(), pod.name.clone());
+        self.known().pods.all().get(&key).map(|pod| pod.uid.clone())
     }
 
     /// The pods of this node and their namespaces; `None`: not all of them are known. `resolvers`: those that the operator
@@ -267,7 +321,13 @@ impl Known {
         if pod.addresses.is_empty() { told().unwrap_or_default() } else { pod.addresses.clone() }
     }
 
-    fn policies(&mut self, kind: PolicyKind) -> &mut Mirror<Outcome> {
+    /// Whether what was told of a policy is the writing that was read last.
+    fn has_read(&mut self, kind: PolicyKind, told: &Told<Written>) -> bool {
+        let Told::Changed(key, written) = told else { return false };
+        self.policies(kind).all().get(key).is_some_and(|read| read.version == written.version)
+    }
+
+    fn policies(&mut self, kind: PolicyKind) -> &mut Mirror<Read> {
         match kind {
             PolicyKind::EgressPolicy => &mut self.of_namespaces,
             PolicyKind::ClusterEgressPolicy => &mut self.of_cluster,
@@ -286,18 +346,19 @@ impl Known {
 }
 
 /// Reads the policies of what was told.
-fn read(kind: PolicyKind, told: Told<Value>) -> Told<Outcome> {
+fn read(kind: PolicyKind, told: Told<Written>) -> Told<Read> {
+    let read = |key: &Key, Written { version, spec }| Read { version, outcome: outcome(kind, key, &spec) };
     match told {
         Told::Begun => Told::Begun,
         Told::Whole => Told::Whole,
         Told::Gone(key) => Told::Gone(key),
-        Told::Listed(key, spec) => {
-            let outcome = outcome(kind, &key, &spec);
-            Told::Listed(key, outcome)
+        Told::Listed(key, written) => {
+            let read = read(&key, written);
+            Told::Listed(key, read)
         }
-        Told::Changed(key, spec) => {
-            let outcome = outcome(kind, &key, &spec);
-            Told::Changed(key, outcome)
+        Told::Changed(key, written) => {
+            let read = read(&key, written);
+            Told::Changed(key, read)
         }
     }
 }
@@ -316,7 +377,7 @@ fn outcome(kind: PolicyKind, (namespace, name): &Key, spec: &Value) -> Outcome {
     // JSON is YAML; this is only easier to count lines in.
     let text = serde_saphyr::to_string(&object).unwrap_or_else(|_| object.to_string());
     let file: Arc<str> = file.into();
-    let read = Good::parse(&file, text.into());
+    let read = Good::parse_object(&file, text.into());
     (file, read)
 }
 

@@ -25,6 +25,10 @@ fn start(name: &str, uid: &str, netns: &Path) -> Start {
     }
 }
 
+fn written(generation: i64, spec: Value) -> Written {
+    Written { version: ("u".to_owned(), generation), spec }
+}
+
 fn tell_all(view: &View) -> Vec<Option<News>> {
     let words = [
         Word::Pod(Told::Whole),
@@ -164,15 +168,34 @@ fn a_policy_is_read_as_its_file_would_be() {
     let view = View::default();
     tell_all(&view);
     let good = json!({"podSelector": {}, "mode": "Enforce", "scope": "all", "allow": [{"to": [{"fqdn": "example.com"}]}]});
-    let news = view.take(Word::Policy(PolicyKind::EgressPolicy, Told::Changed(key("shop", "web"), good)));
+    let news = view
+        .take(Word::Policy(PolicyKind::EgressPolicy, Told::Changed(key("shop", "web"), written(1, good))));
     assert_eq!(news, Some(News::Policies));
     let bad =
         json!({"podSelector": {}, "mode": "Enforce", "scope": "all", "allow": [{"to": [{"fqdn": "a..b"}]}]});
-    view.take(Word::Policy(PolicyKind::ClusterEgressPolicy, Told::Changed(key("", "all"), bad)));
+    view.take(Word::Policy(PolicyKind::ClusterEgressPolicy, Told::Changed(key("", "all"), written(1, bad))));
     let policies = view.policies().expect("all is told");
     let (file, problems) = (&policies[0].0, policies[0].1.as_ref().expect_err("it is bad"));
     assert_eq!(&**file, "ClusterEgressPolicy/all");
-    assert!(problems.iter().any(|problem| problem.reason.contains("a..b")), "{problems:?}");
+    let problem = problems.iter().find(|problem| problem.reason.contains("a..b")).expect("it is told");
+    assert_eq!(problem.place(), "ClusterEgressPolicy/all: spec.allow[0].to[0].fqdn");
     let (file, good) = (&policies[1].0, policies[1].1.as_ref().expect("it is good"));
     assert_eq!((&**file, good.policies[0].id.to_string().as_str()), ("EgressPolicy/shop/web", "shop/web"));
+}
+
+#[test]
+fn a_policy_whose_status_changed_is_no_news_and_its_generation_is_known() {
+    let view = View::default();
+    tell_all(&view);
+    let spec = || json!({"podSelector": {}, "mode": "Enforce", "scope": "all", "default": "Deny"});
+    let told = |generation| {
+        let told = Told::Changed(key("shop", "web"), written(generation, spec()));
+        view.take(Word::Policy(PolicyKind::EgressPolicy, told))
+    };
+    assert_eq!(told(1), Some(News::Policies));
+    assert_eq!(told(1), None, "only its status can be another");
+    assert_eq!(told(2), Some(News::Policies));
+    let listed = view.listed().expect("all is told");
+    assert_eq!((listed[0].id.to_string().as_str(), listed[0].generation), ("shop/web", 2));
+    assert_eq!(&*listed[0].file, "EgressPolicy/shop/web");
 }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use crate::model::Policy;
 
+use super::path;
 use super::problem::{Problem, Span};
 use super::schema;
 use super::yaml::MAX_FILE_BYTES;
@@ -31,6 +32,14 @@ impl Good {
     pub fn parse(file: &Arc<str>, text: Arc<str>) -> Result<Self, Vec<Problem>> {
         let policies = schema::parse_shared(file, &text)?;
         Ok(Self { text, policies })
+    }
+
+    /// The same of the text of an object, whose mistakes are told by their paths in it.
+    ///
+    /// # Errors
+    /// Every mistake of the object.
+    pub fn parse_object(file: &Arc<str>, text: Arc<str>) -> Result<Self, Vec<Problem>> {
+        Self::parse(file, text.clone()).map_err(|problems| path::in_object(file, &text, problems))
     }
 }
 

@@ -12,6 +12,7 @@ mod consult;
 mod evaluate;
 mod explain;
 mod load;
+mod path;
 mod problem;
 mod ruleset;
 mod schema;

@@ -40,7 +40,7 @@ impl Span {
     }
 
     /// What of it lies on its first line: a renderer underlines no more, and refuses what lies beyond the text.
-    fn within_a_line_of(self, text: &str) -> Self {
+    pub(super) fn within_a_line_of(self, text: &str) -> Self {
         let bytes = text.as_bytes();
         let start = (self.offset as usize).min(bytes.len());
         let end = start.saturating_add(self.length as usize).min(bytes.len());
@@ -76,6 +76,9 @@ pub struct Problem {
     pub line: u32,
     /// The column in characters, from 1; 0 with line 0.
     pub column: u32,
+    /// Where in the object, where the file shows one: `spec.allow[0].to[0].fqdn`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub path: Option<String>,
     /// What is wrong.
     pub reason: String,
     /// What to do about it.
@@ -106,6 +109,7 @@ impl Problem {
             file: file.into(),
             line: 0,
             column: 0,
+            path: None,
             reason: in_one_line(&reason.into()),
             fix: in_one_line(&fix.into()),
             excerpt: None,
@@ -146,13 +150,19 @@ impl Problem {
         Self { warning: true, ..self }
     }
 
-    /// `file:line:column`, or the file alone.
+    /// `file:line:column`, or the file alone; of an object `kind/namespace/name: path`.
     #[must_use]
     pub fn place(&self) -> String {
-        match self.line {
-            0 => self.file.to_string(),
-            line => format!("{}:{line}:{}", self.file, self.column),
+        match (&self.path, self.line) {
+            (Some(path), _) => format!("{}: {path}", self.file),
+            (None, 0) => self.file.to_string(),
+            (None, line) => format!("{}:{line}:{}", self.file, self.column),
         }
+    }
+
+    /// Where in the text it is, if in no place of its own.
+    pub(super) fn span(&self) -> Option<Span> {
+        self.excerpt.as_ref().map(|excerpt| excerpt.span)
     }
 }
 

@@ -77,6 +77,7 @@ pub fn record(namespace: &str, name: &str, minute: i64) -> FlowRecord {
 /// A refused policy file.
 fn problem() -> PolicyProblem {
     PolicyProblem {
+        path: None,
         file: "policies/payment.yaml".into(),
         line: 7,
         column: 5,

@@ -79,12 +79,20 @@ impl Cluster {
         command.args(["cluster", "--name", &self.name, "group"]).args(GROUP);
         done(command.output()?, "the group cannot be added")?;
         eventually("policies are not known to the API server", PATIENCE, || {
-            Ok(self.kubectl(&["get", "egresspolicies,clusteregresspolicies", "-A"]).ok())
+            Ok(self.kubectl(&["get", "egresspolicies,clusteregresspolicies,egressnodestatuses", "-A"]).ok())
         })?;
         Ok(())
     }
 
-    /// Takes away what [`Self::kubeconfig_of_agents`] gave.
+    /// Gives a service account what the plain manifest gives to agents.
+    ///
+    /// # Errors
+    /// What `kubectl` says.
+    pub fn give_rights(&self) -> Result<()> {
+        self.apply(&rights()?).map(drop)
+    }
+
+    /// Takes away what [`Self::give_rights`] gave.
     ///
     /// # Errors
     /// What `kubectl` says.
@@ -98,7 +106,9 @@ impl Cluster {
     /// # Errors
     /// The service account has no token.
     pub fn kubeconfig_of_agents(&self, server: Option<&str>) -> Result<String> {
-        self.apply(&rights()?)?;
+        if self.kubectl(&["get", "serviceaccount", "egret", "-n", "egret"]).is_err() {
+            self.give_rights()?;
+        }
         let of_account =
             ["get", "serviceaccount", "egret", "-n", "egret", "-o", "jsonpath={.secrets[0].name}"];
         let secret = eventually("the agent's service account has no token", PATIENCE, || {

@@ -4,7 +4,7 @@
 use std::{fs, time::Instant};
 
 use anyhow::{Context as _, Result, ensure};
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::{
     cgroup, component::Component, config, down, host, images, network, object, pki, place::Cluster, process,
@@ -74,13 +74,7 @@ pub fn group(cluster: &Cluster, group: &str, version: &str) -> Result<()> {
         "no CustomResourceDefinition is of {group} and serves {version}: apply it first"
     );
     let authority = pki::authority_in_base64(cluster)?;
-    let object = object::group(group, version, &authority);
-    process::apply(cluster, &object)?;
-    // The API server may have made one by itself, as soon as there was a definition, which it would keep as it was.
-    let own = json!({"metadata": {"labels": {"kube-aggregator.kubernetes.io/automanaged": null}}, "spec": object["spec"]});
-    let patch =
-        ["patch", "apiservice", &format!("{version}.{group}"), "--type=merge", "--patch", &own.to_string()];
-    process::kubectl(cluster, &patch)?;
+    process::apply(cluster, &object::group(group, version, &authority))?;
     served(cluster, &format!("{version}.{group}"))?;
     // The way there is laid a moment after it was tried.
     let (path, log) = (format!("/apis/{group}/{version}"), cluster.log(Component::ApiServer.name()));

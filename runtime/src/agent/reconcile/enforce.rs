@@ -32,7 +32,9 @@ pub(super) struct Excessive {
 pub(super) struct Chosen {
     pub(super) ruleset: Arc<Ruleset>,
     /// The policies of the cluster that it comes from.
-    pub(super) bounds: Vec<Policy>,
+    bounds: Vec<Policy>,
+    /// It is all that they come to.
+    is_whole: bool,
 }
 
 impl Compiled {
@@ -123,6 +125,7 @@ impl Reconciler {
     /// Compiles the policies of every workload, each distinct set once, and puts what changed in force.
     pub(super) fn enforce_all(&mut self) {
         self.compiled = Compiled::default();
+        self.lacking.clear();
         // Also where the agent lost sight of it: what judges its packets is still there.
         let placed = |id: &WorkloadId| Some((id.clone(), self.parts.enforcer.placed(id)?.0));
         let placed: Vec<_> = self.workers.keys().filter_map(placed).collect();
@@ -142,7 +145,7 @@ impl Reconciler {
     pub(super) fn enforce(&mut self, id: &WorkloadId, index: WorkloadIndex) -> anyhow::Result<bool> {
         let Some(chosen) = self.choose_ruleset(id, index)? else { return Ok(false) };
         let changed = self.put_in_force(index, &chosen.ruleset)?;
-        self.note_bounds(id, chosen.bounds);
+        self.note_chosen(id, chosen);
         Ok(changed)
     }
 
@@ -154,10 +157,13 @@ impl Reconciler {
         id: &WorkloadId,
         index: WorkloadIndex,
     ) -> anyhow::Result<Option<Chosen>> {
+        // Until what is chosen is in force.
+        self.lacking.insert(id.clone());
         let modules = self.module_facts();
         let worker = self.workers.get(id).ok_or_else(|| anyhow::anyhow!("it is gone"))?;
         let selecting = self.accepted.selecting(&worker.namespace, &worker.workload.labels);
         let (bounds, mut policies) = (of_cluster(&selecting), selecting.iter().copied().cloned().collect());
+        let mut is_whole = true;
         let ruleset = match self.compiled.of(&selecting, &self.ranges, &modules) {
             Ok(ruleset) => ruleset,
             Err(Excessive { excess, bounds: strict }) => {
@@ -169,16 +175,22 @@ impl Reconciler {
                 }
                 self.tell_problem(&format!("{id}: nothing that its namespace allows is in force: {excess}"));
                 policies = strict_policies;
+                is_whole = false;
                 strict
             }
         };
         if let Some(worker) = self.workers.get_mut(id) {
             worker.policies = policies;
         }
-        Ok(Some(Chosen { ruleset, bounds }))
+        Ok(Some(Chosen { ruleset, bounds, is_whole }))
     }
 
-    pub(super) fn note_bounds(&mut self, id: &WorkloadId, bounds: Vec<Policy>) {
+    /// That it is in force.
+    pub(super) fn note_chosen(&mut self, id: &WorkloadId, chosen: Chosen) {
+        let Chosen { bounds, is_whole, .. } = chosen;
+        if is_whole {
+            self.lacking.remove(id);
+        }
         if let Some(worker) = self.workers.get_mut(id) {
             worker.bounds = Some(bounds);
         }

@@ -29,6 +29,7 @@ impl Reconciler {
     /// Where workloads or policies cannot be read.
     pub fn read(&mut self) -> anyhow::Result<()> {
         let workloads = self.parts.source.workloads(&self.parts.own, &self.parts.config.resolvers)?;
+        self.listed = self.parts.source.listed();
         let outcomes = policies(&self.parts.source)?;
         self.load_modules();
         if let Some(outcomes) = outcomes {

@@ -45,6 +45,7 @@ use super::probes::{Errand, Probed};
 use super::remembered::Remembered;
 use super::source::Source;
 use super::tighten::Ender;
+use crate::cluster::Listed;
 use crate::enforce::Enforcer;
 use crate::kernel::netns::{Device, NetNs, Survey};
 use crate::kernel::{Delivery, Noting, Object, Pins};
@@ -169,6 +170,10 @@ pub struct Reconciler {
     evidence: BTreeMap<WorkloadId, Evidence>,
     accepted: Accepted,
     problems: Vec<Problem>,
+    /// The policies of the API server that both were read from.
+    listed: Option<Arc<[Listed]>>,
+    /// Workloads for which what is in force is not what their policies come to.
+    lacking: BTreeSet<WorkloadId>,
     ranges: Ranges,
     compiled: Compiled,
     node_survey: Survey,
@@ -209,6 +214,8 @@ impl Reconciler {
             evidence: BTreeMap::new(),
             accepted,
             problems: Vec::new(),
+            listed: None,
+            lacking: BTreeSet::new(),
             ranges: Ranges::default(),
             compiled: Compiled::default(),
             node_survey,
@@ -283,6 +290,7 @@ impl Reconciler {
     }
 
     async fn read_again(&mut self, workloads_too: bool) {
+        self.listed = self.parts.source.listed();
         match self.parts.source.policies() {
             Ok(Some(outcomes)) => self.accept(outcomes),
             Ok(None) => {}

@@ -224,8 +224,9 @@ impl Reconciler {
         {
             self.prepare(index, &chosen.ruleset)?;
             self.parts.enforcer.begin_arming(index, &chosen.ruleset, arm::deadline())?;
-            self.note_bounds(id, chosen.bounds);
-            return Ok((index, Some(chosen.ruleset)));
+            let ruleset = chosen.ruleset.clone();
+            self.note_chosen(id, chosen);
+            return Ok((index, Some(ruleset)));
         }
         self.enforce(id, index)?;
         Ok((index, None))

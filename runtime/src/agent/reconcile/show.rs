@@ -22,6 +22,7 @@ impl Reconciler {
             file: problem.file.to_string(),
             line: problem.line,
             column: problem.column,
+            path: problem.path.clone(),
             reason: problem.reason.clone(),
             fix: Some(problem.fix.clone()),
         });
@@ -30,6 +31,7 @@ impl Reconciler {
             view.workloads = workloads;
             view.accepted = self.accepted.clone();
             view.problems = problems;
+            view.listed = self.listed.clone();
             view.ranges = self.ranges.clone();
             view.by_index = by_index;
             view.door = self.parts.enforcer.door();
@@ -51,6 +53,7 @@ impl Reconciler {
             Err(reason) => Some(reason.clone()),
         };
         let strictest: Option<Mode> = selecting.iter().map(|policy| policy.mode).max();
+        let enforcing = selecting.iter().filter(|policy| policy.mode == Mode::Enforce);
         Shown {
             workload: worker.workload.clone(),
             namespace: worker.namespace.clone(),
@@ -61,6 +64,8 @@ impl Reconciler {
             interface: placed.map(|placed| placed.host.name.clone()),
             mode: EffectiveMode::from(strictest),
             policies: selecting.iter().map(|policy| policy.id.to_string()).collect(),
+            enforcing: enforcing.map(|policy| policy.id.to_string()).collect(),
+            is_lacking: self.lacking.contains(&worker.workload.id),
         }
     }
 }

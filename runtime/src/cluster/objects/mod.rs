@@ -1,8 +1,11 @@
 //! The kinds of objects that Egret adds to Kubernetes: what `kubectl explain` tells of them, and what an API server refuses.
 //!
-//! The schema and its rules are all that these types are for: what an object says is read by [`crate::policy`], as a file
-//! would be, for there is one reader of policies. `deploy/crds` is generated from here.
+//! Of policies the schema and its rules are all that these types are for: what an object says is read by [`crate::policy`],
+//! as a file would be, for there is one reader of policies. What agents tell of them is written by these types.
+//! `deploy/crds` is generated from here.
 
+#[allow(clippy::duplicated_attributes, reason = "each `printcolumn` has its own")]
+pub(super) mod node;
 mod rule;
 #[allow(clippy::duplicated_attributes, reason = "each `printcolumn` has its own")]
 mod spec;
@@ -11,8 +14,9 @@ mod status;
 use kube::core::CustomResourceExt;
 use serde_json::Value;
 
+pub use node::{EgressNodeStatus, EgressNodeStatusSpec, PodNotCovered, PolicyOnNode, PolicyProblem};
 pub use spec::{ClusterEgressPolicy, EgressPolicy};
-pub use status::{Condition, PolicyStatus};
+pub use status::{Condition, ConditionStatus, PolicyStatus};
 
 /// The group of all of them.
 pub const GROUP: &str = "egret.dev";
@@ -24,7 +28,7 @@ pub const VERSION: &str = "v1alpha1";
 /// # Errors
 /// Never, as a test sees.
 pub fn definitions() -> Result<Vec<(String, String)>, String> {
-    [EgressPolicy::crd(), ClusterEgressPolicy::crd()]
+    [EgressPolicy::crd(), ClusterEgressPolicy::crd(), EgressNodeStatus::crd()]
         .into_iter()
         .map(|definition| {
             let name = definition.spec.names.plural.clone();

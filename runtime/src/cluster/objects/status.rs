@@ -5,7 +5,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// What came of a policy: totals, and the nodes where something is wrong.
-#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct PolicyStatus {
     /// The `metadata.generation` that the rest is about.
@@ -19,7 +19,7 @@ pub struct PolicyStatus {
     /// Pods that it selects.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub workloads: Option<i32>,
-    /// First packets of these that were denied in the last hour.
+    /// First packets of these that were denied in the last hour, by it or by default.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub denied_last_hour: Option<i64>,
     /// Nodes where it is not in force as it should be, ten at most.
@@ -29,7 +29,7 @@ pub struct PolicyStatus {
 }
 
 /// One thing that is so, or not.
-#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Condition {
     /// Which.
