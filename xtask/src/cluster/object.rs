@@ -46,7 +46,11 @@ pub fn group(group: &str, version: &str, authority: &str) -> Value {
     json!({
         "apiVersion": "apiregistration.k8s.io/v1",
         "kind": "APIService",
-        "metadata": {"name": format!("{version}.{group}")},
+        // The older server makes one of its own for a definition, and would take this one back.
+        "metadata": {
+            "name": format!("{version}.{group}"),
+            "labels": {"kube-aggregator.kubernetes.io/automanaged": "false"},
+        },
         "spec": {
             "group": group,
             "version": version,
