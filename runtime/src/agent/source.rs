@@ -1,5 +1,6 @@
 //! Where workloads and policies come from: files, or Kubernetes. Both give the same.
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -13,9 +14,10 @@ use tracing::{info, warn};
 use super::reconcile::Change;
 use super::watch::{self as watching, Watching};
 use super::{Config, Inputs};
-use crate::cluster::{self, News, View};
+use crate::cluster::{self, Follower, News, View};
 use crate::kernel::netns::NetNs;
-use crate::policy::{self, Outcome};
+use crate::model::{Policy, PolicyId};
+use crate::policy::{self, Accepted, Outcome, Wanted};
 use crate::workloads::{self, WorkloadsFile};
 
 /// How long an agent waits at its start for the API server to tell all. Then it goes on with what was in force.
@@ -36,6 +38,8 @@ pub enum Source {
     Cluster {
         /// What it told.
         view: Arc<View>,
+        /// Follows what policies name in it.
+        follower: Follower,
         /// Follows the folder of modules, where there is one.
         _watching: Option<Watching>,
     },
@@ -66,21 +70,32 @@ impl Source {
                 let policies = watching::tell(|| Change::Policies, changes);
                 let workloads = watching::tell(|| Change::Workloads, changes);
                 let everything = watching::tell(|| Change::Everything, changes);
-                cluster::follow(&client, access, &view, move |news| match news {
+                let destinations = watching::tell(|| Change::Destinations, changes);
+                let tell = move |news| match news {
                     News::Policies => policies.notify_one(),
                     News::Workloads => workloads.notify_one(),
+                    News::Destinations => destinations.notify_one(),
                     News::Everything => everything.notify_one(),
-                });
+                };
+                let mut follower = cluster::follow(client, access, &view, Arc::new(tell));
                 let watching = modules.map(|folder| watching::modules(folder, changes)).transpose()?;
-                if timeout(PATIENCE, view.completed()).await.is_ok() {
+                let told = async {
+                    view.completed().await;
+                    // An agent that starts again must know them before it puts anything in force, or it would cut what it
+                    // allows a moment later.
+                    follower.want(wanted(&view));
+                    view.completed_around().await;
+                };
+                if timeout(PATIENCE, told).await.is_ok() {
                     info!("Kubernetes told what is on the node {}", access.node);
                 } else {
                     warn!(
-                        "Kubernetes did not tell what is on the node {}: what was in force stays, and nothing new is found",
+                        "Kubernetes did not tell what is on the node {}, or not all that policies name: what was in force stays, and \
+                         nothing new is found",
                         access.node
                     );
                 }
-                Ok(Self::Cluster { view, _watching: watching })
+                Ok(Self::Cluster { view, follower, _watching: watching })
             }
         }
     }
@@ -91,7 +106,10 @@ impl Source {
     /// Where they cannot be read.
     pub fn policies(&self) -> Result<Option<Vec<Outcome>>, policy::Problem> {
         match self {
-            Self::Files { policies, .. } => policy::load_dir(policies).map(Some),
+            Self::Files { policies, .. } => {
+                let outcomes = policy::load_dir(policies)?;
+                Ok(Some(outcomes.into_iter().map(policy::of_files).collect()))
+            }
             Self::Cluster { view, .. } => Ok(view.policies()),
         }
     }
@@ -118,4 +136,24 @@ impl Source {
             Self::Cluster { view, .. } => view.look(own),
         }
     }
+
+    /// Looks up what `accepted` names in the cluster, and follows that from now on, and nothing else; the policies that lead
+    /// elsewhere now.
+    pub fn look_up(&mut self, accepted: &mut Accepted) -> BTreeSet<PolicyId> {
+        match self {
+            Self::Files { .. } => BTreeSet::new(),
+            Self::Cluster { view, follower, .. } => {
+                follower.want(accepted.wanted());
+                view.look_up(accepted)
+            }
+        }
+    }
+}
+
+/// What the policies of the cluster name in it.
+fn wanted(view: &View) -> Wanted {
+    let outcomes = view.policies().unwrap_or_default();
+    let policies =
+        outcomes.iter().filter_map(|(_, outcome)| outcome.as_ref().ok()).flat_map(|good| &good.policies);
+    Wanted::by(policies.flat_map(Policy::rules))
 }

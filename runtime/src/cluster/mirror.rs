@@ -2,8 +2,7 @@
 
 use std::collections::BTreeMap;
 
-/// What an object is called: its namespace, empty where it is of none, and its name.
-pub type Key = (String, String);
+pub use crate::policy::ObjectName as Key;
 
 /// What was told of one kind.
 #[derive(Debug)]
@@ -35,7 +34,7 @@ impl<V> Default for Mirror<V> {
     }
 }
 
-impl<V> Mirror<V> {
+impl<V: PartialEq> Mirror<V> {
     /// Takes it in; whether [`Self::all`] may be different now.
     pub fn take(&mut self, told: Told<V>) -> bool {
         match told {
@@ -47,8 +46,9 @@ impl<V> Mirror<V> {
                 return true;
             }
             Told::Changed(key, value) => {
+                let is_news = self.now.get(&key) != Some(&value);
                 self.now.insert(key, value);
-                return self.is_whole;
+                return is_news && self.is_whole;
             }
             Told::Gone(key) => return self.now.remove(&key).is_some() && self.is_whole,
         }
@@ -82,6 +82,8 @@ mod tests {
             (Told::Listed(key("b"), 1), false, ""),
             (Told::Whole, true, "ab"),
             (Told::Changed(key("c"), 1), true, "abc"),
+            (Told::Changed(key("c"), 1), false, "abc"),
+            (Told::Changed(key("c"), 2), true, "abc"),
             (Told::Gone(key("a")), true, "bc"),
             (Told::Gone(key("a")), false, "bc"),
             // It breaks off, and begins again.

@@ -1,6 +1,6 @@
 //! What is known of the cluster, in the words of files: workloads, and policies by the name of their object.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::net::IpAddr;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -9,13 +9,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use serde_json::{Value, json};
 use tokio::sync::Notify;
 
+use super::around::{Around, Heard, Part, Round};
 use super::mirror::{Key, Mirror, Told};
 use super::objects::{GROUP, VERSION};
 use super::pods::Pod;
 use crate::kernel::netns::NetNs;
 use crate::kernel::sandboxes;
-use crate::model::{Labels, Namespace, Place, PolicyKind, Workload, WorkloadId};
-use crate::policy::{Good, Outcome};
+use crate::model::{Labels, Namespace, Place, PolicyId, PolicyKind, Workload, WorkloadId};
+use crate::policy::{Accepted, Good, Outcome};
 use crate::workloads::WorkloadsFile;
 
 const OF_NODE: &str = "it is in the node's own network namespace, where Egret does not see its packets";
@@ -28,6 +29,8 @@ pub enum News {
     Policies,
     /// Pods, their namespaces, or who resolves names for them.
     Workloads,
+    /// Services or pods that policies name.
+    Destinations,
     /// All of it is known now.
     Everything,
 }
@@ -41,6 +44,8 @@ pub(super) enum Word {
     Policy(PolicyKind, Told<Value>),
     /// Where the resolvers of the cluster are asked, and where they are.
     Resolvers(Resolvers, Told<Vec<IpAddr>>),
+    /// Services and pods of the whole cluster.
+    Around(Round, Heard),
 }
 
 /// Two kinds of objects that tell it.
@@ -65,6 +70,7 @@ struct Known {
     of_cluster: Mirror<Outcome>,
     services: Mirror<Vec<IpAddr>>,
     endpoints: Mirror<Vec<IpAddr>>,
+    around: Around,
     /// The network namespaces of pods, by UID, and their inodes.
     sandboxes: HashMap<String, (PathBuf, u64)>,
     /// Pods that the API server no longer has while their namespaces are there, by UID: what is in them may still run.
@@ -82,9 +88,14 @@ impl View {
             Word::Policy(kind, told) => (News::Policies, known.policies(kind).take(read(kind, told))),
             Word::Resolvers(Resolvers::Services, told) => (News::Workloads, known.services.take(told)),
             Word::Resolvers(Resolvers::Endpoints, told) => (News::Workloads, known.endpoints.take(told)),
+            Word::Around(round, heard) => (News::Destinations, known.around.take(round, heard)),
         };
         let is_complete = known.is_complete();
+        let is_all_around = known.around.is_complete();
         drop(known);
+        if is_news && news == News::Destinations && is_all_around {
+            self.complete.notify_waiters();
+        }
         if is_complete && !was_complete {
             self.complete.notify_waiters();
             return Some(News::Everything);
@@ -94,13 +105,38 @@ impl View {
 
     /// Waits until all of it was told once.
     pub async fn completed(&self) {
+        self.until(Known::is_complete).await;
+    }
+
+    /// Waits until all services and pods were told that are followed.
+    pub async fn completed_around(&self) {
+        self.until(|known| known.around.is_complete()).await;
+    }
+
+    async fn until(&self, is_so: impl Fn(&Known) -> bool) {
         loop {
             let told = self.complete.notified();
-            if self.known().is_complete() {
+            if is_so(&self.known()) {
                 return;
             }
             told.await;
         }
+    }
+
+    /// Services or pods of the whole cluster are followed from now on.
+    pub(super) fn begin(&self, part: Part) -> Round {
+        self.known().around.begin(part)
+    }
+
+    /// They are followed no more.
+    pub(super) fn end(&self, part: Part) {
+        self.known().around.end(part);
+    }
+
+    /// Looks up what `accepted` names in the cluster; the policies that lead elsewhere now.
+    pub fn look_up(&self, accepted: &mut Accepted) -> BTreeSet<PolicyId> {
+        let known = self.known();
+        accepted.look_up(known.around.neighbours(known.namespaces.all()))
     }
 
     /// Every policy, by the name of its object, as a folder of files would give them; `None`: not all of them are known.

@@ -124,3 +124,33 @@ fn a_policy_is_read_as_its_file_would_be() {
     let (file, good) = (&policies[1].0, policies[1].1.as_ref().expect("it is good"));
     assert_eq!((&**file, good.policies[0].id.to_string().as_str()), ("EgressPolicy/shop/web", "shop/web"));
 }
+
+#[test]
+fn what_policies_name_in_the_cluster_is_looked_up_once_all_of_it_is_told() {
+    let view = View::default();
+    tell_all(&view);
+    let spec = json!({
+        "podSelector": {}, "mode": "Enforce", "scope": "all",
+        "allow": [{"to": [{"service": {"name": "db"}}, {"pods": {"podSelector": {}}}]}],
+    });
+    view.take(Word::Policy(PolicyKind::EgressPolicy, Told::Changed(key("shop", "web"), spec)));
+    let outcomes = view.policies().expect("all is told");
+    let (mut accepted, _) = crate::policy::refresh(&Accepted::default(), outcomes);
+    let (services, pods) = (view.begin(Part::Services), view.begin(Part::Pods));
+    let hear = |round, heard| view.take(Word::Around(round, heard));
+    let address =
+        crate::policy::PodAddresses { labels: Labels::new(), addresses: vec![[10, 0, 0, 1].into()] };
+    hear(pods, Heard::Pod(Told::Listed(key("shop", "db-0"), address)));
+    assert_eq!(hear(services, Heard::Service(Told::Whole)), None);
+    assert_eq!(hear(services, Heard::Endpoints(Told::Whole)), Some(News::Destinations));
+    assert!(view.look_up(&mut accepted).is_empty(), "pods are not known");
+    assert_eq!(hear(pods, Heard::Pod(Told::Whole)), Some(News::Destinations));
+    let moved: Vec<_> = view.look_up(&mut accepted).iter().map(PolicyId::to_string).collect();
+    assert_eq!(moved, ["shop/web"]);
+    let found = accepted.policies().flat_map(crate::model::Policy::rules).find_map(|rule| rule.found.clone());
+    let found = found.expect("it was looked up");
+    assert_eq!((found.spots.len(), found.notes), (1, vec!["service shop/db is not there".to_owned()]));
+    assert_eq!(hear(pods, Heard::Pod(Told::Gone(key("shop", "db-0")))), Some(News::Destinations));
+    view.end(Part::Pods);
+    assert_eq!(hear(pods, Heard::Pod(Told::Whole)), None, "nobody wants to know");
+}

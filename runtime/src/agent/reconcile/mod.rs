@@ -68,6 +68,8 @@ pub enum Change {
     Loaded(Loaded),
     /// Workloads.
     Workloads,
+    /// What policies name in the cluster.
+    Destinations,
     /// Policies, modules and workloads.
     Everything,
     /// A workload's namespace.
@@ -246,6 +248,7 @@ impl Reconciler {
                 self.read_again(matches!(change, Change::Everything)).await;
             }
             Change::Workloads => self.read_workloads().await,
+            Change::Destinations => return self.follow_destinations(),
             Change::Workload(id, survey) => self.workload_changed(&id, &survey).await,
             Change::Unwatched(id) => self.cover(&id).await,
             Change::Node(survey) => self.node_changed(survey).await,
