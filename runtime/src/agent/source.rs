@@ -157,3 +157,32 @@ fn wanted(view: &View) -> Wanted {
         outcomes.iter().filter_map(|(_, outcome)| outcome.as_ref().ok()).flat_map(|good| &good.policies);
     Wanted::by(policies.flat_map(Policy::rules))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_policy_file_that_names_a_service_is_refused_and_the_others_are_not() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (workloads, policies) = (folder.path().join("workloads.yaml"), folder.path().join("policies"));
+        std::fs::create_dir(&policies).expect("made");
+        std::fs::write(&workloads, "").expect("written");
+        for (name, to) in [("db", "service: {name: db}"), ("web", "fqdn: example.com")] {
+            let text = format!(
+                "apiVersion: egret.dev/v1alpha1\nkind: EgressPolicy\nmetadata: {{name: {name}, namespace: shop}}\n\
+                 spec: {{podSelector: {{}}, mode: Enforce, scope: all, allow: [{{to: [{{{to}}}]}}]}}\n"
+            );
+            std::fs::write(policies.join(format!("{name}.yaml")), text).expect("written");
+        }
+        let (changes, _changed) = tokio::sync::mpsc::channel(1);
+        let watching = watching::files(&policies, &workloads, None, &changes).expect("watched");
+        let mut source = Source::Files { workloads, policies, _watching: watching };
+        let outcomes = source.policies().expect("read").expect("known");
+        let (mut accepted, problems) = policy::refresh(&Accepted::default(), outcomes);
+        let named: Vec<_> = accepted.policies().map(|policy| policy.id.to_string()).collect();
+        assert_eq!(named, ["shop/web"]);
+        assert!(matches!(&problems[..], [problem] if problem.fix.contains("--kubernetes")), "{problems:?}");
+        assert!(source.look_up(&mut accepted).is_empty());
+    }
+}
