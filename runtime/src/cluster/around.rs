@@ -12,8 +12,8 @@ use k8s_openapi::api::core::v1::{
 
 use super::mirror::{Key, Mirror, Told};
 use super::pods::Pod;
-use crate::model::{Labels, Protocol};
-use crate::policy::{Endpoints, Neighbours, PodAddresses, Service, ServicePort};
+use crate::model::{Labels, PolicyId, Protocol};
+use crate::policy::{Accepted, Endpoints, Neighbours, PodAddresses, Selected, Service, ServicePort};
 
 /// The annotation that Kubernetes puts on what it does not tell all of.
 const OVER_CAPACITY: &str = "endpoints.kubernetes.io/over-capacity";
@@ -54,6 +54,7 @@ pub(super) struct Around {
     services: Mirror<Service>,
     endpoints: Mirror<Endpoints>,
     pods: Mirror<PodAddresses>,
+    selected: Selected,
     rounds: u64,
     /// The rounds of services and of pods, where these are followed.
     now: (Option<Round>, Option<Round>),
@@ -80,13 +81,14 @@ impl Around {
             }
             Part::Pods => {
                 self.pods = Mirror::default();
+                self.selected.forget_all();
                 self.now.1 = round;
             }
         }
     }
 
-    /// Takes it in; whether [`Self::neighbours`] may be different now.
-    pub fn take(&mut self, round: Round, heard: Heard) -> bool {
+    /// Takes it in; whether what policies lead to may be different now. `namespaces`: their labels, by name.
+    pub fn take(&mut self, round: Round, heard: Heard, namespaces: &BTreeMap<Key, Labels>) -> bool {
         let part = heard.part();
         let current = if part == Part::Services { self.now.0 } else { self.now.1 };
         if current != Some(round) {
@@ -95,7 +97,10 @@ impl Around {
         let is_news = match heard {
             Heard::Service(told) => self.services.take(told),
             Heard::Endpoints(told) => self.endpoints.take(told),
-            Heard::Pod(told) => self.pods.take(told),
+            Heard::Pod(told) => {
+                self.forget_selected(&told, namespaces);
+                self.pods.take(told)
+            }
         };
         is_news && self.is_whole(part)
     }
@@ -113,15 +118,38 @@ impl Around {
             && (self.now.1.is_none() || self.is_whole(Part::Pods))
     }
 
-    /// What is known, for policies to look up; `namespaces`: their labels, by name.
-    pub fn neighbours<'a>(&'a self, namespaces: &'a BTreeMap<Key, Labels>) -> Neighbours<'a> {
+    /// Forgets which pods were selected by what may be another selection once this was taken in.
+    fn forget_selected(&mut self, told: &Told<PodAddresses>, namespaces: &BTreeMap<Key, Labels>) {
+        let (key, new) = match told {
+            Told::Changed(key, pod) => (key, Some(pod)),
+            Told::Gone(key) => (key, None),
+            Told::Whole => return self.selected.forget_all(),
+            Told::Begun | Told::Listed(..) => return,
+        };
+        for pod in self.pods.all().get(key).into_iter().chain(new) {
+            self.selected.forget_pod(&key.0, &pod.labels, namespaces);
+        }
+    }
+
+    /// Namespaces are others, or have other labels.
+    pub fn namespaces_changed(&mut self) {
+        self.selected.forget_all();
+    }
+
+    /// Looks up what `accepted` names; the policies that lead elsewhere now. `namespaces`: their labels, by name.
+    pub fn look_up(
+        &mut self,
+        accepted: &mut Accepted,
+        namespaces: &BTreeMap<Key, Labels>,
+    ) -> BTreeSet<PolicyId> {
         let (services, pods) = (self.is_whole(Part::Services), self.is_whole(Part::Pods));
-        Neighbours {
+        let known = Neighbours {
             services: services.then(|| self.services.all()),
             endpoints: services.then(|| self.endpoints.all()),
             pods: pods.then(|| self.pods.all()),
             namespaces,
-        }
+        };
+        accepted.look_up(known, &mut self.selected)
     }
 }
 

@@ -84,11 +84,17 @@ impl View {
         let was_complete = known.is_complete();
         let (news, is_news) = match word {
             Word::Pod(told) => (News::Workloads, known.take_pod(told)),
-            Word::Namespace(told) => (News::Workloads, known.namespaces.take(told)),
+            Word::Namespace(told) => {
+                known.around.namespaces_changed();
+                (News::Workloads, known.namespaces.take(told))
+            }
             Word::Policy(kind, told) => (News::Policies, known.policies(kind).take(read(kind, told))),
             Word::Resolvers(Resolvers::Services, told) => (News::Workloads, known.services.take(told)),
             Word::Resolvers(Resolvers::Endpoints, told) => (News::Workloads, known.endpoints.take(told)),
-            Word::Around(round, heard) => (News::Destinations, known.around.take(round, heard)),
+            Word::Around(round, heard) => {
+                let Known { around, namespaces, .. } = &mut *known;
+                (News::Destinations, around.take(round, heard, namespaces.all()))
+            }
         };
         let is_complete = known.is_complete();
         let is_all_around = known.around.is_complete();
@@ -135,8 +141,9 @@ impl View {
 
     /// Looks up what `accepted` names in the cluster; the policies that lead elsewhere now.
     pub fn look_up(&self, accepted: &mut Accepted) -> BTreeSet<PolicyId> {
-        let known = self.known();
-        accepted.look_up(known.around.neighbours(known.namespaces.all()))
+        let mut known = self.known();
+        let Known { around, namespaces, .. } = &mut *known;
+        around.look_up(accepted, namespaces.all())
     }
 
     /// Every policy, by the name of its object, as a folder of files would give them; `None`: not all of them are known.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use ipnet::IpNet;
 
-use super::{Pattern, PortRange, Selector};
+use super::{Namespace, Pattern, PortRange, Selector};
 
 /// One place a rule names.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -73,6 +73,17 @@ pub enum Namespaces {
     One(String),
     /// Those with such labels.
     Selected(Selector),
+}
+
+impl Namespaces {
+    /// Whether `namespace` is one of them.
+    #[must_use]
+    pub fn hold(&self, namespace: &Namespace) -> bool {
+        match self {
+            Self::One(name) => *name == namespace.name,
+            Self::Selected(selector) => selector.matches(&namespace.labels),
+        }
+    }
 }
 
 impl fmt::Display for PodsOf {

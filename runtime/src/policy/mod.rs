@@ -31,7 +31,9 @@ pub use explain::{
     Answered, Decider, Explanation, Finding, Stage, Step, Undecided, explain, explain_question,
 };
 pub use load::{Good, Outcome, load_dir, of_files};
-pub use neighbours::{Endpoints, Neighbours, ObjectName, PodAddresses, Service, ServicePort, Wanted};
+pub use neighbours::{
+    Endpoints, Neighbours, ObjectName, PodAddresses, Selected, Service, ServicePort, Wanted,
+};
 pub use problem::Problem;
 pub use ruleset::{Class, Default3, DestEntry, PortKey, RuleKey, RuleRef, Ruleset, Said};
 pub use schema::parse;

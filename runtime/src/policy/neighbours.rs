@@ -3,7 +3,7 @@
 //! In: what is known of the cluster ([`Neighbours`]). Out: [`Found`], in each rule that names such destinations. Called for
 //! whatever changes in either; the compiler and the evaluator know addresses and ports only.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -25,6 +25,30 @@ pub struct Neighbours<'a> {
     pub pods: Option<&'a BTreeMap<ObjectName, PodAddresses>>,
     /// The labels of its namespaces.
     pub namespaces: &'a BTreeMap<ObjectName, Labels>,
+}
+
+/// The addresses of pods by what selects them: whatever is selected again and again is looked for once, until a pod that it is
+/// about changes.
+#[derive(Debug, Default)]
+pub struct Selected(BTreeMap<PodsOf, Arc<[IpAddr]>>);
+
+impl Selected {
+    /// Forgets what a pod of `namespace` with `labels` may be part of. `namespaces`: the labels of all of them.
+    pub fn forget_pod(
+        &mut self,
+        namespace: &str,
+        labels: &Labels,
+        namespaces: &BTreeMap<ObjectName, Labels>,
+    ) {
+        let own = namespaces.get(&(String::new(), namespace.to_owned())).cloned().unwrap_or_default();
+        let own = Namespace::new(namespace.to_owned(), own);
+        self.0.retain(|wanted, _| !(wanted.namespaces.hold(&own) && wanted.pods.matches(labels)));
+    }
+
+    /// Forgets all of it: namespaces are others, or pods that nobody names.
+    pub fn forget_all(&mut self) {
+        self.0.clear();
+    }
 }
 
 /// Of which kinds something is to be known.
@@ -92,14 +116,20 @@ impl Wanted {
 pub(super) struct Finder<'a> {
     known: Neighbours<'a>,
     namespaces: Vec<Namespace>,
-    selected: BTreeMap<PodsOf, Arc<[IpAddr]>>,
+    selected: &'a mut Selected,
+    used: BTreeSet<PodsOf>,
 }
 
 impl<'a> Finder<'a> {
-    pub fn new(known: Neighbours<'a>) -> Self {
+    pub fn new(known: Neighbours<'a>, selected: &'a mut Selected) -> Self {
         let namespaces = known.namespaces.iter();
         let namespaces = namespaces.map(|((_, name), labels)| Namespace::new(name.clone(), labels.clone()));
-        Self { known, namespaces: namespaces.collect(), selected: BTreeMap::new() }
+        Self { known, namespaces: namespaces.collect(), selected, used: BTreeSet::new() }
+    }
+
+    /// Forgets what no rule asked for.
+    pub fn end(self) {
+        self.selected.0.retain(|pods, _| self.used.contains(pods));
     }
 
     /// What the destinations of `rule` in the cluster come to; `None`: it names none, or not all is known that it takes.
@@ -120,10 +150,10 @@ impl<'a> Finder<'a> {
 
     fn pods(&mut self, pods: &PodsOf, ports: &[PortRange], found: &mut Found) -> Option<()> {
         let all = self.known.pods?;
-        if !self.selected.contains_key(pods) {
-            self.selected.insert(pods.clone(), select(pods, all, &self.namespaces));
+        if self.used.insert(pods.clone()) && !self.selected.0.contains_key(pods) {
+            self.selected.0.insert(pods.clone(), select(pods, all, &self.namespaces));
         }
-        let addresses = self.selected.get(pods)?.clone();
+        let addresses = self.selected.0.get(pods)?.clone();
         if addresses.is_empty() {
             found.notes.push(format!("there are no {}", pods.to_string().trim_start_matches("all ")));
         } else {
@@ -223,8 +253,8 @@ fn select(
 ) -> Arc<[IpAddr]> {
     let names: Vec<&str> = match &wanted.namespaces {
         Namespaces::One(name) => vec![name],
-        Namespaces::Selected(selector) => {
-            let selected = namespaces.iter().filter(|namespace| selector.matches(&namespace.labels));
+        selected @ Namespaces::Selected(_) => {
+            let selected = namespaces.iter().filter(|namespace| selected.hold(namespace));
             selected.map(|namespace| namespace.name.as_str()).collect()
         }
     };

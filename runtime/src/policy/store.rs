@@ -7,7 +7,7 @@ use std::sync::Arc;
 use crate::model::{Labels, Namespace, Policy, PolicyId};
 
 use super::load::{Good, Outcome};
-use super::neighbours::{Finder, Neighbours, Wanted};
+use super::neighbours::{Finder, Neighbours, Selected, Wanted};
 use super::problem::Problem;
 
 /// The policies in force, by the file they came from. No two have the same id.
@@ -33,9 +33,10 @@ impl Accepted {
         Wanted::by(self.policies().flat_map(Policy::rules))
     }
 
-    /// Looks up their destinations in the cluster; the policies that lead elsewhere now.
-    pub fn look_up(&mut self, known: Neighbours<'_>) -> BTreeSet<PolicyId> {
-        let mut finder = Finder::new(known);
+    /// Looks up their destinations in the cluster; the policies that lead elsewhere now. `selected`: what was looked for before
+    /// and is still so.
+    pub fn look_up(&mut self, known: Neighbours<'_>, selected: &mut Selected) -> BTreeSet<PolicyId> {
+        let mut finder = Finder::new(known, selected);
         let mut moved = BTreeSet::new();
         for policy in self.files.values_mut().flat_map(|good| &mut good.policies) {
             let mut is_moved = false;
@@ -48,6 +49,7 @@ impl Accepted {
                 moved.insert(policy.id.clone());
             }
         }
+        finder.end();
         moved
     }
 

@@ -10,8 +10,8 @@ use egret::model::{
     ServiceName, Target, Verdict,
 };
 use egret::policy::{
-    Accepted, Endpoints, Good, MAX_RULES, Neighbours, ObjectName, PodAddresses, Problem, Ranges, Service,
-    ServicePort, compile, consult, evaluate, explain, parse, refresh,
+    Accepted, Endpoints, Good, MAX_RULES, Neighbours, ObjectName, PodAddresses, Problem, Ranges, Selected,
+    Service, ServicePort, compile, consult, evaluate, explain, parse, refresh,
 };
 use ipnet::IpNet;
 
@@ -43,7 +43,7 @@ fn looked_up(text: &str) -> Vec<Policy> {
     for (number, target) in (1..=250).zip(targets) {
         around.add(target, number);
     }
-    accepted.look_up(around.neighbours());
+    accepted.look_up(around.neighbours(), &mut Selected::default());
     accepted.policies().cloned().collect()
 }
 

@@ -3,8 +3,8 @@
 use std::net::IpAddr;
 
 use super::super::{
-    Accepted, Good, Neighbours, PodAddresses, Ranges, bounds, compile, compile_bounds, evaluate, explain,
-    of_files, refresh,
+    Accepted, Good, Neighbours, PodAddresses, Ranges, Selected, bounds, compile, compile_bounds, evaluate,
+    explain, of_files, refresh,
 };
 use super::a_cluster::{Cluster, key};
 use super::{attempt, cases::told};
@@ -146,7 +146,7 @@ fn services_and_pods_come_to_addresses_and_the_ports_that_are_meant_there() {
         let cluster = Cluster::new();
         for side in ["allow", "deny"] {
             let mut policies = of_shop(&format!("{side}: [{{to: [{{{to}}}]{rest}}}]"));
-            policies.look_up(cluster.all());
+            policies.look_up(cluster.all(), &mut Selected::default());
             let rule = policies.policies().flat_map(Policy::rules).next().expect("a rule");
             assert_eq!((spots(rule).as_str(), notes(rule).as_str()), (expected, noted), "{to} {ports}");
         }
@@ -208,7 +208,7 @@ fn rules_that_name_services_and_pods_say_the_same_compiled_and_plain() {
     for (own, above, tried, expected) in cases {
         let mut all = vec![of_shop(own)];
         all.extend((!above.is_empty()).then(|| of_cluster(above)));
-        all.iter_mut().for_each(|accepted| drop(accepted.look_up(cluster.all())));
+        all.iter_mut().for_each(|accepted| drop(accepted.look_up(cluster.all(), &mut Selected::default())));
         let policies: Vec<&Policy> = all.iter().flat_map(Accepted::policies).collect();
         let attempt = attempt(tried);
         let plain = evaluate(&policies, &attempt, Kind::Cluster);
@@ -228,13 +228,13 @@ fn only_policies_that_lead_elsewhere_are_told_of() {
     let mut cluster = Cluster::new();
     let mut policies = of_shop("allow: [{to: [{service: {name: db, namespace: data}}]}]");
     assert!(policies.wanted().services && !policies.wanted().pods);
-    assert_eq!(policies.look_up(cluster.all()).len(), 1);
-    assert_eq!(policies.look_up(cluster.all()).len(), 0, "nothing is new");
+    assert_eq!(policies.look_up(cluster.all(), &mut Selected::default()).len(), 1);
+    assert_eq!(policies.look_up(cluster.all(), &mut Selected::default()).len(), 0, "nothing is new");
     cluster.pods.clear();
     cluster.endpoints.remove(&key("shop/db"));
-    assert_eq!(policies.look_up(cluster.all()).len(), 0, "it is about others");
+    assert_eq!(policies.look_up(cluster.all(), &mut Selected::default()).len(), 0, "it is about others");
     cluster.endpoints.remove(&key("data/db"));
-    assert_eq!(policies.look_up(cluster.all()).len(), 1);
+    assert_eq!(policies.look_up(cluster.all(), &mut Selected::default()).len(), 1);
     let plain = of_shop("allow: [{to: [{cidr: 10.0.0.0/8}]}]").wanted();
     assert!(!plain.services && !plain.pods, "{plain:?}");
 }
@@ -248,7 +248,7 @@ fn what_is_not_known_allows_nothing_and_what_it_may_deny_closes() {
         ("deny: [{to: [{pods: {podSelector: {}}}]}]", true),
     ] {
         let mut policies = of_shop(spec);
-        policies.look_up(unknown);
+        policies.look_up(unknown, &mut Selected::default());
         let all: Vec<&Policy> = policies.policies().collect();
         assert!(all[0].rules().next().is_some_and(Rule::is_awaiting), "{spec}");
         let strict = compile_bounds(&all, &Ranges::default(), &Modules::new());
@@ -289,7 +289,7 @@ fn an_explanation_names_the_service_and_what_is_wrong_with_it() {
         ),
     ] {
         let mut policies = of_shop(&format!("allow: [{{name: a, to: [{{{to}}}]}}]"));
-        policies.look_up(cluster.all());
+        policies.look_up(cluster.all(), &mut Selected::default());
         let all: Vec<&Policy> = policies.policies().collect();
         let told = explain(&all, &attempt(tried), Kind::Cluster);
         let texts: Vec<_> = told.steps.iter().map(|step| step.text.as_str()).collect();
@@ -333,10 +333,10 @@ fn more_addresses_than_are_compiled_are_too_large() {
     let compiled = |policies: &Accepted| {
         compile(&policies.policies().collect::<Vec<_>>(), &Ranges::default(), &Modules::new())
     };
-    policies.look_up(cluster.all());
+    policies.look_up(cluster.all(), &mut Selected::default());
     let refused = compiled(&policies).expect_err("one too many").to_string();
     assert!(refused.contains("65536 addresses of services and pods"), "{refused}");
     cluster.pods.pop_last();
-    policies.look_up(cluster.all());
+    policies.look_up(cluster.all(), &mut Selected::default());
     assert_eq!(compiled(&policies).expect("it fits").dest.len(), 1 << 16);
 }
