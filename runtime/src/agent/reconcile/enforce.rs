@@ -171,6 +171,9 @@ impl Reconciler {
         let _ = self.parts.source.look_up(&mut self.accepted);
         self.compiled = Compiled::default();
         self.enforce_compiled();
+        if let Err(error) = self.save(true) {
+            warn!("a restart would not find the latest policies: {error:#}");
+        }
     }
 
     /// Compiles what leads elsewhere in the cluster than it did, and puts that in force; whether anything does.
@@ -180,13 +183,12 @@ impl Reconciler {
             return false;
         }
         self.compiled.forget(&moved);
-        // What is still not known is told of again.
-        self.problems.retain(|problem| !problem.file.is_empty());
         self.enforce_compiled();
         true
     }
 
     fn enforce_compiled(&mut self) {
+        self.told.clear();
         // Also where the agent lost sight of it: what judges its packets is still there.
         let placed = |id: &WorkloadId| Some((id.clone(), self.parts.enforcer.placed(id)?.0));
         let placed: Vec<_> = self.workers.keys().filter_map(placed).collect();
@@ -200,9 +202,8 @@ impl Reconciler {
                 }
             }
         }
-        if let Err(error) = self.save(true) {
-            warn!("a restart would not find the latest policies: {error:#}");
-        }
+        // Of what is no problem any more nothing was told.
+        self.problems.retain(|problem| !problem.file.is_empty() || self.told.contains(&problem.reason));
     }
 
     /// Puts the policies of a workload in force, where they are not; whether they were not.
@@ -262,9 +263,10 @@ impl Reconciler {
     }
 
     fn tell_problem(&mut self, reason: &str, fix: &str) {
-        warn!("{reason}");
         let problem = Problem::whole("", reason, fix);
+        self.told.insert(problem.reason.clone());
         if self.problems.iter().all(|known| known.reason != problem.reason) {
+            warn!("{reason}");
             self.problems.push(problem);
         }
     }

@@ -167,6 +167,8 @@ pub struct Reconciler {
     evidence: BTreeMap<WorkloadId, Evidence>,
     accepted: Accepted,
     problems: Vec<Problem>,
+    /// What was told of workloads when policies were last put in force.
+    told: BTreeSet<String>,
     ranges: Ranges,
     compiled: Compiled,
     node_survey: Survey,
@@ -203,6 +205,7 @@ impl Reconciler {
             evidence: BTreeMap::new(),
             accepted,
             problems: Vec::new(),
+            told: BTreeSet::new(),
             ranges: Ranges::default(),
             compiled: Compiled::default(),
             node_survey,
