@@ -1,5 +1,6 @@
 //! Where workloads and policies come from: files, or Kubernetes. Both give the same.
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -16,10 +17,10 @@ use super::reconcile::Change;
 use super::report;
 use super::watch::{self as watching, Watching};
 use super::{Config, Inputs};
-use crate::cluster::{self, Access, Listed, News, View};
+use crate::cluster::{self, Access, Follower, Listed, News, View};
 use crate::kernel::netns::NetNs;
-use crate::model::WorkloadId;
-use crate::policy::{self, Outcome};
+use crate::model::{Policy, PolicyId, WorkloadId};
+use crate::policy::{self, Accepted, Outcome, Wanted};
 use crate::workloads::{self, WorkloadsFile};
 
 /// How long an agent waits at its start for the API server to tell all. Then it goes on with what was in force.
@@ -44,6 +45,8 @@ pub enum Source {
         client: cluster::Client,
         /// Which node this is.
         access: Access,
+        /// Follows what policies name in it.
+        follower: Box<Follower>,
         /// Follows the folder of modules, where there is one.
         _watching: Option<Watching>,
     },
@@ -74,21 +77,38 @@ impl Source {
                 let policies = watching::tell(|| Change::Policies, changes);
                 let workloads = watching::tell(|| Change::Workloads, changes);
                 let everything = watching::tell(|| Change::Everything, changes);
-                cluster::follow(&client, access, &view, move |news| match news {
+                let destinations = watching::tell(|| Change::Destinations, changes);
+                let tell = move |news| match news {
                     News::Policies => policies.notify_one(),
                     News::Workloads => workloads.notify_one(),
+                    News::Destinations => destinations.notify_one(),
                     News::Everything => everything.notify_one(),
-                });
+                };
+                let mut follower = cluster::follow(client.clone(), access, &view, Arc::new(tell));
                 let watching = modules.map(|folder| watching::modules(folder, changes)).transpose()?;
-                if timeout(PATIENCE, view.completed()).await.is_ok() {
+                let told = async {
+                    view.completed().await;
+                    // An agent that starts again must know them before it puts anything in force, or it would cut what it
+                    // allows a moment later.
+                    follower.want(wanted(&view));
+                    view.completed_around().await;
+                };
+                if timeout(PATIENCE, told).await.is_ok() {
                     info!("Kubernetes told what is on the node {}", access.node);
                 } else {
                     warn!(
-                        "Kubernetes did not tell what is on the node {}: what was in force stays, and nothing new is found",
+                        "Kubernetes did not tell what is on the node {}, or not all that policies name: what was in force stays, and \
+                         nothing new is found",
                         access.node
                     );
                 }
-                Ok(Self::Cluster { view, client, access: access.clone(), _watching: watching })
+                Ok(Self::Cluster {
+                    view,
+                    client,
+                    access: access.clone(),
+                    follower: Box::new(follower),
+                    _watching: watching,
+                })
             }
         }
     }
@@ -99,7 +119,10 @@ impl Source {
     /// Where they cannot be read.
     pub fn policies(&self) -> Result<Option<Vec<Outcome>>, policy::Problem> {
         match self {
-            Self::Files { policies, .. } => policy::load_dir(policies).map(Some),
+            Self::Files { policies, .. } => {
+                let outcomes = policy::load_dir(policies)?;
+                Ok(Some(outcomes.into_iter().map(policy::of_files).collect()))
+            }
             Self::Cluster { view, .. } => Ok(view.policies()),
         }
     }
@@ -161,5 +184,54 @@ impl Source {
             Self::Files { .. } => false,
             Self::Cluster { view, .. } => view.look(own),
         }
+    }
+
+    /// Looks up what `accepted` names in the cluster, and follows that from now on, and nothing else; the policies that lead
+    /// elsewhere now.
+    pub fn look_up(&mut self, accepted: &mut Accepted) -> BTreeSet<PolicyId> {
+        match self {
+            Self::Files { .. } => BTreeSet::new(),
+            Self::Cluster { view, follower, .. } => {
+                follower.want(accepted.wanted());
+                view.look_up(accepted)
+            }
+        }
+    }
+}
+
+/// What the policies of the cluster name in it.
+fn wanted(view: &View) -> Wanted {
+    let outcomes = view.policies().unwrap_or_default();
+    let policies =
+        outcomes.iter().filter_map(|(_, outcome)| outcome.as_ref().ok()).flat_map(|good| &good.policies);
+    Wanted::by(policies.flat_map(Policy::rules))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_policy_file_that_names_a_service_is_refused_and_the_others_are_not() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (workloads, policies) = (folder.path().join("workloads.yaml"), folder.path().join("policies"));
+        std::fs::create_dir(&policies).expect("made");
+        std::fs::write(&workloads, "").expect("written");
+        for (name, to) in [("db", "service: {name: db}"), ("web", "fqdn: example.com")] {
+            let text = format!(
+                "apiVersion: egret.dev/v1alpha1\nkind: EgressPolicy\nmetadata: {{name: {name}, namespace: shop}}\n\
+                 spec: {{podSelector: {{}}, mode: Enforce, scope: all, allow: [{{to: [{{{to}}}]}}]}}\n"
+            );
+            std::fs::write(policies.join(format!("{name}.yaml")), text).expect("written");
+        }
+        let (changes, _changed) = tokio::sync::mpsc::channel(1);
+        let watching = watching::files(&policies, &workloads, None, &changes).expect("watched");
+        let mut source = Source::Files { workloads, policies, _watching: watching };
+        let outcomes = source.policies().expect("read").expect("known");
+        let (mut accepted, problems) = policy::refresh(&Accepted::default(), outcomes);
+        let named: Vec<_> = accepted.policies().map(|policy| policy.id.to_string()).collect();
+        assert_eq!(named, ["shop/web"]);
+        assert!(matches!(&problems[..], [problem] if problem.fix.contains("--kubernetes")), "{problems:?}");
+        assert!(source.look_up(&mut accepted).is_empty());
     }
 }

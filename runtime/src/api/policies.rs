@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::{Mode, OnDeny, Origin, Policy, PolicyId, PolicyKind, Scope};
+use crate::model::{Mode, OnDeny, Origin, Policy, PolicyId, PolicyKind, Rule, Scope};
 
 use super::PolicyProblem;
 
@@ -43,12 +43,19 @@ pub struct PolicyRow {
     pub ceiling: Option<u64>,
     /// The workloads it selects, as `namespace/name`, once it is in force on them.
     pub workloads: Vec<String>,
+    /// What of the services and pods that its rules name is not as one may think: `RULE: ...`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
 }
 
 impl PolicyRow {
     /// From a policy and the workloads it selects.
     #[must_use]
     pub fn new(policy: &Policy, workloads: Vec<String>) -> Self {
+        let notes_of = |rule: &Rule| {
+            let name = rule.name.clone();
+            rule.notes().into_iter().map(move |note| format!("{name}: {note}"))
+        };
         Self {
             kind: policy.id.kind(),
             namespace: policy.id.namespace.clone(),
@@ -62,6 +69,7 @@ impl PolicyRow {
             deny: policy.deny.len() as u64,
             ceiling: policy.ceiling.as_ref().map(|ceiling| ceiling.entries.len() as u64),
             workloads,
+            notes: policy.rules().flat_map(notes_of).collect(),
         }
     }
 

@@ -11,11 +11,12 @@ use super::exit::Failure;
 use super::output::{OutputArg, show};
 use super::quantity::{count, of};
 use super::status::problems;
-use super::table::{Cell, Column, table};
+use super::table::{Cell, Column, clean, table};
 
 const EXAMPLE: &str = "\
 DEFAULT is what becomes of a destination in SCOPE that no rule names. A policy without a namespace before its name is of
 the cluster; its CEILING is how many entries bound what policies of namespaces may allow.
+A note is about services and pods that a rule names: one that is not there is allowed nothing, and is no mistake.
 `egret policy check` tells what is wrong with a file before the agent reads it.
 
 Example:
@@ -58,7 +59,17 @@ fn render(told: &Policies) -> String {
     } else {
         table(&COLUMNS, &told.policies.iter().map(cells).collect::<Vec<_>>())
     };
-    policies + &problems(&told.problems)
+    policies + &notes(&told.policies) + &problems(&told.problems)
+}
+
+/// What is in force and leads elsewhere than one may think.
+fn notes(rows: &[PolicyRow]) -> String {
+    let of_row = |row: &PolicyRow| {
+        let id = row.id();
+        row.notes.iter().map(|note| format!("note: {id} {}\n", clean(note))).collect::<String>()
+    };
+    let all: String = rows.iter().map(of_row).collect();
+    if all.is_empty() { all } else { format!("\n{all}") }
 }
 
 fn cells(row: &PolicyRow) -> Vec<Cell> {
@@ -107,5 +118,15 @@ mod tests {
         assert_eq!(workloads(&all[..1]), "a/1");
         assert_eq!(workloads(&all[..3]), "a/1, a/2, a/3");
         assert_eq!(workloads(&all), "a/1, a/2, a/3 and 2 more");
+    }
+
+    #[test]
+    fn what_a_rule_names_and_is_not_known_is_told_below_the_table() {
+        let text = "apiVersion: egret.dev/v1alpha1\nkind: EgressPolicy\nmetadata: {name: web, namespace: shop}\nspec: {podSelector: {}, \
+                    mode: Enforce, scope: all, allow: [{name: db, to: [{service: {name: db}}]}]}\n";
+        let policies = crate::policy::parse("web.yaml", text).expect("good");
+        let row = PolicyRow::new(&policies[0], Vec::new());
+        assert_eq!(notes(&[row]), "\nnote: shop/web db: what it names in the cluster is not known yet\n");
+        assert_eq!(notes(&[]), "");
     }
 }

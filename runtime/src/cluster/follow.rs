@@ -15,34 +15,46 @@ use kube::runtime::watcher::{self, Event, watcher};
 use kube::{Api, Client, ResourceExt};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+use tokio::task::JoinSet;
 use tracing::{info, warn};
 
+use super::around::{self, Heard, Part};
 use super::client::Access;
 use super::mirror::{Key, Told};
 use super::objects::{ClusterEgressPolicy, EgressPolicy};
 use super::pods::Pod;
-use super::view::{News, Resolvers, View, Word, Written};
+use super::view::{News, Resolvers, View, Word};
+use super::written::Written;
 use crate::model::PolicyKind;
+use crate::policy::Wanted;
 
 /// The service that resolves names for pods: where it is, and the label that it has under every name.
 const RESOLVERS: (&str, &str) = ("kube-system", "k8s-app=kube-dns");
 
+/// Who hears what changed.
+pub type Tell = Arc<dyn Fn(News) + Send + Sync>;
+
+/// Follows services and pods of the whole cluster, for as long as policies name such.
+pub struct Follower {
+    client: Client,
+    view: Arc<View>,
+    tell: Tell,
+    services: Option<JoinSet<()>>,
+    pods: Option<JoinSet<()>>,
+}
+
 /// Begins to follow; `tell` hears what changed, once all is known. To be called within a runtime.
-pub fn follow(
-    client: &Client,
-    access: &Access,
-    view: &Arc<View>,
-    tell: impl Fn(News) + Clone + Send + Sync + 'static,
-) {
+pub fn follow(client: Client, access: &Access, view: &Arc<View>, tell: Tell) -> Follower {
+    let mut tasks = JoinSet::new();
     let own = watcher::Config::default().fields(&format!("spec.nodeName={}", access.node));
     let pods: Api<PodObject> = Api::all(client.clone());
     let pod = |pod: PodObject| Pod::of(pod);
-    spawn("pods", watcher(pods, own), pod, Word::Pod, view, &tell);
+    spawn(&mut tasks, "pods", watcher(pods, own), pod, Word::Pod, view, &tell);
 
     let namespaces: Api<PartialObjectMeta<Namespace>> = Api::all(client.clone());
     let labels = |namespace: PartialObjectMeta<Namespace>| namespace.metadata.labels.unwrap_or_default();
     let all = watcher::Config::default;
-    spawn("namespaces", watcher(namespaces, all()), labels, Word::Namespace, view, &tell);
+    spawn(&mut tasks, "namespaces", watcher(namespaces, all()), labels, Word::Namespace, view, &tell);
 
     for (kind, resource) in [
         (PolicyKind::EgressPolicy, kube::core::ApiResource::erase::<EgressPolicy>(&())),
@@ -50,7 +62,7 @@ pub fn follow(
     ] {
         let policies: Api<DynamicObject> = Api::all_with(client.clone(), &resource);
         let word = move |told| Word::Policy(kind, told);
-        spawn(kind.word(), watcher(policies, all()), written, word, view, &tell);
+        spawn(&mut tasks, kind.word(), watcher(policies, all()), written, word, view, &tell);
     }
 
     if let Some(daemon_set) = &access.daemon_set {
@@ -58,15 +70,69 @@ pub fn follow(
         let named = all().fields(&format!("metadata.name={}", daemon_set.name));
         let is_deleted =
             |daemon_set: PartialObjectMeta<DaemonSet>| daemon_set.metadata.deletion_timestamp.is_some();
-        spawn("its DaemonSet", watcher(own, named), is_deleted, Word::DaemonSet, view, &tell);
+        spawn(&mut tasks, "its DaemonSet", watcher(own, named), is_deleted, Word::DaemonSet, view, &tell);
     }
 
     let services: Api<Service> = Api::namespaced(client.clone(), RESOLVERS.0);
     let word = |told| Word::Resolvers(Resolvers::Services, told);
-    spawn("services", watcher(services, all().labels(RESOLVERS.1)), asked_at, word, view, &tell);
+    spawn(&mut tasks, "services", watcher(services, all().labels(RESOLVERS.1)), asked_at, word, view, &tell);
     let endpoints: Api<Endpoints> = Api::namespaced(client.clone(), RESOLVERS.0);
     let word = |told| Word::Resolvers(Resolvers::Endpoints, told);
-    spawn("endpoints", watcher(endpoints, all().labels(RESOLVERS.1)), answers_at, word, view, &tell);
+    spawn(
+        &mut tasks,
+        "endpoints",
+        watcher(endpoints, all().labels(RESOLVERS.1)),
+        answers_at,
+        word,
+        view,
+        &tell,
+    );
+    tasks.detach_all();
+    Follower { client, view: view.clone(), tell, services: None, pods: None }
+}
+
+impl Follower {
+    /// What is to be known from now on; of what is not, nothing stays. To be called within a runtime.
+    pub fn want(&mut self, wanted: Wanted) {
+        if wanted.services && self.services.is_none() {
+            info!("policies name services: those of the whole cluster are followed");
+            self.services = Some(self.follow_services());
+        } else if !wanted.services && self.services.take().is_some() {
+            info!("no policy names services any more: what was known of them is forgotten");
+            self.view.end(Part::Services);
+        }
+        if wanted.pods && self.pods.is_none() {
+            info!("policies name pods: those of the whole cluster are followed");
+            self.pods = Some(self.follow_pods());
+        } else if !wanted.pods && self.pods.take().is_some() {
+            info!("no policy names pods any more: what was known of those of other nodes is forgotten");
+            self.view.end(Part::Pods);
+        }
+    }
+
+    fn follow_services(&self) -> JoinSet<()> {
+        let (round, mut tasks) = (self.view.begin(Part::Services), JoinSet::new());
+        let all = watcher::Config::default;
+        let services: Api<Service> = Api::all(self.client.clone());
+        let word = move |told| Word::Around(round, Heard::Service(told));
+        let what = "the services of the cluster";
+        spawn(&mut tasks, what, watcher(services, all()), around::service, word, &self.view, &self.tell);
+        let endpoints: Api<Endpoints> = Api::all(self.client.clone());
+        let word = move |told| Word::Around(round, Heard::Endpoints(told));
+        let what = "the endpoints of the cluster";
+        spawn(&mut tasks, what, watcher(endpoints, all()), around::endpoints, word, &self.view, &self.tell);
+        tasks
+    }
+
+    fn follow_pods(&self) -> JoinSet<()> {
+        let (round, mut tasks) = (self.view.begin(Part::Pods), JoinSet::new());
+        let pods: Api<PodObject> = Api::all(self.client.clone());
+        let word = move |told| Word::Around(round, Heard::Pod(told));
+        let living = watcher::Config::default().fields("status.phase!=Succeeded,status.phase!=Failed");
+        let what = "the pods of the cluster";
+        spawn(&mut tasks, what, watcher(pods, living), around::pod, word, &self.view, &self.tell);
+        tasks
+    }
 }
 
 fn written(object: DynamicObject) -> Written {
@@ -88,18 +154,19 @@ fn answers_at(endpoints: Endpoints) -> Vec<IpAddr> {
 
 /// Follows one kind of objects. The API server may be away: what was told stays, and it is asked again, less and less often.
 fn spawn<K, V>(
+    tasks: &mut JoinSet<()>,
     what: &'static str,
     events: impl futures_util::Stream<Item = watcher::Result<Event<K>>> + Send + 'static,
     value: impl Fn(K) -> V + Send + 'static,
     word: impl Fn(Told<V>) -> Word + Send + 'static,
     view: &Arc<View>,
-    tell: &(impl Fn(News) + Clone + Send + 'static),
+    tell: &Tell,
 ) where
     K: Resource + Clone + Debug + DeserializeOwned + Send + 'static,
     V: Send + 'static,
 {
     let (view, tell) = (view.clone(), tell.clone());
-    tokio::spawn(async move {
+    tasks.spawn(async move {
         let mut events = pin!(events.default_backoff());
         let mut is_away = false;
         while let Some(event) = events.next().await {

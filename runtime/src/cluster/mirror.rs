@@ -2,8 +2,7 @@
 
 use std::collections::BTreeMap;
 
-/// What an object is called: its namespace, empty where it is of none, and its name.
-pub type Key = (String, String);
+pub use crate::policy::ObjectName as Key;
 
 /// What was told of one kind.
 #[derive(Debug)]
@@ -47,9 +46,9 @@ impl<V: PartialEq> Mirror<V> {
                 return true;
             }
             Told::Changed(key, value) => {
-                let is_another = self.now.get(&key) != Some(&value);
+                let is_news = self.now.get(&key) != Some(&value);
                 self.now.insert(key, value);
-                return is_another && self.is_whole;
+                return is_news && self.is_whole;
             }
             Told::Gone(key) => return self.now.remove(&key).is_some() && self.is_whole,
         }

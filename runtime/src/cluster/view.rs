@@ -1,23 +1,22 @@
 //! What is known of the cluster, in the words of files: workloads, and policies by the name of their object.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::net::IpAddr;
-use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use egret_cni::Start;
-use serde_json::{Value, json};
 use tokio::sync::Notify;
 
+use super::around::{Around, Heard, Part, Round};
 use super::mirror::{Key, Mirror, Told};
-use super::objects::{GROUP, VERSION};
 use super::pods::Pod;
+use super::sandbox::{Sandbox, inode};
+use super::written::{Read, Written, read};
 use crate::kernel::netns::NetNs;
 use crate::kernel::sandboxes;
 use crate::model::{Labels, Namespace, Place, PolicyId, PolicyKind, Workload, WorkloadId};
-use crate::policy::{Good, Outcome};
+use crate::policy::{Accepted, Outcome};
 use crate::workloads::WorkloadsFile;
 
 const OF_NODE: &str = "it is in the node's own network namespace, where Egret does not see its packets";
@@ -30,6 +29,8 @@ pub enum News {
     Policies,
     /// Pods, their namespaces, or who resolves names for them.
     Workloads,
+    /// Services or pods that policies name.
+    Destinations,
     /// All of it is known now.
     Everything,
 }
@@ -44,24 +45,8 @@ pub(super) enum Word {
     DaemonSet(Told<bool>),
     /// Where the resolvers of the cluster are asked, and where they are.
     Resolvers(Resolvers, Told<Vec<IpAddr>>),
-}
-
-/// A policy as it was written.
-#[derive(Debug)]
-pub(super) struct Written {
-    /// Which writing of the object: its UID, and its generation. Of another one the spec may be another.
-    pub version: Version,
-    pub spec: Value,
-}
-
-/// Which writing of an object.
-pub(super) type Version = (String, i64);
-
-/// A policy as it was read.
-#[derive(Debug, PartialEq, Eq)]
-struct Read {
-    version: Version,
-    outcome: Outcome,
+    /// Services and pods of the whole cluster.
+    Around(Round, Heard),
 }
 
 /// Two kinds of objects that tell it.
@@ -97,6 +82,7 @@ struct Known {
     of_cluster: Mirror<Read>,
     services: Mirror<Vec<IpAddr>>,
     endpoints: Mirror<Vec<IpAddr>>,
+    around: Around,
     /// The agent's own DaemonSet, and whether it was ever there.
     daemon_set: Mirror<bool>,
     was_installed: bool,
@@ -106,17 +92,6 @@ struct Known {
     leaving: HashMap<String, (Key, Pod)>,
 }
 
-/// The network namespace of a pod.
-#[derive(Clone, Debug)]
-struct Sandbox {
-    path: PathBuf,
-    inode: u64,
-    /// What the CNI plugin said that its addresses are.
-    addresses: Vec<IpAddr>,
-    /// When its first process began, where the pod was not held until its policies were in force.
-    begun: Option<Instant>,
-}
-
 impl View {
     /// Takes in what was told; what changed by it, if anything did.
     pub(super) fn take(&self, word: Word) -> Option<News> {
@@ -124,7 +99,10 @@ impl View {
         let was_complete = known.is_complete();
         let (news, is_news) = match word {
             Word::Pod(told) => (News::Workloads, known.take_pod(told)),
-            Word::Namespace(told) => (News::Workloads, known.namespaces.take(told)),
+            Word::Namespace(told) => {
+                known.around.namespaces_changed();
+                (News::Workloads, known.namespaces.take(told))
+            }
             // Its status changes often, and is written by agents: nothing is to be read again for it.
             Word::Policy(kind, told) if known.has_read(kind, &told) => return None,
             Word::Policy(kind, told) => (News::Policies, known.policies(kind).take(read(kind, told))),
@@ -135,9 +113,17 @@ impl View {
             }
             Word::Resolvers(Resolvers::Services, told) => (News::Workloads, known.services.take(told)),
             Word::Resolvers(Resolvers::Endpoints, told) => (News::Workloads, known.endpoints.take(told)),
+            Word::Around(round, heard) => {
+                let Known { around, namespaces, .. } = &mut *known;
+                (News::Destinations, around.take(round, heard, namespaces.all()))
+            }
         };
         let is_complete = known.is_complete();
+        let is_all_around = known.around.is_complete();
         drop(known);
+        if is_news && news == News::Destinations && is_all_around {
+            self.complete.notify_waiters();
+        }
         if is_complete && !was_complete {
             self.complete.notify_waiters();
             return Some(News::Everything);
@@ -171,13 +157,39 @@ impl View {
 
     /// Waits until all of it was told once.
     pub async fn completed(&self) {
+        self.until(Known::is_complete).await;
+    }
+
+    /// Waits until all services and pods were told that are followed.
+    pub async fn completed_around(&self) {
+        self.until(|known| known.around.is_complete()).await;
+    }
+
+    async fn until(&self, is_so: impl Fn(&Known) -> bool) {
         loop {
             let told = self.complete.notified();
-            if self.known().is_complete() {
+            if is_so(&self.known()) {
                 return;
             }
             told.await;
         }
+    }
+
+    /// Services or pods of the whole cluster are followed from now on.
+    pub(super) fn begin(&self, part: Part) -> Round {
+        self.known().around.begin(part)
+    }
+
+    /// They are followed no more.
+    pub(super) fn end(&self, part: Part) {
+        self.known().around.end(part);
+    }
+
+    /// Looks up what `accepted` names in the cluster; the policies that lead elsewhere now.
+    pub fn look_up(&self, accepted: &mut Accepted) -> BTreeSet<PolicyId> {
+        let mut known = self.known();
+        let Known { around, namespaces, .. } = &mut *known;
+        around.look_up(accepted, namespaces.all())
     }
 
     /// Every policy, by the name of its object, as a folder of files would give them; `None`: not all of them are known.
@@ -342,52 +354,6 @@ impl Known {
             Some(sandbox) => Place::Netns(sandbox.path.display().to_string()),
             None => Place::Nowhere(NOT_YET.to_owned()),
         }
-    }
-}
-
-/// Reads the policies of what was told.
-fn read(kind: PolicyKind, told: Told<Written>) -> Told<Read> {
-    let read = |key: &Key, Written { version, spec }| Read { version, outcome: outcome(kind, key, &spec) };
-    match told {
-        Told::Begun => Told::Begun,
-        Told::Whole => Told::Whole,
-        Told::Gone(key) => Told::Gone(key),
-        Told::Listed(key, written) => {
-            let read = read(&key, written);
-            Told::Listed(key, read)
-        }
-        Told::Changed(key, written) => {
-            let read = read(&key, written);
-            Told::Changed(key, read)
-        }
-    }
-}
-
-fn outcome(kind: PolicyKind, (namespace, name): &Key, spec: &Value) -> Outcome {
-    let word = kind.word();
-    let (file, metadata) = match kind {
-        PolicyKind::EgressPolicy => {
-            (format!("{word}/{namespace}/{name}"), json!({"name": name, "namespace": namespace}))
-        }
-        PolicyKind::ClusterEgressPolicy => (format!("{word}/{name}"), json!({"name": name})),
-    };
-    let object = json!({
-        "apiVersion": format!("{GROUP}/{VERSION}"), "kind": word, "metadata": metadata, "spec": spec,
-    });
-    // JSON is YAML; this is only easier to count lines in.
-    let text = serde_saphyr::to_string(&object).unwrap_or_else(|_| object.to_string());
-    let file: Arc<str> = file.into();
-    let read = Good::parse_object(&file, text.into());
-    (file, read)
-}
-
-fn inode(path: &Path) -> Option<u64> {
-    std::fs::metadata(path).ok().map(|metadata| metadata.ino())
-}
-
-impl Sandbox {
-    fn is_there(&self) -> bool {
-        inode(&self.path) == Some(self.inode)
     }
 }
 

@@ -1,3 +1,7 @@
+use std::path::Path;
+
+use serde_json::{Value, json};
+
 use super::*;
 
 fn key(namespace: &str, name: &str) -> Key {
@@ -198,4 +202,34 @@ fn a_policy_whose_status_changed_is_no_news_and_its_generation_is_known() {
     let listed = view.listed().expect("all is told");
     assert_eq!((listed[0].id.to_string().as_str(), listed[0].generation), ("shop/web", 2));
     assert_eq!(&*listed[0].file, "EgressPolicy/shop/web");
+}
+
+#[test]
+fn what_policies_name_in_the_cluster_is_looked_up_once_all_of_it_is_told() {
+    let view = View::default();
+    tell_all(&view);
+    let spec = json!({
+        "podSelector": {}, "mode": "Enforce", "scope": "all",
+        "allow": [{"to": [{"service": {"name": "db"}}, {"pods": {"podSelector": {}}}]}],
+    });
+    view.take(Word::Policy(PolicyKind::EgressPolicy, Told::Changed(key("shop", "web"), written(1, spec))));
+    let outcomes = view.policies().expect("all is told");
+    let (mut accepted, _) = crate::policy::refresh(&Accepted::default(), outcomes);
+    let (services, pods) = (view.begin(Part::Services), view.begin(Part::Pods));
+    let hear = |round, heard| view.take(Word::Around(round, heard));
+    let address =
+        crate::policy::PodAddresses { labels: Labels::new(), addresses: vec![[10, 0, 0, 1].into()] };
+    hear(pods, Heard::Pod(Told::Listed(key("shop", "db-0"), address)));
+    assert_eq!(hear(services, Heard::Service(Told::Whole)), None);
+    assert_eq!(hear(services, Heard::Endpoints(Told::Whole)), Some(News::Destinations));
+    assert!(view.look_up(&mut accepted).is_empty(), "pods are not known");
+    assert_eq!(hear(pods, Heard::Pod(Told::Whole)), Some(News::Destinations));
+    let moved: Vec<_> = view.look_up(&mut accepted).iter().map(PolicyId::to_string).collect();
+    assert_eq!(moved, ["shop/web"]);
+    let found = accepted.policies().flat_map(crate::model::Policy::rules).find_map(|rule| rule.found.clone());
+    let found = found.expect("it was looked up");
+    assert_eq!((found.spots.len(), found.notes), (1, vec!["service shop/db is not there".to_owned()]));
+    assert_eq!(hear(pods, Heard::Pod(Told::Gone(key("shop", "db-0")))), Some(News::Destinations));
+    view.end(Part::Pods);
+    assert_eq!(hear(pods, Heard::Pod(Told::Whole)), None, "nobody wants to know");
 }

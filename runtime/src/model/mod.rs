@@ -7,6 +7,7 @@ mod module;
 mod name;
 mod policy;
 mod selector;
+mod target;
 mod verdict;
 mod workload;
 
@@ -15,9 +16,8 @@ pub(crate) use class::both;
 pub use flow::{Attempt, Destination, FlowRecord, WorkloadRef};
 pub use module::{FailurePolicy, ModuleAnswer, ModuleFacts, ModuleStage, ModuleUse, Modules};
 pub use name::{Name, NameError, Pattern, PatternError};
-pub use policy::{
-    Ceiling, Mode, OnDeny, Origin, Policy, PolicyId, PolicyKind, PortRange, Rule, Scope, Target,
-};
+pub use policy::{Ceiling, Mode, OnDeny, Origin, Policy, PolicyId, PolicyKind, PortRange, Rule, Scope};
 pub use selector::{Operator, Requirement, Selector};
+pub use target::{Found, Namespaces, PodsOf, ServiceName, Spot, Target};
 pub use verdict::{Action, Kind, Protocol, Reason, Verdict, Verdicts};
 pub use workload::{Coverage, Labels, NAMESPACE_NAME, Namespace, Place, Workload, WorkloadId};

@@ -4,10 +4,9 @@ use std::fmt;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 
-use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
-use super::{Kind, Labels, ModuleUse, Namespace, Pattern, Protocol, Selector};
+use super::{Found, Kind, Labels, ModuleUse, Namespace, Protocol, Selector, Target};
 
 /// Which policy: its kind, by whether it has a namespace, and its name. Those of the cluster come first.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -104,15 +103,6 @@ pub enum OnDeny {
     Drop,
 }
 
-/// One place a rule names.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Target {
-    /// Addresses that the workload's own trusted look-ups gave for a matching name.
-    Fqdn(Pattern),
-    /// Addresses in a range.
-    Cidr(IpNet),
-}
-
 /// Ports of one protocol, or all of it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct PortRange {
@@ -129,10 +119,36 @@ pub struct Rule {
     pub name: String,
     /// Where to; never empty.
     pub to: Vec<Target>,
-    /// On which ports; empty: every IP protocol.
+    /// On which ports, the ones dialled; empty: every IP protocol, of a service every port that it has.
     pub ports: Vec<PortRange>,
     /// Where it was written.
     pub origin: Origin,
+    /// What its destinations in the cluster come to; `None`: nobody knows yet, or it names none.
+    pub found: Option<Found>,
+}
+
+impl Rule {
+    /// Whether it names destinations in the cluster.
+    #[must_use]
+    pub fn names_cluster(&self) -> bool {
+        self.to.iter().any(Target::is_of_cluster)
+    }
+
+    /// Whether it names destinations in the cluster, and what these come to is not known yet.
+    #[must_use]
+    pub fn is_awaiting(&self) -> bool {
+        self.found.is_none() && self.names_cluster()
+    }
+
+    /// What of its destinations in the cluster is not as whoever wrote it most likely thinks.
+    #[must_use]
+    pub fn notes(&self) -> Vec<String> {
+        match &self.found {
+            Some(found) => found.notes.clone(),
+            None if self.names_cluster() => vec!["what it names in the cluster is not known yet".to_owned()],
+            None => Vec::new(),
+        }
+    }
 }
 
 /// What all allows below it are intersected with.
@@ -165,7 +181,7 @@ pub struct Policy {
     pub default_deny: bool,
     /// What is allowed.
     pub allow: Vec<Rule>,
-    /// What is denied whatever is allowed; addresses only.
+    /// What is denied whatever is allowed; no names.
     pub deny: Vec<Rule>,
     /// Of a policy of the cluster: what the allows of namespaces are intersected with.
     pub ceiling: Option<Ceiling>,
@@ -179,6 +195,18 @@ impl Policy {
     #[must_use]
     pub fn denies_by_default(&self) -> bool {
         self.default_deny || !self.allow.is_empty() || self.ceiling.is_some()
+    }
+
+    /// Its rules, and the entries of its ceiling.
+    pub fn rules(&self) -> impl Iterator<Item = &Rule> {
+        let entries = self.ceiling.iter().flat_map(|ceiling| &ceiling.entries);
+        self.allow.iter().chain(&self.deny).chain(entries)
+    }
+
+    /// The same, to be changed.
+    pub fn rules_mut(&mut self) -> impl Iterator<Item = &mut Rule> {
+        let entries = self.ceiling.iter_mut().flat_map(|ceiling| &mut ceiling.entries);
+        self.allow.iter_mut().chain(&mut self.deny).chain(entries)
     }
 
     /// Whether it speaks of a workload of `namespace` with `labels`.

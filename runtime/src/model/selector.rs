@@ -1,6 +1,7 @@
 //! Which labels a policy asks for: the selectors of Kubernetes.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 
 use super::Labels;
 
@@ -36,6 +37,12 @@ pub enum Operator {
 }
 
 impl Selector {
+    /// Whether it asks for nothing.
+    #[must_use]
+    pub fn is_everything(&self) -> bool {
+        self.match_labels.is_empty() && self.match_expressions.is_empty()
+    }
+
     /// Whether `labels` are as all of it asks.
     #[must_use]
     pub fn matches(&self, labels: &Labels) -> bool {
@@ -52,6 +59,28 @@ impl Requirement {
             Operator::NotIn(values) => value.is_none_or(|value| !values.contains(value)),
             Operator::Exists => value.is_some(),
             Operator::DoesNotExist => value.is_none(),
+        }
+    }
+}
+
+/// As `kubectl` takes it: `app=web,tier in (a,b),!canary`.
+impl fmt::Display for Selector {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let labels = self.match_labels.iter().map(|(key, value)| format!("{key}={value}"));
+        let all: Vec<_> = labels.chain(self.match_expressions.iter().map(Requirement::to_string)).collect();
+        f.write_str(&all.join(","))
+    }
+}
+
+impl fmt::Display for Requirement {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let key = &self.key;
+        let listed = |values: &BTreeSet<String>| values.iter().cloned().collect::<Vec<_>>().join(",");
+        match &self.operator {
+            Operator::In(values) => write!(f, "{key} in ({})", listed(values)),
+            Operator::NotIn(values) => write!(f, "{key} notin ({})", listed(values)),
+            Operator::Exists => f.write_str(key),
+            Operator::DoesNotExist => write!(f, "!{key}"),
         }
     }
 }

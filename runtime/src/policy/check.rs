@@ -144,11 +144,14 @@ fn idle_allows(policy: &Policy, text: &Arc<str>) -> Vec<Problem> {
 
 /// Whether `deny` denies all that `rule` allows of `target`.
 fn covers(deny: &Rule, rule: &Rule, target: &Target) -> bool {
-    let Target::Cidr(allowed) = target else { return false };
     let ports = deny.ports.is_empty()
         || !rule.ports.is_empty()
             && rule.ports.iter().all(|range| deny.ports.iter().any(|d| holds(d, range)));
-    ports && deny.to.iter().any(|target| matches!(target, Target::Cidr(net) if net.contains(allowed)))
+    let is_within = |denied: &Target| match (denied, target) {
+        (Target::Cidr(denied), Target::Cidr(allowed)) => denied.contains(allowed),
+        (denied, allowed) => denied == allowed,
+    };
+    ports && deny.to.iter().any(is_within)
 }
 
 fn holds(outer: &PortRange, inner: &PortRange) -> bool {

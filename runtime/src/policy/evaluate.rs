@@ -5,7 +5,7 @@
 //! ([`ways`]). Else a name that the ceiling lets pass would carry one that it does not, where both lead to one address.
 
 use crate::model::{
-    Action, Attempt, Ceiling, Kind, Policy, PolicyId, PolicyKind, PortRange, Protocol, Reason, Rule, Target,
+    Action, Attempt, Ceiling, Kind, Policy, PolicyId, PolicyKind, PortRange, Reason, Rule, Spot, Target,
     Verdict, Verdicts,
 };
 
@@ -125,22 +125,40 @@ pub(super) fn default_denies(policy: &Policy, kind: Kind) -> bool {
 
 /// Whether `rule` covers where `attempt` goes and on which port.
 pub(super) fn covers(rule: &Rule, attempt: &Attempt) -> bool {
-    covers_destination(rule, attempt) && covers_port(rule, attempt)
+    covers_plainly(rule, attempt) && covers_port(rule, attempt)
+        || spots_of(rule, attempt).any(|spot| in_ranges(&spot.ports, attempt))
 }
 
-/// Whether a target of `rule` is where `attempt` goes.
+/// Whether a destination of `rule` is where `attempt` goes, on some port.
 pub(super) fn covers_destination(rule: &Rule, attempt: &Attempt) -> bool {
+    covers_plainly(rule, attempt) || spots_of(rule, attempt).next().is_some()
+}
+
+/// Whether a name or a range of `rule` is where `attempt` goes.
+fn covers_plainly(rule: &Rule, attempt: &Attempt) -> bool {
     rule.to.iter().any(|target| match target {
         Target::Fqdn(pattern) => attempt.names.iter().any(|name| pattern.matches(name)),
         Target::Cidr(net) => attempt.address.is_some_and(|address| net.contains(&address)),
+        Target::Service(_) | Target::Pods(_) => false,
     })
 }
 
-/// Whether `rule` covers the protocol and port of `attempt`.
-pub(super) fn covers_port(rule: &Rule, attempt: &Attempt) -> bool {
-    rule.ports.is_empty() || rule.ports.iter().any(|range| in_range(range, attempt.protocol, attempt.port))
+/// What of the destinations of `rule` in the cluster has the address of `attempt`.
+pub(super) fn spots_of<'r>(rule: &'r Rule, attempt: &Attempt) -> impl Iterator<Item = &'r Spot> {
+    let address = attempt.address;
+    let all = rule.found.iter().flat_map(|found| &found.spots);
+    all.filter(move |spot| address.is_some_and(|address| spot.holds(address)))
 }
 
-fn in_range(range: &PortRange, protocol: Protocol, port: u16) -> bool {
-    range.protocol == protocol && range.ports.as_ref().is_none_or(|ports| ports.contains(&port))
+/// Whether `rule` names the protocol and port of `attempt`. A service has ports of its own besides.
+pub(super) fn covers_port(rule: &Rule, attempt: &Attempt) -> bool {
+    in_ranges(&rule.ports, attempt)
+}
+
+fn in_ranges(ranges: &[PortRange], attempt: &Attempt) -> bool {
+    let holds = |range: &PortRange| {
+        range.protocol == attempt.protocol
+            && range.ports.as_ref().is_none_or(|ports| ports.contains(&attempt.port))
+    };
+    ranges.is_empty() || ranges.iter().any(holds)
 }

@@ -5,7 +5,7 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::model::Policy;
+use crate::model::{Policy, Rule};
 
 use super::path;
 use super::problem::{Problem, Span};
@@ -41,6 +41,20 @@ impl Good {
     pub fn parse_object(file: &Arc<str>, text: Arc<str>) -> Result<Self, Vec<Problem>> {
         Self::parse(file, text.clone()).map_err(|problems| path::in_object(file, &text, problems))
     }
+}
+
+/// `outcome` for an agent that knows files only: it has nothing to look up services and pods in.
+pub fn of_files((file, outcome): Outcome) -> Outcome {
+    let outcome = outcome.and_then(|good| {
+        let rules = good.policies.iter().flat_map(Policy::rules).filter(|rule| rule.names_cluster());
+        let reason =
+            "only Kubernetes knows where services and pods are, and this agent takes its policies from files";
+        let fix = "run the agent with --kubernetes, or write `cidr` or `fqdn`";
+        let problem = |rule: &Rule| Problem::at_origin(&rule.origin, &good.text, reason, fix);
+        let problems: Vec<_> = rules.map(problem).collect();
+        if problems.is_empty() { Ok(good) } else { Err(problems) }
+    });
+    (file, outcome)
 }
 
 /// Reads the policy files of `dir`: `*.yaml`, `*.yml` and `*.json`, sorted by name, links followed (a mounted

@@ -12,6 +12,7 @@ mod consult;
 mod evaluate;
 mod explain;
 mod load;
+mod neighbours;
 mod path;
 mod problem;
 mod ruleset;
@@ -30,7 +31,10 @@ pub use evaluate::evaluate;
 pub use explain::{
     Answered, Decider, Explanation, Finding, Stage, Step, Undecided, explain, explain_question,
 };
-pub use load::{Good, Outcome, load_dir};
+pub use load::{Good, Outcome, load_dir, of_files};
+pub use neighbours::{
+    Endpoints, Neighbours, ObjectName, PodAddresses, Selected, Service, ServicePort, Wanted,
+};
 pub use problem::Problem;
 pub use ruleset::{Class, Default3, DestEntry, PortKey, RuleKey, RuleRef, Ruleset, Said};
 pub use schema::parse;

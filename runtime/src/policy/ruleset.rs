@@ -16,7 +16,7 @@ use super::asked::Asked;
 pub enum Class {
     /// Addresses bound to names of this class. The same one is the same class in every ruleset.
     Name(NameClass),
-    /// Addresses that the same rules of this ruleset name by `cidr`; numbered from 1 within the ruleset.
+    /// Addresses that the same rules of this ruleset lead to by `cidr`, `service` or `pods`; numbered from 1 within the ruleset.
     Cidrs(u32),
 }
 

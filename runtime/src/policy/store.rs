@@ -7,6 +7,7 @@ use std::sync::Arc;
 use crate::model::{Labels, Namespace, Policy, PolicyId};
 
 use super::load::{Good, Outcome};
+use super::neighbours::{Finder, Neighbours, Selected, Wanted};
 use super::problem::Problem;
 
 /// The policies in force, by the file they came from. No two have the same id.
@@ -24,6 +25,32 @@ impl Accepted {
     /// Every policy, in the order of files.
     pub fn policies(&self) -> impl Iterator<Item = &Policy> {
         self.files.values().flat_map(|good| &good.policies)
+    }
+
+    /// What of the cluster their destinations need to be known.
+    #[must_use]
+    pub fn wanted(&self) -> Wanted {
+        Wanted::by(self.policies().flat_map(Policy::rules))
+    }
+
+    /// Looks up their destinations in the cluster; the policies that lead elsewhere now. `selected`: what was looked for before
+    /// and is still so.
+    pub fn look_up(&mut self, known: Neighbours<'_>, selected: &mut Selected) -> BTreeSet<PolicyId> {
+        let mut finder = Finder::new(known, selected);
+        let mut moved = BTreeSet::new();
+        for policy in self.files.values_mut().flat_map(|good| &mut good.policies) {
+            let mut is_moved = false;
+            for rule in policy.rules_mut() {
+                let found = finder.find(rule);
+                is_moved |= found != rule.found;
+                rule.found = found;
+            }
+            if is_moved {
+                moved.insert(policy.id.clone());
+            }
+        }
+        finder.end();
+        moved
     }
 
     /// The policies that select a workload of `namespace` with `labels`, sorted by id.

@@ -107,12 +107,26 @@ impl Agent {
     /// # Errors
     /// It fails.
     pub fn json(&self, args: &[&str]) -> Result<Value> {
+        let told = self.told(args)?;
+        serde_json::from_str(&told).with_context(|| told)
+    }
+
+    /// `egret flows`, one record each.
+    ///
+    /// # Errors
+    /// It does not answer.
+    pub fn flows(&self) -> Result<Vec<Value>> {
+        let told = self.told(&["flows"])?;
+        told.lines().map(|line| serde_json::from_str(line).with_context(|| line.to_owned())).collect()
+    }
+
+    fn told(&self, args: &[&str]) -> Result<String> {
         let mut command = Command::new(program()?);
         command.args(args).args(["-o", "json", "--socket"]).arg(self.folder.path().join("socket"));
         let output = command.output()?;
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
         ensure!(!output.stdout.is_empty(), "egret {}: {said}", args.join(" "));
-        serde_json::from_slice(&output.stdout).context(said)
+        Ok(String::from_utf8(output.stdout)?)
     }
 }
 

@@ -70,7 +70,11 @@ impl Cluster {
         Ok(cluster)
     }
 
-    fn define(&self) -> Result<()> {
+    /// Applies Egret's definitions.
+    ///
+    /// # Errors
+    /// The API server refuses them.
+    pub fn define(&self) -> Result<()> {
         // The old half of the API server does not know rules in CEL; the new one, which keeps definitions, does.
         self.kubectl(&["apply", "--validate=false", "-f", &deploy("crds")])?;
         let xtask = std::env::var("EGRET_XTASK")
@@ -207,9 +211,10 @@ impl Drop for Cluster {
     fn drop(&mut self) {
         let _ = self.kubectl(&["delete", "clusteregresspolicies", "--all"]);
         let names: Vec<_> = self.namespaces.iter().map(String::as_str).collect();
+        for name in &names {
+            let _ = self.kubectl(&["delete", "pods", "--all", "--grace-period=1", "-n", name]);
+        }
         if !names.is_empty() {
-            let _ = self
-                .kubectl(&[&["delete", "pods", "--all", "--grace-period=1", "-n"][..], &names[..1]].concat());
             let _ = self.kubectl(&[&["delete", "namespace", "--timeout=90s"][..], &names].concat());
         }
     }

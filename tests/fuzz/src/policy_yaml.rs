@@ -2,10 +2,17 @@
 //!
 //! Input: the file. Compiled rulesets are held against the evaluator that looks at every rule in turn.
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use egret::model::{Action, Attempt, ModuleAnswer, Modules, Name, Policy, Protocol, Rule, Target, Verdict};
-use egret::policy::{MAX_RULES, Problem, Ranges, compile, consult, evaluate, explain, parse};
+use egret::model::{
+    Action, Attempt, Labels, ModuleAnswer, Modules, Name, Namespaces, PodsOf, Policy, PortRange, Protocol,
+    ServiceName, Target, Verdict,
+};
+use egret::policy::{
+    Accepted, Endpoints, Good, MAX_RULES, Neighbours, ObjectName, PodAddresses, Problem, Ranges, Selected,
+    Service, ServicePort, compile, consult, evaluate, explain, parse, refresh,
+};
 use ipnet::IpNet;
 
 /// Attempts of one file: enough to meet its rules, few enough to try many files.
@@ -15,10 +22,73 @@ const MOST_ATTEMPTS: usize = 64;
 pub fn run(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else { return };
     match parse("policy.yaml", text) {
-        Ok(policies) => check_policies(&policies),
+        Ok(_) => {
+            let policies = looked_up(text);
+            check_policies(&policies);
+        }
         Err(problems) => {
             assert!(!problems.is_empty(), "a refusal has a reason");
             problems.iter().for_each(|problem| check_problem(problem, text));
+        }
+    }
+}
+
+/// The same policies in a cluster that has every service and pods that they may name.
+fn looked_up(text: &str) -> Vec<Policy> {
+    let read = Good::parse(&"policy.yaml".into(), text.into());
+    let (mut accepted, problems) = refresh(&Accepted::default(), vec![("policy.yaml".into(), read)]);
+    assert!(problems.is_empty(), "it was read before: {problems:?}");
+    let targets = accepted.policies().flat_map(Policy::rules).flat_map(|rule| &rule.to);
+    let mut around = Around::default();
+    for (number, target) in (1..=250).zip(targets) {
+        around.add(target, number);
+    }
+    accepted.look_up(around.neighbours(), &mut Selected::default());
+    accepted.policies().cloned().collect()
+}
+
+/// A cluster made to measure.
+#[derive(Default)]
+struct Around {
+    services: BTreeMap<ObjectName, Service>,
+    endpoints: BTreeMap<ObjectName, Endpoints>,
+    pods: BTreeMap<ObjectName, PodAddresses>,
+    namespaces: BTreeMap<ObjectName, Labels>,
+}
+
+impl Around {
+    /// What `target` names, at addresses that end in `number`: some are the service's and pods' at once.
+    fn add(&mut self, target: &Target, number: u8) {
+        let own = |third: u8| vec![IpAddr::from([10, 0, third, number])];
+        match target {
+            Target::Service(ServiceName { namespace, name }) => {
+                let key = (namespace.clone(), name.clone());
+                let port = |protocol, port| ServicePort { name: format!("{protocol}"), protocol, port };
+                let ports = |first: u16| vec![port(Protocol::TCP, first), port(Protocol::UDP, first + 1)];
+                let service = Service { addresses: own(1), ports: ports(443), external: None };
+                self.services.insert(key.clone(), service);
+                let groups = vec![(own(2), ports(8443)), (own(1), ports(443))];
+                self.endpoints.insert(key, Endpoints { groups, has_more: number.is_multiple_of(2) });
+            }
+            Target::Pods(PodsOf { namespaces, pods }) => {
+                let (namespace, labels) = match namespaces {
+                    Namespaces::One(name) => (name.clone(), Labels::new()),
+                    Namespaces::Selected(selector) => (format!("n{number}"), selector.match_labels.clone()),
+                };
+                let pod = PodAddresses { labels: pods.match_labels.clone(), addresses: own(number % 3) };
+                self.pods.insert((namespace.clone(), format!("p{number}")), pod);
+                self.namespaces.insert((String::new(), namespace), labels);
+            }
+            Target::Fqdn(_) | Target::Cidr(_) => {}
+        }
+    }
+
+    fn neighbours(&self) -> Neighbours<'_> {
+        Neighbours {
+            services: Some(&self.services),
+            endpoints: Some(&self.endpoints),
+            pods: Some(&self.pods),
+            namespaces: &self.namespaces,
         }
     }
 }
@@ -87,12 +157,22 @@ fn attempts(policies: &[Policy]) -> Vec<Attempt> {
     let rules = policies.iter().flat_map(|policy| policy.allow.iter().chain(&policy.deny));
     for (rule, target) in rules.flat_map(|rule| rule.to.iter().map(move |target| (rule, target))) {
         for (names, address) in places(target) {
-            for (protocol, port) in ports(rule) {
+            for (protocol, port) in edges(&rule.ports) {
                 if attempts.len() == MOST_ATTEMPTS {
                     return attempts;
                 }
                 attempts.push(Attempt { names: names.clone(), address: Some(address), port, protocol });
             }
+        }
+    }
+    let spots = policies.iter().flat_map(Policy::rules).filter_map(|rule| rule.found.as_ref());
+    for spot in spots.flat_map(|found| &found.spots) {
+        for (protocol, port) in edges(&spot.ports) {
+            if attempts.len() == MOST_ATTEMPTS {
+                return attempts;
+            }
+            let address = spot.addresses.first().copied();
+            attempts.push(Attempt { names: Vec::new(), address, port, protocol });
         }
     }
     attempts
@@ -112,12 +192,14 @@ fn places(target: &Target) -> Vec<(Vec<Name>, IpAddr)> {
             let names: Vec<_> = Name::parse(&name).into_iter().collect();
             [[192, 0, 2, 1], [10, 0, 0, 1]].map(|address| (names.clone(), IpAddr::from(address))).into()
         }
+        // What they come to is tried below.
+        Target::Service(_) | Target::Pods(_) => Vec::new(),
     }
 }
 
-fn ports(rule: &Rule) -> Vec<(Protocol, u16)> {
+fn edges(ranges: &[PortRange]) -> Vec<(Protocol, u16)> {
     let mut ports = vec![(Protocol::TCP, 443), (Protocol::ICMP, 0)];
-    for range in rule.ports.iter().take(4) {
+    for range in ranges.iter().take(4) {
         let (first, last) =
             range.ports.as_ref().map_or((1, u16::MAX), |ports| (*ports.start(), *ports.end()));
         let edges = [first, last, first.wrapping_sub(1).max(1), last.saturating_add(1)];

@@ -1,6 +1,7 @@
 //! What workloads may: policies accepted, compiled, put in force, and kept for the next start.
 
 use std::collections::{BTreeSet, HashMap};
+use std::fmt;
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
 
@@ -11,7 +12,7 @@ use tracing::{info, warn};
 use super::Reconciler;
 use crate::agent::lookups::Watch;
 use crate::kernel::clock;
-use crate::model::{Modules, Policy, PolicyId, PolicyKind, WorkloadId};
+use crate::model::{Modules, Policy, PolicyId, PolicyKind, Rule, WorkloadId};
 use crate::policy::{self, Problem, Ranges, Ruleset, TooLarge, compile};
 use crate::state::{self, PolicyText, Snapshot};
 /// fe80::/10, without its length.
@@ -19,13 +20,46 @@ const LINK_LOCAL: Ipv6Addr = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 0);
 
 /// Rulesets by the policies that they come from: each set is compiled once, until a policy or a range changes.
 #[derive(Default)]
-pub(super) struct Compiled(HashMap<Vec<PolicyId>, Result<Arc<Ruleset>, Excessive>>);
+pub(super) struct Compiled(HashMap<Vec<PolicyId>, Result<Arc<Ruleset>, Withheld>>);
 
-/// Policies that are too large, and what of them is put in force all the same where nothing else is.
+/// Policies that cannot be put in force as they are, and what of them is all the same where nothing else is.
 #[derive(Clone)]
-pub(super) struct Excessive {
-    excess: TooLarge,
+pub(super) struct Withheld {
+    why: Why,
     bounds: Arc<Ruleset>,
+}
+
+#[derive(Clone)]
+enum Why {
+    TooLarge(TooLarge),
+    /// They name services or pods, and what these are is not known yet.
+    Unknown {
+        /// Policies of the cluster do.
+        is_of_cluster: bool,
+    },
+}
+
+impl fmt::Display for Why {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::TooLarge(excess) => excess.fmt(f),
+            Self::Unknown { .. } => {
+                f.write_str("Kubernetes has not told yet where the services and pods are that they name")
+            }
+        }
+    }
+}
+
+impl Why {
+    fn fix(&self) -> &'static str {
+        match self {
+            Self::TooLarge(_) => "make the policies smaller, or select fewer workloads by each",
+            Self::Unknown { .. } => {
+                "wait a moment; if it stays, see in the agent's log whether it may list services, endpoints and pods \
+                 (`deploy/egret.yaml`)"
+            }
+        }
+    }
 }
 
 /// What a workload is to be judged by.
@@ -44,23 +78,33 @@ impl Compiled {
         policies: &[&Policy],
         ranges: &Ranges,
         modules: &Modules,
-    ) -> Result<Arc<Ruleset>, Excessive> {
+    ) -> Result<Arc<Ruleset>, Withheld> {
         let ids = policies.iter().map(|policy| policy.id.clone()).collect();
         let compiled = self.0.entry(ids).or_insert_with(|| {
-            let excessive = |excess| Excessive {
-                excess,
-                bounds: Arc::new(policy::compile_bounds(policies, ranges, modules)),
-            };
-            compile(policies, ranges, modules).map(Arc::new).map_err(excessive)
+            let withheld =
+                |why| Withheld { why, bounds: Arc::new(policy::compile_bounds(policies, ranges, modules)) };
+            let awaiting = || policies.iter().filter(|policy| policy.rules().any(Rule::is_awaiting));
+            if awaiting().next().is_some() {
+                let of_cluster = |policy: &&Policy| policy.id.kind() == PolicyKind::ClusterEgressPolicy;
+                return Err(withheld(Why::Unknown {
+                    is_of_cluster: awaiting().copied().any(|p| of_cluster(&p)),
+                }));
+            }
+            compile(policies, ranges, modules).map(Arc::new).map_err(Why::TooLarge).map_err(withheld)
         });
         compiled.clone()
+    }
+
+    /// Forgets what comes from any of `policies`.
+    fn forget(&mut self, policies: &BTreeSet<PolicyId>) {
+        self.0.retain(|ids, _| ids.iter().all(|id| !policies.contains(id)));
     }
 
     /// Every ruleset.
     pub(super) fn rulesets(&self) -> impl Iterator<Item = &Ruleset> {
         self.0.values().map(|compiled| match compiled {
             Ok(ruleset) => &**ruleset,
-            Err(excessive) => &*excessive.bounds,
+            Err(withheld) => &*withheld.bounds,
         })
     }
 }
@@ -78,6 +122,8 @@ impl Reconciler {
             warn!("{}: {}; {}", problem.place(), problem.reason, problem.fix);
         }
         (self.accepted, self.problems) = (accepted, problems);
+        // Before any of it is put in force.
+        let _ = self.parts.source.look_up(&mut self.accepted);
         self.compiled = Compiled::default();
     }
 
@@ -124,7 +170,27 @@ impl Reconciler {
 
     /// Compiles the policies of every workload, each distinct set once, and puts what changed in force.
     pub(super) fn enforce_all(&mut self) {
+        let _ = self.parts.source.look_up(&mut self.accepted);
         self.compiled = Compiled::default();
+        self.enforce_compiled();
+        if let Err(error) = self.save(true) {
+            warn!("a restart would not find the latest policies: {error:#}");
+        }
+    }
+
+    /// Compiles what leads elsewhere in the cluster than it did, and puts that in force; whether anything does.
+    pub(super) fn follow_destinations(&mut self) -> bool {
+        let moved = self.parts.source.look_up(&mut self.accepted);
+        if moved.is_empty() {
+            return false;
+        }
+        self.compiled.forget(&moved);
+        self.enforce_compiled();
+        true
+    }
+
+    fn enforce_compiled(&mut self) {
+        self.told.clear();
         self.lacking.clear();
         // Also where the agent lost sight of it: what judges its packets is still there.
         let placed = |id: &WorkloadId| Some((id.clone(), self.parts.enforcer.placed(id)?.0));
@@ -133,12 +199,14 @@ impl Reconciler {
             match self.enforce(&id, index) {
                 Ok(true) => info!("the policies of {id} have changed and are in force"),
                 Ok(false) => {}
-                Err(error) => self.tell_problem(&format!("{id}: its policies stay as they were: {error:#}")),
+                Err(error) => {
+                    let fix = "make the policies smaller, or select fewer workloads by each";
+                    self.tell_problem(&format!("{id}: its policies stay as they were: {error:#}"), fix);
+                }
             }
         }
-        if let Err(error) = self.save(true) {
-            warn!("a restart would not find the latest policies: {error:#}");
-        }
+        // Of what is no problem any more nothing was told.
+        self.problems.retain(|problem| !problem.file.is_empty() || self.told.contains(&problem.reason));
     }
 
     /// Puts the policies of a workload in force, where they are not; whether they were not.
@@ -166,14 +234,24 @@ impl Reconciler {
         let mut is_whole = true;
         let ruleset = match self.compiled.of(&selecting, &self.ranges, &modules) {
             Ok(ruleset) => ruleset,
-            Err(Excessive { excess, bounds: strict }) => {
+            Err(Withheld { why, bounds: strict }) => {
                 let strict_policies = policy::bounds(&selecting);
-                let may_stay = worker.bounds.as_ref() == Some(&bounds);
+                let may_stay = match why {
+                    Why::TooLarge(_) => worker.bounds.as_ref() == Some(&bounds),
+                    // The platform's own change, which it waits for; or an earlier agent's work.
+                    Why::Unknown { is_of_cluster } => {
+                        let is_same = worker.bounds.as_ref().is_none_or(|before| *before == bounds);
+                        self.parts.enforcer.is_judged(index) && (is_of_cluster || is_same)
+                    }
+                };
                 if may_stay && !self.parts.enforcer.is_in_force(index, &strict) {
-                    self.tell_problem(&format!("{id}: its policies stay as they were: {excess}"));
+                    self.tell_problem(&format!("{id}: its policies stay as they were: {why}"), why.fix());
                     return Ok(None);
                 }
-                self.tell_problem(&format!("{id}: nothing that its namespace allows is in force: {excess}"));
+                self.tell_problem(
+                    &format!("{id}: nothing that its namespace allows is in force: {why}"),
+                    why.fix(),
+                );
                 policies = strict_policies;
                 is_whole = false;
                 strict
@@ -196,11 +274,11 @@ impl Reconciler {
         }
     }
 
-    fn tell_problem(&mut self, reason: &str) {
-        warn!("{reason}");
-        let problem =
-            Problem::whole("", reason, "make the policies smaller, or select fewer workloads by each");
+    fn tell_problem(&mut self, reason: &str, fix: &str) {
+        let problem = Problem::whole("", reason, fix);
+        self.told.insert(problem.reason.clone());
         if self.problems.iter().all(|known| known.reason != problem.reason) {
+            warn!("{reason}");
             self.problems.push(problem);
         }
     }

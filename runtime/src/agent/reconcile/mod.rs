@@ -69,6 +69,8 @@ pub enum Change {
     Loaded(Loaded),
     /// Workloads.
     Workloads,
+    /// What policies name in the cluster.
+    Destinations,
     /// Policies, modules and workloads.
     Everything,
     /// A workload's namespace.
@@ -174,6 +176,8 @@ pub struct Reconciler {
     listed: Option<Arc<[Listed]>>,
     /// Workloads for which what is in force is not what their policies come to.
     lacking: BTreeSet<WorkloadId>,
+    /// What was told of workloads when policies were last put in force.
+    told: BTreeSet<String>,
     ranges: Ranges,
     compiled: Compiled,
     node_survey: Survey,
@@ -216,6 +220,7 @@ impl Reconciler {
             problems: Vec::new(),
             listed: None,
             lacking: BTreeSet::new(),
+            told: BTreeSet::new(),
             ranges: Ranges::default(),
             compiled: Compiled::default(),
             node_survey,
@@ -264,6 +269,7 @@ impl Reconciler {
                 self.read_again(matches!(change, Change::Everything)).await;
             }
             Change::Workloads => self.read_workloads().await,
+            Change::Destinations => return self.follow_destinations(),
             Change::Workload(id, survey) => self.workload_changed(&id, &survey).await,
             Change::Unwatched(id) => self.cover(&id).await,
             Change::Node(survey) => self.node_changed(survey).await,

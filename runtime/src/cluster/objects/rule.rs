@@ -1,33 +1,42 @@
 //! Entries of `allow`, `deny` and `ceiling`.
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// What an application may do, or may not.
+/// What an application may do.
 #[derive(Clone, Debug, Serialize, Deserialize, KubeSchema)]
 pub struct AllowRule {
-    /// How verdicts and reports call it; by default its place, as in `allow[0]`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 63))]
-    #[x_kube(
-        validation = Rule::new("self.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?$')")
-            .message("use 1 to 63 lower-case letters, digits and `-` (not first or last)"),
-    )]
-    pub name: Option<String>,
     /// Where to: any of these.
     #[schemars(length(min = 1, max = 64))]
     pub to: Vec<Destination>,
-    /// On which ports, the ones dialled; by default every port of every IP protocol.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(min = 1, max = 32))]
-    pub ports: Vec<Port>,
+    /// What every rule has.
+    #[serde(flatten)]
+    pub rule: RuleFields,
 }
 
 /// What an application may not do, whatever is allowed elsewhere.
 #[derive(Clone, Debug, Serialize, Deserialize, KubeSchema)]
 pub struct DenyRule {
-    /// How verdicts and reports call it; by default its place, as in `deny[0]`.
+    /// Where to: any of these, no names.
+    #[schemars(length(min = 1, max = 64))]
+    #[x_kube(
+        validation = Rule::new("self.all(destination, !has(destination.fqdn))").message(
+            "deny takes no `fqdn`: a name that is not looked up cannot be denied by address; deny its addresses with \
+             `cidr`, or leave the name out of `allow`"
+        ),
+    )]
+    pub to: Vec<Destination>,
+    /// What every rule has.
+    #[serde(flatten)]
+    pub rule: RuleFields,
+}
+
+/// What every rule has.
+#[derive(Clone, Debug, Serialize, Deserialize, KubeSchema)]
+pub struct RuleFields {
+    /// How verdicts and reports call it; by default its list and place, as in `allow[0]`.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 63))]
     #[x_kube(
@@ -35,28 +44,22 @@ pub struct DenyRule {
             .message("use 1 to 63 lower-case letters, digits and `-` (not first or last)"),
     )]
     pub name: Option<String>,
-    /// Where to: any of these ranges.
-    #[schemars(length(min = 1, max = 64))]
-    #[x_kube(
-        validation = Rule::new("self.all(destination, !has(destination.fqdn))").message(
-            "deny takes `cidr` only: a name that is not looked up cannot be denied by address; deny its addresses with \
-             `cidr`, or leave the name out of `allow`"
-        ),
-    )]
-    pub to: Vec<Destination>,
     /// On which ports, the ones dialled; by default every port of every IP protocol.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(min = 1, max = 32))]
     pub ports: Vec<Port>,
 }
 
-/// One destination: a name, or a range of addresses.
+/// One destination: a name, a range of addresses, a service, or pods.
 #[derive(Clone, Debug, Serialize, Deserialize, KubeSchema)]
 #[x_kube(
-    validation = Rule::new("has(self.fqdn) || has(self.cidr)")
-        .message("the destination names nothing: write `fqdn: NAME` or `cidr: RANGE`"),
-    validation = Rule::new("!(has(self.fqdn) && has(self.cidr))")
-        .message("a destination is either a name or a range: write two entries, `to: [{fqdn: NAME}, {cidr: RANGE}]`"),
+    validation = Rule::new("has(self.fqdn) || has(self.cidr) || has(self.service) || has(self.pods)")
+        .message("the destination names nothing: write `fqdn: NAME`, `cidr: RANGE`, `service: {name: NAME}` or `pods: {podSelector: ...}`"),
+    validation = Rule::new("[has(self.fqdn), has(self.cidr), has(self.service), has(self.pods)].filter(is, is).size() <= 1")
+        .message(
+            "a destination is one of these: a name, a range, a service, or pods: write two entries, as in \
+             `to: [{fqdn: NAME}, {cidr: RANGE}]`"
+        ),
 )]
 pub struct Destination {
     /// A name, as workloads look it up. `*` is exactly one label, or a part of one; `**` as the first label is one or more.
@@ -83,6 +86,51 @@ pub struct Destination {
             .message("it has bits set beyond its length: write the first address of the range, as in `10.0.0.0/8`"),
     )]
     pub cidr: Option<String>,
+    /// A service of the cluster: its own addresses on the ports dialled, and what is behind it on the ports that answer
+    /// there. Without `ports` all ports that it has.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub service: Option<Service>,
+    /// Pods of the cluster, by their own addresses. `podSelector` alone: of the policy's own namespace; `namespaceSelector`
+    /// alone: all pods of these namespaces; both: such pods of these.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pods: Option<Pods>,
+}
+
+/// A service.
+#[derive(Clone, Debug, Serialize, Deserialize, KubeSchema)]
+pub struct Service {
+    /// Its name.
+    #[schemars(length(min = 1, max = 63))]
+    #[x_kube(validation = Rule::new("self.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?$')").message(
+        "use 1 to 63 lower-case letters, digits and `-` (not first or last), and no dots: a namespace goes under `namespace`"
+    ))]
+    pub name: String,
+    /// Its namespace; by default the policy's own. A ClusterEgressPolicy has none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 63))]
+    #[x_kube(
+        validation = Rule::new("self.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?$')")
+            .message("use 1 to 63 lower-case letters, digits and `-` (not first or last), and no dots"),
+    )]
+    pub namespace: Option<String>,
+}
+
+/// Pods.
+#[derive(Clone, Debug, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = Rule::new("has(self.podSelector) || has(self.namespaceSelector)").message(
+        "`pods` says nothing of which pods: write `podSelector: {matchLabels: {app: NAME}}`, or `podSelector: {}` for all of the \
+         policy's own namespace"
+    ),
+)]
+pub struct Pods {
+    /// Which pods; by default all of the namespaces selected.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pod_selector: Option<LabelSelector>,
+    /// Of which namespaces; by default the policy's own. A ClusterEgressPolicy has none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub namespace_selector: Option<LabelSelector>,
 }
 
 /// Ports of one protocol.

@@ -57,16 +57,6 @@ use super::status::PolicyStatus;
 pub struct EgressPolicySpec {
     /// Which pods of the namespace; `{}` is all of them.
     pub pod_selector: LabelSelector,
-    /// Whether what it says happens, or is only reported.
-    pub mode: Mode,
-    /// What its default deny covers, and of what its modules are asked.
-    pub scope: Scope,
-    /// What the sender of a denied packet sees.
-    #[serde(default)]
-    pub on_deny: OnDeny,
-    /// `Deny`: whatever is in its scope and no rule allows. Needed only where there are no allow rules.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub default: Option<Fallback>,
     /// What is allowed; all else in its scope is denied then.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(min = 1, max = 64))]
@@ -75,10 +65,9 @@ pub struct EgressPolicySpec {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(min = 1, max = 64))]
     pub deny: Vec<DenyRule>,
-    /// Which policy modules are asked.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(min = 1, max = 8))]
-    pub modules: Vec<Module>,
+    /// What both kinds have.
+    #[serde(flatten)]
+    pub common: CommonFields,
 }
 
 /// What pods of any namespaces may reach, and what namespaces may allow.
@@ -135,6 +124,57 @@ pub struct ClusterEgressPolicySpec {
     pub namespace_selector: LabelSelector,
     /// Which pods of these namespaces; `{}` is all of them.
     pub pod_selector: LabelSelector,
+    /// What is allowed; all else in its scope is denied then.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(min = 1, max = 64))]
+    #[x_kube(
+        validation = Rule::new("self.all(rule, rule.to.all(to, !has(to.service) || has(to.service.namespace)))").message(
+            "a ClusterEgressPolicy is of no namespace, so it must say of which one a service is: write \
+             `service: {name: NAME, namespace: NAMESPACE}`"
+        ),
+        validation = Rule::new("self.all(rule, rule.to.all(to, !has(to.pods) || has(to.pods.namespaceSelector)))").message(
+            "a ClusterEgressPolicy is of no namespace, so it must say of which ones pods are: write \
+             `pods: {namespaceSelector: {matchLabels: {tier: NAME}}}`, with a `podSelector` beside it or without"
+        ),
+    )]
+    pub allow: Vec<AllowRule>,
+    /// What is denied, whatever is allowed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(min = 1, max = 64))]
+    #[x_kube(
+        validation = Rule::new("self.all(rule, rule.to.all(to, !has(to.service) || has(to.service.namespace)))").message(
+            "a ClusterEgressPolicy is of no namespace, so it must say of which one a service is: write \
+             `service: {name: NAME, namespace: NAMESPACE}`"
+        ),
+        validation = Rule::new("self.all(rule, rule.to.all(to, !has(to.pods) || has(to.pods.namespaceSelector)))").message(
+            "a ClusterEgressPolicy is of no namespace, so it must say of which ones pods are: write \
+             `pods: {namespaceSelector: {matchLabels: {tier: NAME}}}`, with a `podSelector` beside it or without"
+        ),
+    )]
+    pub deny: Vec<DenyRule>,
+    /// What any allow of a namespace's policy or of a module is intersected with; `[]` lets none of them count.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 64))]
+    #[x_kube(
+        validation = Rule::new("self.all(rule, rule.to.all(to, !has(to.service) || has(to.service.namespace)))").message(
+            "a ClusterEgressPolicy is of no namespace, so it must say of which one a service is: write \
+             `service: {name: NAME, namespace: NAMESPACE}`"
+        ),
+        validation = Rule::new("self.all(rule, rule.to.all(to, !has(to.pods) || has(to.pods.namespaceSelector)))").message(
+            "a ClusterEgressPolicy is of no namespace, so it must say of which ones pods are: write \
+             `pods: {namespaceSelector: {matchLabels: {tier: NAME}}}`, with a `podSelector` beside it or without"
+        ),
+    )]
+    pub ceiling: Option<Vec<AllowRule>>,
+    /// What both kinds have.
+    #[serde(flatten)]
+    pub common: CommonFields,
+}
+
+/// What both kinds of policies have.
+#[derive(Clone, Debug, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct CommonFields {
     /// Whether what it says happens, or is only reported.
     pub mode: Mode,
     /// What its default deny covers, and of what its modules are asked.
@@ -145,18 +185,6 @@ pub struct ClusterEgressPolicySpec {
     /// `Deny`: whatever is in its scope and no rule allows. Needed only where there are no allow rules.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub default: Option<Fallback>,
-    /// What is allowed; all else in its scope is denied then.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(min = 1, max = 64))]
-    pub allow: Vec<AllowRule>,
-    /// What is denied, whatever is allowed.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(min = 1, max = 64))]
-    pub deny: Vec<DenyRule>,
-    /// What any allow of a namespace's policy or of a module is intersected with; `[]` lets none of them count.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 64))]
-    pub ceiling: Option<Vec<AllowRule>>,
     /// Which policy modules are asked.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(min = 1, max = 8))]

@@ -2,6 +2,7 @@
 //! with ports. So the kernel knows nothing of ceilings.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 
 use ipnet::IpNet;
 
@@ -20,10 +21,12 @@ pub(super) enum Reach {
 }
 
 impl Reach {
-    fn of(target: &Target) -> Self {
+    /// What `target` is by itself; of the cluster's, what they come to is.
+    fn of(target: &Target) -> Option<Self> {
         match target {
-            Target::Fqdn(pattern) => Self::Names(pattern.clone().into()),
-            Target::Cidr(range) => Self::Range(*range),
+            Target::Fqdn(pattern) => Some(Self::Names(pattern.clone().into())),
+            Target::Cidr(range) => Some(Self::Range(*range)),
+            Target::Service(_) | Target::Pods(_) => None,
         }
     }
 
@@ -36,8 +39,72 @@ impl Reach {
                 NameClass::from(pattern.clone()).within(*range).map(Self::Names)
             }
             (Self::Range(own), Target::Cidr(range)) => both(*own, *range).map(Self::Range),
+            (_, Target::Service(_) | Target::Pods(_)) => None,
         }
     }
+}
+
+/// Destinations of a rule that have the same ports.
+struct Part<'r> {
+    ports: Ports,
+    to: To<'r>,
+}
+
+enum To<'r> {
+    /// What it names; what is of the cluster, by its addresses.
+    Targets(&'r [Target]),
+    /// Sorted.
+    Addresses(&'r [IpAddr]),
+}
+
+impl<'r> Part<'r> {
+    fn all(rule: &'r Rule) -> impl Iterator<Item = Self> {
+        let named = Self { ports: Ports::of(&rule.ports), to: To::Targets(&rule.to) };
+        let spots = rule.found.iter().flat_map(|found| &found.spots);
+        let found =
+            spots.map(|spot| Self { ports: Ports::of(&spot.ports), to: To::Addresses(&spot.addresses) });
+        std::iter::once(named).chain(found)
+    }
+
+    fn reaches(&self) -> Vec<Reach> {
+        match self.to {
+            To::Targets(targets) => targets.iter().filter_map(Reach::of).collect(),
+            To::Addresses(addresses) => {
+                addresses.iter().map(|address| Reach::Range((*address).into())).collect()
+            }
+        }
+    }
+
+    /// What of `reach` it covers too.
+    fn and(&self, reach: &Reach) -> Vec<Reach> {
+        let addresses = match self.to {
+            To::Targets(targets) => return targets.iter().filter_map(|target| reach.and(target)).collect(),
+            To::Addresses(addresses) => addresses,
+        };
+        match reach {
+            Reach::Range(range) => within(addresses, *range).map(Reach::Range).collect(),
+            Reach::Names(class) => {
+                let hosts = addresses.iter().map(|address| IpNet::from(*address));
+                hosts.filter_map(|host| class.within(host)).map(Reach::Names).collect()
+            }
+        }
+    }
+
+    /// How many pairs looking at [`Self::and`] takes. Of addresses those in a range are found without looking at the others.
+    fn count(&self, reach: &Reach) -> usize {
+        match (&self.to, reach) {
+            (To::Targets(targets), _) => targets.len(),
+            (To::Addresses(addresses), Reach::Names(_)) => addresses.len(),
+            (To::Addresses(addresses), Reach::Range(range)) => within(addresses, *range).len(),
+        }
+    }
+}
+
+/// Those of `addresses`, which are sorted, that lie in `range`.
+fn within(addresses: &[IpAddr], range: IpNet) -> impl ExactSizeIterator<Item = IpNet> {
+    let start = addresses.partition_point(|address| *address < range.network());
+    let end = addresses.partition_point(|address| *address <= range.broadcast());
+    addresses.get(start..end).unwrap_or_default().iter().map(|address| IpNet::from(*address))
 }
 
 /// The destinations of a rule that have these ports.
@@ -64,11 +131,12 @@ pub(super) fn cut(
     ceilings: &[&Ceiling],
     allowance: &mut Allowance,
 ) -> Result<Vec<Left>, Excess> {
-    let ports = Ports::of(&rule.ports);
+    let parts = Part::all(rule).map(|part| (part.reaches(), part.ports)).filter(|(to, _)| !to.is_empty());
     if ceilings.is_empty() {
-        return Ok(vec![(ports, rule.to.iter().map(Reach::of).collect())]);
+        return Ok(parts.map(|(to, ports)| (ports, to)).collect());
     }
-    let whole = rule.to.iter().map(|target| (Reach::of(target), ports.clone())).collect();
+    let mut whole = BTreeMap::new();
+    parts.for_each(|(to, ports)| to.into_iter().for_each(|reach| add(&mut whole, reach, &ports)));
     let left = ceilings.iter().try_fold(whole, |left, ceiling| under(&left, ceiling, allowance))?;
     let mut by_ports: BTreeMap<Ports, Vec<Reach>> = BTreeMap::new();
     for (reach, ports) in left {
@@ -77,22 +145,24 @@ pub(super) fn cut(
     Ok(by_ports.into_iter().collect())
 }
 
+fn add(all: &mut BTreeMap<Reach, Ports>, reach: Reach, ports: &Ports) {
+    all.entry(reach).and_modify(|known| known.add(ports.clone())).or_insert_with(|| ports.clone());
+}
+
 fn under(
     left: &BTreeMap<Reach, Ports>,
     ceiling: &Ceiling,
     allowance: &mut Allowance,
 ) -> Result<BTreeMap<Reach, Ports>, Excess> {
     let mut next: BTreeMap<Reach, Ports> = BTreeMap::new();
-    let entries: Vec<_> = ceiling.entries.iter().map(|entry| (entry, Ports::of(&entry.ports))).collect();
+    let parts: Vec<_> = ceiling.entries.iter().flat_map(Part::all).collect();
     for (reach, ports) in left {
-        for (entry, entry_ports) in &entries {
-            allowance.take(ports.count() * entry_ports.count() + entry.to.len())?;
-            let Some(ports) = ports.and(entry_ports) else { continue };
-            for reach in entry.to.iter().filter_map(|target| reach.and(target)) {
+        for part in &parts {
+            allowance.take(ports.count() * part.ports.count() + part.count(reach))?;
+            let Some(ports) = ports.and(&part.ports) else { continue };
+            for reach in part.and(reach) {
                 allowance.take(ports.count())?;
-                next.entry(reach)
-                    .and_modify(|known| known.add(ports.clone()))
-                    .or_insert_with(|| ports.clone());
+                add(&mut next, reach, &ports);
             }
             if next.len() > MAX_RULES {
                 return Err(Excess::Ceilings);

@@ -15,11 +15,11 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-use crate::model::{Kind, Mode, ModuleStage, Modules, OnDeny, Policy, PolicyKind, Scope};
+use crate::model::{Kind, Mode, ModuleStage, Modules, OnDeny, Policy, PolicyKind, Rule, Scope};
 
 use super::asked::asked_by;
 use super::ruleset::{Class, Default3, Ruleset};
-use ranks::{Ranking, Rules};
+use ranks::{Ranking, Rules, too_large};
 
 /// The most entries of [`Ruleset::rules`]. Ranges inside one another, each with many ports of its own, multiply; a
 /// megabyte of YAML could otherwise ask for gigabytes.
@@ -27,6 +27,9 @@ pub const MAX_RULES: usize = 1 << 18;
 
 /// The most pairs of an allow and an entry of a ceiling that are looked at: some hundred milliseconds.
 pub const MAX_COMBINED: usize = 1 << 20;
+
+/// The most addresses of services and pods that the rules of the policies of a workload lead to together.
+pub const MAX_ADDRESSES: usize = 1 << 16;
 
 /// Some policies multiply beyond what is compiled.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -53,6 +56,12 @@ pub enum Excess {
          larger ranges in the ceilings, and split the workloads"
     )]
     Ceilings,
+    /// Beyond [`MAX_ADDRESSES`].
+    #[error(
+        "lead to more than {MAX_ADDRESSES} addresses of services and pods; select fewer pods, or write the range that they \
+         are in as `cidr`"
+    )]
+    Addresses,
 }
 
 /// Which addresses are of the cluster and of the node; all others are on the internet.
@@ -88,6 +97,10 @@ pub fn compile(policies: &[&Policy], ranges: &Ranges, modules: &Modules) -> Resu
     if policies.is_empty() {
         return Ok(Ruleset { unmanaged: true, ..of_no_rules(policies) });
     }
+    let found = policies.iter().flat_map(|policy| policy.rules()).filter_map(|rule| rule.found.as_ref());
+    if found.flat_map(|found| &found.spots).map(|spot| spot.addresses.len()).sum::<usize>() > MAX_ADDRESSES {
+        return Err(too_large(policies, Excess::Addresses));
+    }
     let ranking = Ranking::new(policies)?;
     let mut rules = Rules::new(&ranking);
     let names = ranking.names();
@@ -100,12 +113,15 @@ pub fn compile(policies: &[&Policy], ranges: &Ranges, modules: &Modules) -> Resu
     Ok(Ruleset { names, dest, rules: rules.entries, modules, ..of_no_rules(policies) })
 }
 
-/// What is to be put in force where `policies` are [`TooLarge`] and what was in force cannot stay: their [`bounds`].
-/// Where these are too large as well, nothing is allowed, and no module is asked.
+/// What is to be put in force where `policies` are [`TooLarge`], or it is not known yet what they name, and what was in force
+/// cannot stay: their [`bounds`]. Where these are too large as well, or it is not known what they deny, nothing is allowed, and
+/// no module is asked.
 #[must_use]
 pub fn compile_bounds(policies: &[&Policy], ranges: &Ranges, modules: &Modules) -> Ruleset {
     let bounds = bounds(policies);
-    if let Ok(ruleset) = compile(&bounds.iter().collect::<Vec<_>>(), ranges, modules) {
+    let in_force = bounds.iter().filter(|policy| policy.mode == Mode::Enforce);
+    let denies_unknown = in_force.flat_map(|policy| &policy.deny).any(Rule::is_awaiting);
+    if !denies_unknown && let Ok(ruleset) = compile(&bounds.iter().collect::<Vec<_>>(), ranges, modules) {
         return ruleset;
     }
     let everywhere = Default3 { internet: true, cluster: true, node: true };

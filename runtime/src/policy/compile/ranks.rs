@@ -166,7 +166,7 @@ impl<'a> Rules<'a> {
     }
 }
 
-fn too_large<'p>(policies: impl IntoIterator<Item = &'p &'p Policy>, excess: Excess) -> TooLarge {
+pub(super) fn too_large<'p>(policies: impl IntoIterator<Item = &'p &'p Policy>, excess: Excess) -> TooLarge {
     let mut ids: Vec<_> = policies.into_iter().map(|policy| policy.id.to_string()).collect();
     ids.sort();
     ids.dedup();

@@ -193,18 +193,20 @@ impl Question<'_> {
 
     fn by_rule(&self, stage: Stage, policy: &Policy, rule: &Rule) -> Option<Step> {
         let says = words::says(policy, rule, stage == Stage::Deny);
-        let (finding, text) = match (covers_destination(rule, self.attempt), covers_port(rule, self.attempt))
-        {
-            (true, true) => match cut::by_ceilings(&self.policies, policy, rule, stage, self.attempt) {
+        let is_known = covers_destination(rule, self.attempt);
+        let (finding, text) = if covers(rule, self.attempt) {
+            match cut::by_ceilings(&self.policies, policy, rule, stage, self.attempt) {
                 None => (Finding::Match, says),
                 Some(cut) => (cut.finding, format!("{says}, but {}", cut.text)),
-            },
-            (true, false) => {
-                let asked = words::port(self.attempt.protocol, self.attempt.port);
-                (Finding::NearMiss, format!("{says}, not on {asked}"))
             }
-            (false, true) => (Finding::NearMiss, format!("{says}, but {}", near::miss(rule, self.attempt)?)),
-            (false, false) => return None,
+        } else if is_known {
+            let asked = words::port(self.attempt.protocol, self.attempt.port);
+            (Finding::NearMiss, format!("{says}, not on {asked}{}", words::ports_at(rule, self.attempt)))
+        } else if covers_port(rule, self.attempt) {
+            let near = near::miss(rule, self.attempt).or_else(|| words::notes(rule))?;
+            (Finding::NearMiss, format!("{says}, but {near}"))
+        } else {
+            return None;
         };
         Some(Step::new(stage, finding, text).of_policy(policy).of_rule(rule))
     }
@@ -233,13 +235,14 @@ impl Question<'_> {
 
     /// How an entry of a ceiling that does not cover the attempt almost does.
     fn almost(&self, entry: &Rule) -> Option<String> {
-        match (covers_destination(entry, self.attempt), covers_port(entry, self.attempt)) {
-            (true, false) => {
-                let asked = words::port(self.attempt.protocol, self.attempt.port);
-                Some(format!("{} covers it, but not on {asked}", entry.name))
-            }
-            (false, true) => near::miss(entry, self.attempt),
-            _ => None,
+        if covers_destination(entry, self.attempt) {
+            let asked = words::port(self.attempt.protocol, self.attempt.port);
+            let there = words::ports_at(entry, self.attempt);
+            Some(format!("{} covers it, but not on {asked}{there}", entry.name))
+        } else if covers_port(entry, self.attempt) {
+            near::miss(entry, self.attempt).or_else(|| words::notes(entry))
+        } else {
+            None
         }
     }
 
@@ -247,7 +250,7 @@ impl Question<'_> {
     fn unknowns<'r>(&self, stage: Stage, rules: impl Iterator<Item = &'r Rule>) -> Vec<Step> {
         let (mut by_address, mut by_name) = (0_usize, 0_usize);
         for rule in rules.filter(|rule| covers_port(rule, self.attempt)) {
-            by_address += usize::from(rule.to.iter().any(|target| matches!(target, Target::Cidr(_))));
+            by_address += usize::from(rule.to.iter().any(|target| !matches!(target, Target::Fqdn(_))));
             by_name += usize::from(rule.to.iter().any(|target| matches!(target, Target::Fqdn(_))));
         }
         let mut texts = Vec::new();

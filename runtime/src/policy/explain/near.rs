@@ -6,7 +6,7 @@ use crate::model::{Attempt, Name, Pattern, Rule, Target};
 pub(super) fn miss(rule: &Rule, attempt: &Attempt) -> Option<String> {
     let patterns = rule.to.iter().filter_map(|target| match target {
         Target::Fqdn(pattern) => Some(pattern),
-        Target::Cidr(_) => None,
+        _ => None,
     });
     patterns.flat_map(|pattern| attempt.names.iter().map(move |name| (pattern, name))).find_map(near)
 }

@@ -3,10 +3,11 @@
 use egret_contract::Scope as Counts;
 
 use crate::model::{
-    Action, Ceiling, Kind, Mode, ModuleAnswer, ModuleStage, ModuleUse, Policy, PolicyKind, PortRange,
-    Protocol, Rule, Scope, Target,
+    Action, Attempt, Ceiling, Kind, Mode, ModuleAnswer, ModuleStage, ModuleUse, Policy, PolicyKind,
+    PortRange, Protocol, Rule, Scope, Target,
 };
 
+use super::super::evaluate::spots_of;
 use super::Finding;
 use super::modules::{Answered, Turn};
 
@@ -34,7 +35,7 @@ pub(super) fn ceiling_allows(policy: &Policy, entry: &Rule) -> String {
         ceiling(policy),
         entry.name,
         targets(&entry.to),
-        ports(&entry.ports)
+        ports(entry)
     )
 }
 
@@ -72,18 +73,35 @@ pub(super) fn policy(policy: &Policy) -> String {
 /// What a rule says.
 pub(super) fn says(policy: &Policy, rule: &Rule, deny: bool) -> String {
     let verb = if deny { "denies" } else { "allows" };
-    format!("rule {} {} {verb} {} on {}", policy.id, rule.name, targets(&rule.to), ports(&rule.ports))
+    format!("rule {} {} {verb} {} on {}", policy.id, rule.name, targets(&rule.to), ports(rule))
+}
+
+/// What of the destinations of `rule` in the cluster is not as one may think.
+pub(super) fn notes(rule: &Rule) -> Option<String> {
+    let notes = rule.notes();
+    (!notes.is_empty()).then(|| listed(&notes, String::clone))
+}
+
+/// On which ports `rule` means an address that it found in the cluster: behind a service they are others than it has itself.
+pub(super) fn ports_at(rule: &Rule, attempt: &Attempt) -> String {
+    let mut ranges: Vec<_> = spots_of(rule, attempt).flat_map(|spot| spot.ports.clone()).collect();
+    ranges.dedup();
+    match ranges.is_empty() || ranges == rule.ports {
+        true => String::new(),
+        false => format!(" (at this address it means {})", listed(&ranges, range)),
+    }
 }
 
 fn targets(targets: &[Target]) -> String {
-    listed(targets, |target| match target {
-        Target::Fqdn(pattern) => pattern.to_string(),
-        Target::Cidr(net) => net.to_string(),
-    })
+    listed(targets, Target::to_string)
 }
 
-fn ports(ranges: &[PortRange]) -> String {
-    if ranges.is_empty() { "every protocol and port".to_owned() } else { listed(ranges, range) }
+fn ports(rule: &Rule) -> String {
+    if !rule.ports.is_empty() {
+        return listed(&rule.ports, range);
+    }
+    let is_service = |target: &Target| matches!(target, Target::Service(_));
+    if rule.to.iter().all(is_service) { "all of its ports" } else { "every protocol and port" }.to_owned()
 }
 
 fn range(range: &PortRange) -> String {
@@ -122,7 +140,7 @@ pub(super) fn nothing(action: Action, count: usize) -> String {
 pub(super) fn without_address(deny: bool, count: usize) -> String {
     let kind = if deny { "deny" } else { "allow" };
     format!(
-        "{count} {kind} {} addresses by `cidr`: without an address this cannot be judged; ask again with one",
+        "{count} {kind} {} addresses by `cidr`, `service` or `pods`: without an address this cannot be judged; ask again with one",
         rules_name(count)
     )
 }

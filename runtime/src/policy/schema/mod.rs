@@ -8,6 +8,7 @@ mod rule;
 mod selector;
 mod settings;
 mod spec;
+mod target;
 mod words;
 
 use std::collections::BTreeMap;
@@ -18,6 +19,7 @@ use crate::model::{Policy, PolicyId, PolicyKind};
 use super::problem::{Problem, Span};
 use super::yaml::{self, Node};
 use reader::{Reader, Shape};
+use target::Home;
 
 const API_VERSION: &str = "egret.dev/v1alpha1";
 const KINDS: [PolicyKind; 2] = [PolicyKind::EgressPolicy, PolicyKind::ClusterEgressPolicy];
@@ -68,9 +70,10 @@ fn read(reader: &mut Reader<'_>, document: &Node) -> Option<(Span, Policy)> {
         PolicyKind::ClusterEgressPolicy => "write `metadata: {name: NAME}`",
     };
     let id = fields.require(reader, "metadata", fix).and_then(|entry| metadata::read(reader, entry, kind));
+    let home = Home::of(kind, id.as_ref().map(|(_, id)| id));
     let spec = fields
         .require(reader, "spec", "write `spec:` with podSelector, mode, scope and rules")
-        .and_then(|entry| spec::read(reader, entry, kind));
+        .and_then(|entry| spec::read(reader, entry, kind, home));
     let (at, id) = id?;
     let spec = spec?;
     let origin = reader.origin(document.at);

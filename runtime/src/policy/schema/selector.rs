@@ -63,6 +63,11 @@ const OPERATORS: [(&str, Word); 4] = [
 /// The selector of `fields`; its absence is a mistake, for who is meant is always written out.
 pub(super) fn require(reader: &mut Reader<'_>, fields: &Fields<'_>, wanted: &Wanted) -> Option<Selector> {
     let entry = fields.require(reader, wanted.key, wanted.fix)?;
+    read(reader, entry, wanted)
+}
+
+/// The selector that is written under a key.
+pub(super) fn read(reader: &mut Reader<'_>, entry: &Entry, wanted: &Wanted) -> Option<Selector> {
     let shape = Shape {
         what: wanted.key,
         keys: &["matchLabels", "matchExpressions"],

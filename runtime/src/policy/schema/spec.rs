@@ -7,6 +7,7 @@ use crate::model::{Ceiling, Mode, OnDeny, Policy, PolicyId, PolicyKind, Rule, Sc
 use super::super::problem::Span;
 use super::super::yaml::{Entry, Value};
 use super::reader::{Fields, Reader, Shape};
+use super::target::Home;
 use super::{module, rule, selector};
 
 const CLUSTER_FIX: &str = "take it out, or write it in a policy of `kind: ClusterEgressPolicy`";
@@ -43,8 +44,13 @@ const MODES: [(&str, Mode); 2] = [("Observe", Mode::Observe), ("Enforce", Mode::
 const SCOPES: [(&str, Scope); 2] = [("internet", Scope::Internet), ("all", Scope::All)];
 const ON_DENY: [(&str, OnDeny); 2] = [("Reject", OnDeny::Reject), ("Drop", OnDeny::Drop)];
 
-/// The policy of `entry`, without its id and origin, which are the caller's to give.
-pub(super) fn read(reader: &mut Reader<'_>, entry: &Entry, kind: PolicyKind) -> Option<Policy> {
+/// The policy of `entry`, without its id and origin, which are the caller's to give. `home`: where it is.
+pub(super) fn read(
+    reader: &mut Reader<'_>,
+    entry: &Entry,
+    kind: PolicyKind,
+    home: Home<'_>,
+) -> Option<Policy> {
     let before = reader.problems.len();
     let of_cluster = kind == PolicyKind::ClusterEgressPolicy;
     let fields =
@@ -67,9 +73,9 @@ pub(super) fn read(reader: &mut Reader<'_>, entry: &Entry, kind: PolicyKind) -> 
         .and_then(|entry| reader.word(entry, &SCOPES));
     let on_deny = fields.get("onDeny").map_or(Some(OnDeny::Reject), |entry| reader.word(entry, &ON_DENY));
     let default_deny = fields.get("default").map_or(Some(false), |entry| default(reader, entry));
-    let allow = rules(reader, &fields, rule::Side::Allow);
-    let deny = rules(reader, &fields, rule::Side::Deny);
-    let entries = rules(reader, &fields, rule::Side::Ceiling);
+    let allow = rules(reader, &fields, rule::Side::Allow, home);
+    let deny = rules(reader, &fields, rule::Side::Deny, home);
+    let entries = rules(reader, &fields, rule::Side::Ceiling, home);
     refuse_same_names(reader, &[&allow, &deny, &entries]);
     let modules = module::read(reader, &fields);
     if !["allow", "default", "ceiling"].into_iter().any(|key| writes(&fields, key)) {
@@ -112,13 +118,19 @@ fn default(reader: &mut Reader<'_>, entry: &Entry) -> Option<bool> {
     None
 }
 
-fn rules(reader: &mut Reader<'_>, fields: &Fields<'_>, side: rule::Side) -> Vec<(Span, Rule)> {
+fn rules(
+    reader: &mut Reader<'_>,
+    fields: &Fields<'_>,
+    side: rule::Side,
+    home: Home<'_>,
+) -> Vec<(Span, Rule)> {
     let key = side.key();
     let Some(entry) = fields.get(key) else { return Vec::new() };
     let Some(items) = reader.list(entry, &format!("write `{key}:` and under it `- to: [...]`")) else {
         return Vec::new();
     };
-    items.iter().enumerate().filter_map(|(place, node)| rule::read(reader, node, side, place)).collect()
+    let read = |(place, node)| rule::read(reader, node, side, place, home);
+    items.iter().enumerate().filter_map(read).collect()
 }
 
 fn refuse_idle(reader: &mut Reader<'_>, fields: &Fields<'_>, at: Span, of_cluster: bool) {

@@ -8,8 +8,8 @@ use proptest::prelude::*;
 
 use super::super::{Ranges, compile, evaluate, explain};
 use crate::model::{
-    Action, Attempt, Ceiling, Kind, Mode, Modules, Name, OnDeny, Origin, Pattern, Policy, PolicyId,
-    PortRange, Protocol, Rule, Scope, Selector, Target, Verdict, Verdicts,
+    Action, Attempt, Ceiling, Found, Kind, Mode, Modules, Name, OnDeny, Origin, Pattern, Policy, PolicyId,
+    PortRange, Protocol, Rule, Scope, Selector, Spot, Target, Verdict, Verdicts,
 };
 
 /// Some imply one another, some meet and do not, some never meet.
@@ -63,13 +63,26 @@ fn target() -> impl Strategy<Value = Target> {
     prop_oneof![name, net().prop_map(Target::Cidr)]
 }
 
+/// What services and pods come to, whichever they are.
+fn spot() -> impl Strategy<Value = Spot> {
+    let addresses = prop::collection::btree_set(address(), 1..4);
+    (addresses, prop::collection::vec(ports(), 0..3))
+        .prop_map(|(addresses, ports)| Spot { addresses: addresses.into_iter().collect(), ports })
+}
+
 fn rules(prefix: &'static str, target: impl Strategy<Value = Target>) -> impl Strategy<Value = Vec<Rule>> {
-    let rule = (prop::collection::vec(target, 1..4), prop::collection::vec(ports(), 0..3));
+    let spots = prop::option::weighted(0.4, prop::collection::vec(spot(), 0..3));
+    let found = spots.prop_map(|spots| spots.map(|spots| Found { spots, notes: Vec::new() }));
+    let rule = (prop::collection::vec(target, 1..4), prop::collection::vec(ports(), 0..3), found);
     prop::collection::vec(rule, 0..4).prop_map(move |rules| {
-        let numbered = rules.into_iter().enumerate();
-        numbered
-            .map(|(n, (to, ports))| Rule { name: format!("{prefix}[{n}]"), to, ports, origin: origin() })
-            .collect()
+        let rule = |(n, (to, ports, found))| Rule {
+            name: format!("{prefix}[{n}]"),
+            to,
+            ports,
+            origin: origin(),
+            found,
+        };
+        rules.into_iter().enumerate().map(rule).collect()
     })
 }
 

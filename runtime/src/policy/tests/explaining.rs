@@ -78,7 +78,7 @@ const CASES: &[Case] = &[
             (
                 Stage::Deny,
                 Finding::Unknown,
-                "1 deny rule names addresses by `cidr`: without an address this cannot be judged",
+                "1 deny rule names addresses by `cidr`, `service` or `pods`: without an address this cannot be judged",
             ),
             (Stage::Allow, Finding::Match, "rule n/p0 allow[0] allows a.test on every protocol and port"),
         ],

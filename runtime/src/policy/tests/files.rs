@@ -73,7 +73,18 @@ fn every_word_of_a_policy_is_understood() {
     assert_eq!(policy.pod_selector.match_labels["tier"], "1");
     let rules: Vec<_> =
         policy.allow.iter().chain(&policy.deny).map(|rule| (&*rule.name, rule.origin.line)).collect();
-    assert_eq!(rules, [("names", 22), ("allow[1]", 33), ("mirror", 40), ("deny[0]", 44)]);
+    assert_eq!(rules, [("names", 22), ("allow[1]", 33), ("mirror", 40), ("cluster", 43), ("deny[0]", 51)]);
+    let to: Vec<_> = policy.allow[3].to.iter().map(Target::to_string).collect();
+    assert_eq!(
+        to,
+        [
+            "service shop/db",
+            "service data/db",
+            "pods `app=cache` of namespace shop",
+            "all pods of namespaces `tier=data`",
+            "all pods of all namespaces",
+        ]
+    );
     assert!(matches!(&policy.allow[0].to[0], Target::Fqdn(name) if name.as_str() == "github.com"));
     assert_eq!(policy.allow[0].ports, policy.allow[2].ports);
     let ports: Vec<_> = policy.allow[1].ports.iter().map(|range| range.ports.clone()).collect();
@@ -97,7 +108,7 @@ fn every_word_of_a_policy_is_understood() {
     assert_eq!(of_cluster.namespace_selector.match_expressions.len(), 3);
     let ceiling = of_cluster.ceiling.as_ref().expect("a ceiling");
     let entries: Vec<_> = ceiling.entries.iter().map(|entry| (&*entry.name, entry.origin.line)).collect();
-    assert_eq!((ceiling.origin.line, entries), (79, vec![("company", 80), ("ceiling[1]", 83)]));
+    assert_eq!((ceiling.origin.line, entries), (86, vec![("company", 87), ("ceiling[1]", 90)]));
     assert_eq!(of_cluster.modules[0].stage, ModuleStage::Always);
 }
 
@@ -143,6 +154,13 @@ fn an_allow_that_a_deny_covers_whole_is_warned_of() {
         ("{to: [{cidr: 10.0.0.0/8}]}", "{to: [{cidr: 10.1.0.0/16}, {fqdn: a.test}]}", 0),
         ("{to: [{cidr: 10.1.0.0/16}]}", "{to: [{cidr: 10.0.0.0/8}]}", 0),
         ("{to: [{cidr: 10.0.0.0/8}], ports: [{protocol: TCP}]}", "{to: [{cidr: 10.1.0.0/16}]}", 0),
+        ("{to: [{service: {name: db}}]}", "{to: [{service: {name: db, namespace: a}}]}", 1),
+        ("{to: [{service: {name: db}}]}", "{to: [{service: {name: db, namespace: b}}]}", 0),
+        (
+            "{to: [{pods: {podSelector: {}}}]}",
+            "{to: [{pods: {podSelector: {}}}], ports: [{protocol: TCP}]}",
+            1,
+        ),
         (
             "{to: [{cidr: 10.0.0.0/8}], ports: [{protocol: TCP, port: 1, endPort: 1024}]}",
             "{to: [{cidr: 10.1.0.0/16}], ports: [{protocol: TCP, port: 22}]}",

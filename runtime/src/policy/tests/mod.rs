@@ -1,5 +1,6 @@
 //! The whole of `policy` at work: files of `tests/policies/`, and the compiled ruleset against the plain evaluator.
 
+mod a_cluster;
 pub(crate) mod agreement;
 mod asked_now;
 mod cases;
@@ -8,6 +9,7 @@ mod consulting;
 mod explaining;
 mod files;
 mod modules;
+mod neighbours;
 mod statements;
 
 use crate::model::{Attempt, Name, Policy, Protocol};

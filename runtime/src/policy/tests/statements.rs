@@ -81,6 +81,7 @@ fn naive(
                     to: everywhere.to_vec(),
                     ports: Vec::<PortRange>::new(),
                     origin: policy.origin.clone(),
+                    found: None,
                 }];
             }
             policy
