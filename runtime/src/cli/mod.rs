@@ -4,7 +4,9 @@
 //! that says how it ended ([`Exit`]). `egret agent` hands its checked configuration to the function that `main` gives.
 //! Called by `main` alone.
 
+use std::ffi::OsString;
 use std::future::Future;
+use std::path::Path;
 use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
@@ -20,6 +22,7 @@ mod doctor;
 mod exit;
 mod explain;
 mod flows;
+mod kubectl;
 mod man;
 mod module;
 mod names;
@@ -72,6 +75,7 @@ enum Command {
     Policy(policy::Args),
     Module(module::Args),
     Doctor(doctor::Args),
+    Kubectl(kubectl::Args),
     Completions(completions::Args),
     Man(man::Args),
     #[command(hide = true)]
@@ -80,7 +84,7 @@ enum Command {
 
 /// Does what the command line says, with `run_agent` for `egret agent`, and tells how it ended.
 pub fn main(run_agent: RunAgent) -> ExitCode {
-    let done = match CommandLine::parse().command {
+    let done = match CommandLine::parse_from(arguments(std::env::args_os())).command {
         Command::Agent(args) => agent::run(*args, run_agent),
         Command::Status(args) => ask(status::run(args)),
         Command::Workloads(args) => ask(workloads::run(args)),
@@ -91,6 +95,7 @@ pub fn main(run_agent: RunAgent) -> ExitCode {
         Command::Policy(args) => policy::run(&args),
         Command::Module(args) => module::run(&args),
         Command::Doctor(args) => ask(doctor::run(args)),
+        Command::Kubectl(args) => kubectl::run(args),
         Command::Completions(args) => completions::run(&args, CommandLine::command()),
         Command::Man(args) => man::run(&args, CommandLine::command()),
         Command::CompileModule(args) => return compile_module::run(&args),
@@ -99,6 +104,14 @@ pub fn main(run_agent: RunAgent) -> ExitCode {
         Ok(exit) => exit.into(),
         Err(failure) => failure.tell().into(),
     }
+}
+
+/// Called as a plugin of kubectl, it is that command.
+fn arguments(mut given: impl Iterator<Item = OsString>) -> Vec<OsString> {
+    let program = given.next().unwrap_or_default();
+    let is_plugin = Path::new(&program).file_name().is_some_and(|name| name == kubectl::PLUGIN);
+    let command = is_plugin.then(|| "kubectl".into());
+    [program].into_iter().chain(command).chain(given).collect()
 }
 
 /// Runs a question to the agent on this thread.
@@ -114,6 +127,17 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         CommandLine::command().debug_assert();
+    }
+
+    #[test]
+    fn a_plugin_of_kubectl_is_known_by_its_name() {
+        let read = |words: &[&str]| arguments(words.iter().map(|&word| word.into()));
+        assert_eq!(read(&["/usr/bin/egret", "status"]), ["/usr/bin/egret", "status"]);
+        assert_eq!(
+            read(&["/usr/local/bin/kubectl-egret", "status"]),
+            ["/usr/local/bin/kubectl-egret", "kubectl", "status"]
+        );
+        assert_eq!(read(&[]), [""]);
     }
 
     /// In all that `--help` says, of commands within commands too.
