@@ -130,7 +130,8 @@ async fn serve(config: Config, tier: Tier) -> anyhow::Result<()> {
     let offer = Offer::listen(&config.state_dir, tier)?;
 
     let server = Server::bind(&config.socket, config.api, config.metrics).await?;
-    let places = ApiPlaces { socket: config.socket.display().to_string(), address: server.address() };
+    let socket = config.socket.display().to_string();
+    let places = ApiPlaces { socket, address: server.address(), metrics: server.metrics() };
     let log = FlowLog::new(DEFAULT_CAPACITY);
     let lessons = Arc::new(Lessons::default());
     let judge = Arc::new(Judge::new(binder.clone(), Rulings::open(&pins, rules.clone())?));

@@ -66,6 +66,12 @@ impl Server {
         self.tcp.as_ref().and_then(|tcp| tcp.local_addr().ok())
     }
 
+    /// Where metrics and health are told; as above.
+    #[must_use]
+    pub fn metrics(&self) -> Option<SocketAddr> {
+        self.public.as_ref().and_then(|tcp| tcp.local_addr().ok())
+    }
+
     /// Answers from `source` until `drain` ends, and then for no longer than two seconds: streams end at once,
     /// requests that are being answered are completed. The socket file is removed.
     pub async fn run(self, source: Arc<dyn Source>, drain: impl Future<Output = ()>) {

@@ -99,4 +99,7 @@ pub struct ApiPlaces {
     pub socket: String,
     /// The loopback address, where one was asked for.
     pub address: Option<SocketAddr>,
+    /// Where metrics and health alone are told, where that was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub metrics: Option<SocketAddr>,
 }

@@ -120,6 +120,9 @@ fn totals(status: &Status) -> String {
     if let Some(address) = status.api.address {
         lines.push(("api", format!("http://{address}")));
     }
+    if let Some(address) = status.api.metrics {
+        lines.push(("metrics", format!("http://{address}/metrics")));
+    }
     let mut text = "\n".to_owned();
     for (title, line) in lines {
         let _ = writeln!(text, "{title:<11}{}", clean(&line));

@@ -1,7 +1,7 @@
 //! What the API answers, whatever is sent to it.
 
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::TcpStream;
+use std::net::{SocketAddr, TcpStream};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::sync::atomic::Ordering;
@@ -39,7 +39,11 @@ pub fn get(served: &Served, target: &str) -> (u16, String) {
 }
 
 fn get_over_tcp(served: &Served, target: &str, host: &str) -> (u16, String) {
-    let mut stream = TcpStream::connect(served.address).expect("the address answers");
+    get_at(served.address, target, host)
+}
+
+fn get_at(address: SocketAddr, target: &str, host: &str) -> (u16, String) {
+    let mut stream = TcpStream::connect(address).expect("the address answers");
     stream.set_read_timeout(PATIENCE).expect("a limit");
     write!(stream, "GET {target} HTTP/1.1\r\n{host}connection: close\r\n\r\n").expect("sent");
     let mut answer = String::new();
@@ -296,6 +300,25 @@ fn connections_beyond_the_bound_wait_and_tcp_cannot_starve_the_socket() {
     let mut answer = String::new();
     late.read_to_string(&mut answer).expect("an answer");
     assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+}
+
+#[test]
+fn where_metrics_are_told_nothing_else_is() {
+    let served = Served::start();
+    for (target, expected) in [
+        ("/metrics", 200),
+        ("/healthz", 200),
+        ("/readyz", 200),
+        ("/v1/status", 404),
+        ("/v1/flows", 404),
+        ("/v1/workloads", 404),
+        ("/", 404),
+    ] {
+        // By whatever name the node is called.
+        let (status, body) = get_at(served.metrics, target, "host: worker-1.example:9401\r\n");
+        assert_eq!(status, expected, "{target}: {body}");
+        assert!(status == 200 || body.contains("/healthz, /readyz and /metrics"), "{body}");
+    }
 }
 
 #[tokio::test]

@@ -137,7 +137,7 @@ impl Source for Memory {
             },
             counters: [("dns_answers_held".to_owned(), 12), ("events_lost".to_owned(), 0)].into(),
             resolvers: vec!["10.96.0.10".parse().expect("an address")],
-            api: ApiPlaces { socket: "/run/egret/egret.sock".into(), address: None },
+            api: ApiPlaces { socket: "/run/egret/egret.sock".into(), address: None, metrics: None },
         }
     }
 
@@ -245,6 +245,7 @@ pub struct Served {
     pub memory: Arc<Memory>,
     pub socket: PathBuf,
     pub address: SocketAddr,
+    pub metrics: SocketAddr,
     drain: Option<oneshot::Sender<()>>,
     thread: Option<std::thread::JoinHandle<()>>,
     _folder: TempDir,
@@ -262,13 +263,15 @@ impl Served {
             let runtime = tokio::runtime::Runtime::new().expect("a runtime");
             runtime.block_on(async move {
                 let any = "127.0.0.1:0".parse().expect("loopback");
-                let server = Server::bind(&path, Some(any), None).await.expect("listens");
-                bound.send(server.address().expect("bound")).expect("told");
+                let server =
+                    Server::bind(&path, Some(any), Some(([127, 0, 0, 1], 0).into())).await.expect("listens");
+                let addresses = server.address().zip(server.metrics());
+                bound.send(addresses.expect("bound")).expect("told");
                 server.run(source, async { drained.await.unwrap_or_default() }).await;
             });
         });
-        let address = address.recv().expect("the server is bound");
-        Self { memory, socket, address, drain: Some(drain), thread: Some(thread), _folder: folder }
+        let (address, metrics) = address.recv().expect("the server is bound");
+        Self { memory, socket, address, metrics, drain: Some(drain), thread: Some(thread), _folder: folder }
     }
 
     /// Drains, and waits until the server has ended.

@@ -87,7 +87,7 @@ impl Source for Fixed {
             workloads: WorkloadTotals { total: 0, covered: 0, not_covered: vec![] },
             counters: [("events_lost".to_owned(), 0)].into(),
             resolvers: vec![address()],
-            api: ApiPlaces { socket: "/run/egret.sock".into(), address: None },
+            api: ApiPlaces { socket: "/run/egret.sock".into(), address: None, metrics: None },
         }
     }
 
