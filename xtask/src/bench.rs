@@ -9,7 +9,7 @@ use crate::{cargo, require_root, setup, test};
 /// What to measure.
 #[derive(clap::Args)]
 pub struct Options {
-    /// Which benchmark, `fastpath`, `modules` or `away`, and its options: `fastpath --only packets --output json --plots DIR`.
+    /// Which benchmark, `fastpath`, `modules`, `away` or `scale`, and its options: `fastpath --only packets --output json --plots DIR`.
     #[arg(trailing_var_arg = true, allow_hyphen_values = true, default_value = "fastpath")]
     bench: Vec<OsString>,
 }

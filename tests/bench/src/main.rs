@@ -1,6 +1,7 @@
 //! `egret-bench fastpath`: what Egret costs, against nothing at all, the least that could do the same, and nftables.
 //! `egret-bench modules`: what policy modules cost, against nothing at all and NFQUEUE.
 //! `egret-bench away`: what applications notice while the agent is away.
+//! `egret-bench scale`: what a large cluster costs the agent of one node.
 //!
 //! Every ratio is of two medians from one run: rounds of all that is compared, one after the other, so that whatever
 //! else the machine does falls on each alike. In: [`Effort`]. Each case gives its rows; [`report`] makes a table or JSON
@@ -18,6 +19,7 @@ mod packets;
 mod plot;
 mod pods;
 mod report;
+mod scale;
 mod updates;
 mod yardsticks;
 
@@ -42,6 +44,8 @@ enum Bench {
     Fastpath(How<Case>),
     /// Policy modules: connections that wait for one, decisions a second, one decision alone
     Modules(How<modules::Case>),
+    /// The agent of one node in a cluster of 5,000
+    Scale(How<scale::Case>),
     /// The node without its agent: killed, stopped, killed over and over, replaced, upgraded, crowded
     Away {
         #[command(flatten)]
@@ -130,6 +134,7 @@ fn main() -> Result<ExitCode> {
     match Arguments::parse().bench {
         Bench::Fastpath(how) => run(&how, Case::measure),
         Bench::Modules(how) => run(&how, modules::Case::measure),
+        Bench::Scale(how) => run(&how, scale::Case::measure),
         Bench::Away { how, seconds } => {
             run(&how, |case: away::Case, effort: Effort| case.measure(effort, effort.pick(seconds, 5)))
         }
