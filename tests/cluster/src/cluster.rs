@@ -6,7 +6,7 @@ use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
-use egret_tests::dial::{Attempt, Outcome, dial_from};
+use egret_tests::dial::{Attempt, Outcome, Seen, dial_from};
 use egret_tests::eventually;
 use egret_tests::netns::Netns;
 use serde_json::{Value, json};
@@ -14,6 +14,8 @@ use serde_json::{Value, json};
 /// What `cargo xtask cluster status -o json` printed; who runs these tests sets it.
 const STATUS: &str = "EGRET_CLUSTER";
 const GROUP: [&str; 2] = ["egret.dev", "v1alpha1"];
+/// The service that resolves names.
+const RESOLVER: [u8; 4] = [10, 96, 0, 10];
 const IMAGE: &str = "egret.test/busybox:1";
 /// How long a pod may take to run, or to be gone.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -167,6 +169,17 @@ impl Cluster {
         command
     }
 
+    /// What the agent of an Egret that is installed says, asked in its pod: a line of JSON, or several.
+    ///
+    /// # Errors
+    /// It fails.
+    pub fn egret(&self, words: &[&str]) -> Result<Vec<Value>> {
+        const AGENT: [&str; 8] = ["exec", "-n", "egret", "daemonset/egret", "-c", "agent", "--", "egret"];
+        let said = self.kubectl(&[&AGENT[..], words, &["-o", "json"]].concat())?;
+        let lines = serde_json::Deserializer::from_str(&said).into_iter();
+        lines.collect::<Result<_, _>>().with_context(|| said.clone())
+    }
+
     /// Starts a pod that does nothing, and waits until it runs. Its labels are as `app=web,tier=front`.
     ///
     /// # Errors
@@ -221,6 +234,14 @@ impl Drop for Cluster {
 }
 
 impl Pod {
+    /// Tries once to connect over IPv4 to a name, which it looks up at the cluster's resolver.
+    ///
+    /// # Errors
+    /// It cannot be tried.
+    pub fn connect(&self, name: &str, port: u16) -> Result<Seen> {
+        Ok(self.dial(&Attempt::tcp(name, port).ipv4().via(RESOLVER))?.seen)
+    }
+
     /// Tries once to connect; it may take two seconds.
     ///
     /// # Errors

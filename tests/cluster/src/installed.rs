@@ -6,13 +6,11 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use egret_tests::eventually;
-use serde_json::Value;
 
 use crate::Cluster;
 
 /// How long a rollout of agents may take.
 const PATIENCE: Duration = Duration::from_secs(120);
-const AGENT: [&str; 7] = ["exec", "-n", "egret", "daemonset/egret", "-c", "agent", "--"];
 
 /// Egret in a cluster; it is taken out in the end.
 pub struct Installed<'a> {
@@ -41,13 +39,18 @@ impl<'a> Installed<'a> {
         xtask(cluster, "uninstall", None)
     }
 
-    /// What the agent's own command says, asked in its pod.
+    /// What `kubectl egret` says, asked from outside as the administrator.
     ///
     /// # Errors
     /// It fails.
-    pub fn egret(&self, words: &[&str]) -> Result<Value> {
-        let said = self.cluster.kubectl(&[&AGENT[..], &["egret"], words, &["-o", "json"]].concat())?;
-        serde_json::from_str(&said).with_context(|| said)
+    pub fn plugin(&self, words: &[&str]) -> Result<String> {
+        let program =
+            std::env::var("EGRET_BIN").context("EGRET_BIN: run these with `cargo xtask test --cluster`")?;
+        let mut command = self.cluster.node.command(program);
+        command.arg("kubectl").args(words).env("KUBECONFIG", &self.cluster.kubeconfig);
+        let output = command.output()?;
+        ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
     }
 
     /// One of the agent's counters, as Prometheus reads it.

@@ -102,8 +102,40 @@ fn no_pod_sends_before_its_policies_are_in_force_and_nothing_is_left_in_the_end(
     eventually("what pods had is left behind", PATIENCE, || Ok((pinned(&cluster) == before).then_some(())))
         .with_context(|| format!("{before} pins before, {} after", pinned(&cluster)))?;
 
-    // Without an agent what runs goes on as it was, and nothing new begins.
+    // Asked from outside.
     let runs = cluster.run("shop", "runs", "app=web")?;
+    let explained = egret.plugin(&["explain", "-n", "shop", "runs", "203.0.113.20:443", "-o", "json"])?;
+    let explained: serde_json::Value = serde_json::from_str(&explained)?;
+    ensure!(explained["applied"]["action"] == "deny", "{explained:#}");
+    let workloads = egret.plugin(&["workloads", "--node", &cluster.node_name])?;
+    ensure!(workloads.contains("shop/runs"), "{workloads}");
+    let nobody = egret.plugin(&["names", "-n", "shop", "nobody"]).map_err(|error| error.to_string());
+    ensure!(nobody.as_ref().is_err_and(|error| error.contains("not found")), "{nobody:?}");
+
+    // Who may write policies is for the platform to say.
+    let binding = |name: &str, role: &str, user: &str| {
+        let (role, user) = (format!("--clusterrole={role}"), format!("--user={user}"));
+        cluster.kubectl(&["create", "rolebinding", "-n", "shop", name, &role, &user]).map(drop)
+    };
+    binding("edits", "edit", "dev")?;
+    binding("administers", "admin", "dev")?;
+    binding("writes-policies", "egret-editor", "owner")?;
+    for (user, verb, what, expected) in [
+        ("dev", "create", "egresspolicies.egret.dev", false),
+        ("dev", "get", "egresspolicies.egret.dev", false),
+        ("dev", "delete", "clusteregresspolicies.egret.dev", false),
+        ("dev", "patch", "egressnodestatuses.egret.dev", false),
+        ("owner", "create", "egresspolicies.egret.dev", true),
+        ("owner", "patch", "egresspolicies.egret.dev/status", false),
+        ("owner", "create", "clusteregresspolicies.egret.dev", false),
+        ("owner", "create", "pods", false),
+    ] {
+        let asked = ["auth", "can-i", verb, what, "-n", "shop", &format!("--as={user}")];
+        let may = cluster.kubectl(&asked).is_ok_and(|said| said.trim() == "yes");
+        ensure!(may == expected, "{user} may {verb} {what}: {may}");
+    }
+
+    // Without an agent what runs goes on as it was, and nothing new begins.
     egret.run(false)?;
     ensure!(runs.dial(&Attempt::tcp(DENIED, 443))?.seen == Seen::Refused, "without an agent");
     ensure!(runs.dial(&Attempt::tcp(ALLOWED, 443))?.seen == Seen::Connected, "without an agent");

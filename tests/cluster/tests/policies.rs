@@ -5,25 +5,11 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use egret_tests::dial::{Attempt, Seen};
+use egret_tests::dial::Seen;
 use egret_tests::eventually;
 use egret_tests_cluster::gateway::{Gateway, SERVER};
-use egret_tests_cluster::{Agent, Cluster, Pod, World};
+use egret_tests_cluster::{Agent, Cluster, Pod, UPDATES, World};
 
-/// The service that resolves names.
-const RESOLVER: [u8; 4] = [10, 96, 0, 10];
-const UPDATES: &str = "apiVersion: egret.dev/v1alpha1
-kind: EgressPolicy
-metadata: {name: updates, namespace: updates}
-spec:
-  podSelector: {matchLabels: {app: update}}
-  mode: Enforce
-  scope: internet
-  allow:
-  - name: git-over-ssh
-    to: [{fqdn: github.com}]
-    ports: [{protocol: TCP, port: 22}]
-";
 const PAYMENT: &str = "apiVersion: egret.dev/v1alpha1
 kind: EgressPolicy
 metadata: {name: payment, namespace: payment}
@@ -31,13 +17,9 @@ spec: {podSelector: {}, mode: Enforce, scope: internet, default: Deny}
 ";
 const AT_ONCE: Duration = Duration::from_secs(10);
 
-fn connect(pod: &Pod, name: &str, port: u16) -> Result<Seen> {
-    Ok(pod.dial(&Attempt::tcp(name, port).ipv4().via(RESOLVER))?.seen)
-}
-
 fn becomes(pod: &Pod, name: &str, port: u16, wanted: Seen) -> Result<()> {
     let what = format!("{} to {name}:{port} is not {wanted}", pod.id);
-    eventually(&what, AT_ONCE, || Ok((connect(pod, name, port)? == wanted).then_some(())))
+    eventually(&what, AT_ONCE, || Ok((pod.connect(name, port)? == wanted).then_some(())))
 }
 
 #[test]
@@ -49,25 +31,25 @@ fn policies_are_in_force_for_the_pods_that_they_select_and_for_no_other() -> Res
     let payment = cluster.run("payment", "cards", "app=payment")?;
     for pod in [&before, &payment] {
         agent.wait_for(pod, "unmanaged")?;
-        ensure!(connect(pod, "pagerduty.com", 443)? == Seen::Connected, "{}", pod.id);
+        ensure!(pod.connect("pagerduty.com", 443)? == Seen::Connected, "{}", pod.id);
     }
 
     cluster.apply(UPDATES)?;
     cluster.apply(PAYMENT)?;
     agent.wait_for(&before, "Enforce")?;
     agent.wait_for(&payment, "Enforce")?;
-    ensure!(connect(&before, "github.com", 22)? == Seen::Connected, "what is allowed, by name");
-    ensure!(connect(&before, "github.com", 443)? == Seen::Refused, "another port");
-    ensure!(connect(&before, "pagerduty.com", 443)? == Seen::Refused, "another name");
-    ensure!(connect(&payment, "github.com", 22)? == Seen::Refused, "nothing on the internet");
+    ensure!(before.connect("github.com", 22)? == Seen::Connected, "what is allowed, by name");
+    ensure!(before.connect("github.com", 443)? == Seen::Refused, "another port");
+    ensure!(before.connect("pagerduty.com", 443)? == Seen::Refused, "another name");
+    ensure!(payment.connect("github.com", 22)? == Seen::Refused, "nothing on the internet");
 
     // A pod that is new is found, and one of the same name is another one.
     cluster.delete(&before)?;
     let again = cluster.run("updates", "git", "app=update")?;
     ensure!(again.netns.name() != before.netns.name(), "it is the same");
     agent.wait_for(&again, "Enforce")?;
-    ensure!(connect(&again, "github.com", 22)? == Seen::Connected, "the new one");
-    ensure!(connect(&again, "pagerduty.com", 443)? == Seen::Refused, "the new one");
+    ensure!(again.connect("github.com", 22)? == Seen::Connected, "the new one");
+    ensure!(again.connect("pagerduty.com", 443)? == Seen::Refused, "the new one");
 
     // Labels decide, as they are now.
     let relabelled =
@@ -82,8 +64,8 @@ fn policies_are_in_force_for_the_pods_that_they_select_and_for_no_other() -> Res
     let is_told =
         |agent: &Agent| agent.status().ok().filter(|status| status.to_string().contains("git..hub.com"));
     eventually("the bad policy is not told of", AT_ONCE, || Ok(is_told(&agent).map(drop)))?;
-    ensure!(connect(&again, "github.com", 22)? == Seen::Connected, "the last good one counts");
-    ensure!(connect(&again, "pagerduty.com", 443)? == Seen::Refused, "the last good one counts");
+    ensure!(again.connect("github.com", 22)? == Seen::Connected, "the last good one counts");
+    ensure!(again.connect("pagerduty.com", 443)? == Seen::Refused, "the last good one counts");
     cluster.apply(&UPDATES.replace("port: 22", "port: 443"))?;
     becomes(&again, "github.com", 443, Seen::Connected)?;
     becomes(&again, "github.com", 22, Seen::Refused)?;
@@ -91,8 +73,8 @@ fn policies_are_in_force_for_the_pods_that_they_select_and_for_no_other() -> Res
     // The next agent takes over what is in force, and what changes while there is none.
     agent.restart()?;
     agent.wait_for(&again, "Enforce")?;
-    ensure!(connect(&again, "github.com", 443)? == Seen::Connected, "after a restart");
-    ensure!(connect(&payment, "github.com", 22)? == Seen::Refused, "after a restart");
+    ensure!(again.connect("github.com", 443)? == Seen::Connected, "after a restart");
+    ensure!(payment.connect("github.com", 22)? == Seen::Refused, "after a restart");
     cluster.kubectl(&["delete", "egresspolicy", "-n", "payment", "payment"])?;
     becomes(&payment, "github.com", 22, Seen::Connected)
 }
@@ -107,8 +89,8 @@ fn what_is_in_force_stays_while_the_api_server_is_away_whatever_becomes_of_the_a
     let mut agent = Agent::start_at(&cluster, Some(SERVER))?;
     agent.wait_for(&pod, "Enforce")?;
     let is_in_force = |when: &str| {
-        ensure!(connect(&pod, "github.com", 22)? == Seen::Connected, "{when}: what is allowed");
-        ensure!(connect(&pod, "pagerduty.com", 443)? == Seen::Refused, "{when}: what is denied");
+        ensure!(pod.connect("github.com", 22)? == Seen::Connected, "{when}: what is allowed");
+        ensure!(pod.connect("pagerduty.com", 443)? == Seen::Refused, "{when}: what is denied");
         Ok(())
     };
     is_in_force("before")?;

@@ -6,25 +6,11 @@ use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use egret_tests::dial::{Attempt, Seen};
+use egret_tests::dial::Seen;
 use egret_tests::eventually;
-use egret_tests_cluster::{Agent, Cluster, Pod, World};
+use egret_tests_cluster::{Agent, Cluster, UPDATES, World};
 use serde_json::Value;
 
-/// The service that resolves names.
-const RESOLVER: [u8; 4] = [10, 96, 0, 10];
-const UPDATES: &str = "apiVersion: egret.dev/v1alpha1
-kind: EgressPolicy
-metadata: {name: updates, namespace: updates}
-spec:
-  podSelector: {matchLabels: {app: update}}
-  mode: Enforce
-  scope: internet
-  allow:
-  - name: git-over-ssh
-    to: [{fqdn: github.com}]
-    ports: [{protocol: TCP, port: 22}]
-";
 /// What only an agent can refuse.
 const TWIN: &str = "  - name: git-over-ssh
     to: [{fqdn: pagerduty.com}]
@@ -34,10 +20,6 @@ const SOON: Duration = Duration::from_secs(40);
 /// A lease that nobody renews is taken after 15 s.
 const TAKEN: Duration = Duration::from_secs(40);
 const LEADS: &str = "this agent writes the status of policies";
-
-fn connect(pod: &Pod, name: &str, port: u16) -> Result<Seen> {
-    Ok(pod.dial(&Attempt::tcp(name, port).ipv4().via(RESOLVER))?.seen)
-}
 
 fn object(cluster: &Cluster, args: &[&str]) -> Result<Value> {
     let text = cluster.kubectl(&[&["get", "-o", "json"], args].concat())?;
@@ -100,7 +82,7 @@ fn a_policy_tells_whether_it_is_in_force_and_a_pod_what_it_is_denied() -> Result
     ensure!(shown.contains("NOT-COVERED") && shown.contains(&cluster.node_name), "{shown}");
 
     // What is denied is counted, and told once on the pod.
-    ensure!(connect(&pod, "pagerduty.com", 443)? == Seen::Refused, "it is not denied");
+    ensure!(pod.connect("pagerduty.com", 443)? == Seen::Refused, "it is not denied");
     becomes(&cluster, &agent, "nothing is counted", |policy| policy["status"]["deniedLastHour"] == 1)?;
     let told = eventually("the pod is not told", SOON, || Ok(notices(&cluster)?.pop()))
         .with_context(|| agent.log())?;
@@ -112,7 +94,7 @@ fn a_policy_tells_whether_it_is_in_force_and_a_pod_what_it_is_denied() -> Result
     let described = cluster.kubectl(&["describe", "pod", "-n", "updates", "git"])?;
     ensure!(described.contains("EgressDenied"), "{described}");
     for _ in 0..3 {
-        ensure!(connect(&pod, "pagerduty.com", 443)? == Seen::Refused, "it is not denied");
+        ensure!(pod.connect("pagerduty.com", 443)? == Seen::Refused, "it is not denied");
     }
     becomes(&cluster, &agent, "not all are counted", |policy| policy["status"]["deniedLastHour"] == 4)?;
     ensure!(notices(&cluster)?.len() == 1, "{:#?}", notices(&cluster)?);
@@ -129,8 +111,8 @@ fn a_policy_tells_whether_it_is_in_force_and_a_pod_what_it_is_denied() -> Result
     ensure!(condition(&policy, "Degraded").0 == "True Refused", "{policy:#}");
     ensure!(condition(&policy, "Enforced").0 == "False Refused", "{policy:#}");
     ensure!(policy["status"]["failingNodes"][0] == cluster.node_name.as_str(), "{policy:#}");
-    ensure!(connect(&pod, "github.com", 22)? == Seen::Connected, "the last good one counts");
-    ensure!(connect(&pod, "pagerduty.com", 443)? == Seen::Refused, "the last good one counts");
+    ensure!(pod.connect("github.com", 22)? == Seen::Connected, "the last good one counts");
+    ensure!(pod.connect("pagerduty.com", 443)? == Seen::Refused, "the last good one counts");
 
     // On trial nothing is denied, and no pod is told so.
     cluster.apply(&UPDATES.replace("Enforce", "Observe"))?;
@@ -139,7 +121,7 @@ fn a_policy_tells_whether_it_is_in_force_and_a_pod_what_it_is_denied() -> Result
     })?;
     ensure!(condition(&policy, "Accepted").0 == "True Understood", "{policy:#}");
     ensure!(policy["status"]["failingNodes"] == Value::Null, "{policy:#}");
-    ensure!(connect(&pod, "example.org", 443)? == Seen::Connected, "it is denied on trial");
+    ensure!(pod.connect("example.org", 443)? == Seen::Connected, "it is denied on trial");
     std::thread::sleep(Duration::from_secs(2));
     ensure!(notices(&cluster)?.len() == 1, "{:#?}", notices(&cluster)?);
     Ok(())
@@ -249,8 +231,8 @@ fn an_agent_that_may_write_nothing_enforces_and_says_once_what_it_cannot_tell() 
     let agent = Agent::start(&cluster)?;
     cluster.apply(UPDATES)?;
     agent.wait_for(&pod, "Enforce")?;
-    ensure!(connect(&pod, "github.com", 22)? == Seen::Connected, "what is allowed");
-    ensure!(connect(&pod, "pagerduty.com", 443)? == Seen::Refused, "what is denied");
+    ensure!(pod.connect("github.com", 22)? == Seen::Connected, "what is allowed");
+    ensure!(pod.connect("pagerduty.com", 443)? == Seen::Refused, "what is denied");
     let told = |log: &str| log.lines().filter(|line| line.contains("deploy/egret.yaml")).count();
     // This node, the lease, and an event.
     eventually("it does not say so", SOON, || Ok((told(&agent.log()) == 3).then_some(())))
@@ -258,7 +240,7 @@ fn an_agent_that_may_write_nothing_enforces_and_says_once_what_it_cannot_tell() 
     std::thread::sleep(Duration::from_secs(8));
     ensure!(told(&agent.log()) == 3, "{}", agent.log());
     ensure!(updates(&cluster)?["status"] == Value::Null, "somebody wrote it");
-    ensure!(connect(&pod, "example.org", 443)? == Seen::Refused, "what is denied");
+    ensure!(pod.connect("example.org", 443)? == Seen::Refused, "what is denied");
 
     // Once it may, it tells.
     cluster.give_rights()?;

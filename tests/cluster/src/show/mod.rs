@@ -114,8 +114,8 @@ fn deploy(cluster: &Cluster, world: &World) -> Result<()> {
 /// Waits until the agent says that the application's pod is covered, and of this mode.
 fn wait_for_mode(cluster: &Cluster, app: &App, mode: &str) -> Result<()> {
     eventually(&format!("{} is not of mode {mode}", app.name), PATIENCE, || {
-        let rows = egret(cluster, &["workloads"])?;
-        let mut rows = rows.as_array().context("no rows")?.iter();
+        let answer = cluster.egret(&["workloads"])?;
+        let mut rows = answer.iter().filter_map(Value::as_array).flatten();
         let is_it = |row: &&Value| {
             row["namespace"] == app.namespace
                 && row["name"].as_str().is_some_and(|name| name.starts_with(app.name))
@@ -123,13 +123,6 @@ fn wait_for_mode(cluster: &Cluster, app: &App, mode: &str) -> Result<()> {
         let row = rows.find(is_it);
         Ok(row.filter(|row| row["mode"] == mode && row["coverage"]["state"] == "covered").map(drop))
     })
-}
-
-/// What the agent's own command says, asked in its pod.
-fn egret(cluster: &Cluster, words: &[&str]) -> Result<Value> {
-    let exec = ["exec", "-n", "egret", "daemonset/egret", "-c", "agent", "--", "egret"];
-    let said = cluster.kubectl(&[&exec[..], words, &["-o", "json"]].concat())?;
-    serde_json::from_str(&said).with_context(|| said)
 }
 
 fn play(
@@ -166,17 +159,14 @@ fn told(cluster: &Cluster, app: &App, attempt: &Try) -> Result<String> {
     let label = format!("app={}", app.name);
     let name = ["get", "pods", "-n", namespace, "-l", &label, "-o", "jsonpath={.items[0].metadata.name}"];
     let workload = format!("{namespace}/{}", cluster.kubectl(&name)?.trim());
-    let exec =
-        ["exec", "-n", "egret", "daemonset/egret", "-c", "agent", "--", "egret", "flows", "-o", "json"];
     eventually(&format!("no flow of {namespace} to {}:{port}", attempt.to), PATIENCE, || {
-        let said = cluster.kubectl(&[&exec[..], &["--workload", &workload]].concat())?;
-        let mut flows = said.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+        let flows = cluster.egret(&["flows", "--workload", &workload])?;
         let is_it = |flow: &Value| {
             let to = &flow["destination"];
             let is_named = to["names"].to_string().contains(attempt.to);
             to["port"] == port && (is_named || to["address"] == attempt.to)
         };
-        let Some(flow) = flows.rfind(is_it) else { return Ok(None) };
+        let Some(flow) = flows.iter().rfind(|flow| is_it(flow)) else { return Ok(None) };
         let of = |key: &str| flow["observed"][key].as_str().unwrap_or_default().to_owned();
         Ok(Some(format!("{} ({})", of("action"), of("reason"))))
     })
