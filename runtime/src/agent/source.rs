@@ -152,7 +152,7 @@ impl Source {
         match self {
             Self::Files { workloads, .. } => Ok(Some(workloads::read(workloads)?)),
             Self::Cluster { view, .. } => {
-                view.look(own);
+                view.look(own, false);
                 Ok(view.workloads(resolvers))
             }
         }
@@ -178,11 +178,11 @@ impl Source {
         matches!(self, Self::Cluster { view, .. } if view.is_uninstalled())
     }
 
-    /// Whether workloads may be elsewhere than they were, which nobody tells.
-    pub fn has_moved(&self, own: &NetNs) -> bool {
+    /// Whether workloads may be elsewhere than they were, which nobody tells; `by_clock`: only time went by.
+    pub fn has_moved(&self, own: &NetNs, by_clock: bool) -> bool {
         match self {
             Self::Files { .. } => false,
-            Self::Cluster { view, .. } => view.look(own),
+            Self::Cluster { view, .. } => view.look(own, by_clock),
         }
     }
 

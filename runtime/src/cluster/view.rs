@@ -11,7 +11,7 @@ use tokio::sync::Notify;
 use super::around::{Around, Heard, Part, Round};
 use super::mirror::{Key, Mirror, Told};
 use super::pods::Pod;
-use super::sandbox::{Sandbox, inode};
+use super::sandbox::{Patience, Sandbox, inode};
 use super::written::{Read, Written, read};
 use crate::kernel::netns::NetNs;
 use crate::kernel::sandboxes;
@@ -88,6 +88,7 @@ struct Known {
     was_installed: bool,
     /// The network namespaces of pods, by UID.
     sandboxes: HashMap<String, Sandbox>,
+    patience: Patience,
     /// Pods that the API server no longer has while their namespaces are there, by UID: what is in them may still run.
     leaving: HashMap<String, (Key, Pod)>,
 }
@@ -255,17 +256,18 @@ impl View {
     }
 
     /// Looks for the network namespaces of pods where one is missing, or another one now; whether any was found. `own` is
-    /// the node's.
-    pub fn look(&self, own: &NetNs) -> bool {
-        let is_missing = {
-            let known = self.known();
-            let mut pods = known.pods.all().values().filter(|pod| !pod.has_ended && !pod.is_of_node);
-            let mut old = known.sandboxes.values();
+    /// the node's. Where only time went by, those that stay missing are looked for less and less often.
+    pub fn look(&self, own: &NetNs, by_clock: bool) -> bool {
+        {
+            let mut known = self.known();
+            let is_moved = known.sandboxes.values().any(|sandbox| !sandbox.is_there());
+            let missing = known.missing();
+            let is_missing = !missing.is_empty();
+            let is_due = known.patience.is_due(missing, by_clock, Instant::now());
             // Of one that ended or left, only that its namespace is gone is news.
-            pods.any(|pod| !known.sandboxes.contains_key(&pod.uid)) || old.any(|sandbox| !sandbox.is_there())
-        };
-        if !is_missing {
-            return false;
+            if !is_moved && !(is_missing && is_due) {
+                return false;
+            }
         }
         let found = sandboxes::of_pods(own);
         let mut known = self.known();
@@ -320,6 +322,13 @@ impl Known {
         let left = gone.filter(|(_, pod)| self.sandboxes.contains_key(&pod.uid));
         self.leaving.extend(left.map(|(key, pod)| (pod.uid.clone(), (key, pod))));
         is_news
+    }
+
+    /// Pods that should be somewhere, and of which it is not known where; their UIDs.
+    fn missing(&self) -> Vec<String> {
+        let pods = self.pods.all().values().filter(|pod| !pod.has_ended && !pod.is_of_node);
+        let missing = pods.filter(|pod| !self.sandboxes.contains_key(&pod.uid));
+        missing.map(|pod| pod.uid.clone()).collect()
     }
 
     /// Whether something of it runs, or will.

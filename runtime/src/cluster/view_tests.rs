@@ -119,7 +119,7 @@ fn a_pod_stays_a_workload_for_as_long_as_its_namespace_is_there() {
         [(deleted, vec!["evicted", "unlisted"]), (unlisted, vec!["evicted"]), (evicted, vec![])]
     {
         std::fs::remove_file(path).expect("removed");
-        assert!(view.look(&own), "that it is gone is news");
+        assert!(view.look(&own, true), "that it is gone is news");
         assert_eq!(names(), left);
     }
 }

@@ -114,6 +114,12 @@ mod tests {
     fn the_pod_of_a_process_is_the_first_in_its_control_group() {
         for (cgroup, uid) in [
             (format!("0::/kubepods/besteffort/pod{PLAIN}/51ae7683"), Some(PLAIN)),
+            // As one sees it who is in a namespace of cgroups of its own.
+            (format!("0::/../../pod{PLAIN}/51ae7683"), Some(PLAIN)),
+            (
+                format!("0::/../../kubepods-besteffort-pod{}.slice/cri-51.scope", PLAIN.replace('-', "_")),
+                Some(PLAIN),
+            ),
             (format!("9:name=systemd:/lab/kubepods/pod{PLAIN}/51ae\n0::/"), Some(PLAIN)),
             (
                 format!(

@@ -340,7 +340,7 @@ impl Reconciler {
             self.ranges = ranges;
             self.enforce_all();
         }
-        if self.parts.source.has_moved(&self.parts.own) {
+        if self.parts.source.has_moved(&self.parts.own, false) {
             self.read_workloads().await;
         }
     }

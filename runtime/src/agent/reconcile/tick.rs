@@ -18,7 +18,7 @@ impl Reconciler {
     /// Looks for workloads that came or went without a word; whether what is told of them may be different after it.
     pub(super) async fn tick(&mut self) -> bool {
         self.ticks += 1;
-        if self.parts.source.has_moved(&self.parts.own) || !self.starting.is_empty() {
+        if self.parts.source.has_moved(&self.parts.own, true) || !self.starting.is_empty() {
             self.read_workloads().await;
         }
         let is_look = self.ticks.is_multiple_of(LOOK);
