@@ -25,7 +25,7 @@ Example:
   egret agent --kubernetes --node-name worker-1 --kubeconfig /etc/kubernetes/agent.conf";
 
 /// What is told unless `EGRET_LOG` says otherwise: what its client fails to reach the agent tells by itself, once.
-const LOGGED: &str = "info,kube_client=off";
+const LOGGED: &str = "info,kube_client=off,kube_runtime=off";
 
 /// Run the agent of this node, as root, in the foreground
 #[derive(clap::Args)]

@@ -1,16 +1,17 @@
 //! Follows what the API server tells of this node, for as long as the agent runs.
 
 use std::fmt::Debug;
+use std::hash::{BuildHasher, RandomState};
 use std::net::IpAddr;
 use std::pin::pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::StreamExt;
 use k8s_openapi::api::apps::v1::DaemonSet;
 use k8s_openapi::api::core::v1::{Endpoints, Namespace, Pod as PodObject, Service};
 use kube::api::DynamicObject;
 use kube::core::{PartialObjectMeta, Resource};
-use kube::runtime::WatchStreamExt;
 use kube::runtime::watcher::{self, Event, watcher};
 use kube::{Api, Client, ResourceExt};
 use serde::de::DeserializeOwned;
@@ -27,6 +28,10 @@ use super::view::{News, Resolvers, View, Word};
 use super::written::Written;
 use crate::model::PolicyKind;
 use crate::policy::Wanted;
+
+/// How long after a failure it is asked again: twice as long each time, until it tells.
+const SOONEST: Duration = Duration::from_secs(1);
+const LATEST: Duration = Duration::from_secs(30);
 
 /// The service that resolves names for pods: where it is, and the label that it has under every name.
 const RESOLVERS: (&str, &str) = ("kube-system", "k8s-app=kube-dns");
@@ -167,8 +172,8 @@ fn spawn<K, V>(
 {
     let (view, tell) = (view.clone(), tell.clone());
     tasks.spawn(async move {
-        let mut events = pin!(events.default_backoff());
-        let mut is_away = false;
+        let mut events = pin!(events);
+        let (mut is_away, mut wait) = (false, SOONEST);
         while let Some(event) = events.next().await {
             let told = match event {
                 Ok(event) => told(event, &value),
@@ -179,18 +184,29 @@ fn spawn<K, V>(
                         );
                     }
                     is_away = true;
+                    tokio::time::sleep(spread(wait)).await;
+                    wait = LATEST.min(wait * 2);
                     continue;
                 }
             };
             // It begins to ask before anybody answers.
-            if !matches!(told, Told::Begun) && std::mem::take(&mut is_away) {
-                info!("the API server tells of {what} again");
+            if !matches!(told, Told::Begun) {
+                wait = SOONEST;
+                if std::mem::take(&mut is_away) {
+                    info!("the API server tells of {what} again");
+                }
             }
             if let Some(news) = view.take(word(told)) {
                 tell(news);
             }
         }
     });
+}
+
+/// Somewhere between half of it and all of it: nodes that lost the API server together do not come back together.
+fn spread(wait: Duration) -> Duration {
+    let random = RandomState::new().hash_one(0) % 1000;
+    wait / 2 + wait / 2 * u32::try_from(random).unwrap_or(0) / 1000
 }
 
 /// What an event says.
@@ -206,4 +222,16 @@ pub(super) fn told<K: ResourceExt, V>(event: Event<K>, value: impl Fn(K) -> V) -
 
 fn key<K: ResourceExt>(object: &K) -> Key {
     (object.namespace().unwrap_or_default(), object.name_any())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn waits_are_spread_and_no_longer_than_they_should_be() {
+        let waits: Vec<_> = (0..100).map(|_| spread(LATEST)).collect();
+        assert!(waits.iter().all(|wait| (LATEST / 2..=LATEST).contains(wait)), "{waits:?}");
+        assert!(waits.iter().any(|wait| *wait != waits[0]), "all nodes would come back at once");
+    }
 }

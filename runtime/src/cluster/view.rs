@@ -265,7 +265,7 @@ impl View {
             let is_missing = !missing.is_empty();
             let is_due = known.patience.is_due(missing, by_clock, Instant::now());
             // Of one that ended or left, only that its namespace is gone is news.
-            if !is_moved && !(is_missing && is_due) {
+            if !(is_moved || is_missing && is_due) {
                 return false;
             }
         }

@@ -64,7 +64,13 @@ impl Cluster {
         };
         cluster.define()?;
         for name in namespaces {
-            cluster.kubectl(&["create", "namespace", name])?;
+            // That of an earlier test may still be going.
+            eventually("the namespace cannot be made", PATIENCE, || {
+                match cluster.kubectl(&["create", "namespace", name]) {
+                    Err(error) if error.to_string().contains("being deleted") => Ok(None),
+                    done => done.map(Some),
+                }
+            })?;
             eventually("the namespace has no service account", PATIENCE, || {
                 Ok(cluster.kubectl(&["get", "serviceaccount", "default", "-n", name]).ok())
             })?;

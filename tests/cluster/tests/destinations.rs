@@ -89,7 +89,8 @@ fn a_service_is_reached_by_its_address_and_behind_it_on_the_ports_meant_and_noth
     let only_sql = |web: &Pod| -> Result<()> {
         becomes(web, &sql, 5432, Seen::Connected).context("the service")?;
         becomes(web, &db.address, 15432, Seen::Connected).context("what is behind it, without a proxy")?;
-        is(web, &sql, 9000, Seen::Refused).context("another port of the service")?;
+        // Until all services were told, what was in force stays.
+        becomes(web, &sql, 9000, Seen::Refused).context("another port of the service")?;
         is(web, &db.address, 19000, Seen::Refused).context("what is behind another port")?;
         is(web, &db.address, 5432, Seen::Refused)
             .context("the port of the service where it does not answer")?;
@@ -206,7 +207,8 @@ fn until_services_are_told_what_was_in_force_stays_and_a_pod_that_starts_is_deni
     let db = answering(&cluster, &runtime, "db-0", "app=db")?;
     cluster.apply(&service("db"))?;
     let sql = address_of(&cluster, "db")?;
-    // The rule for services and endpoints; whoever brings the next cluster up applies it again.
+    cluster.give_rights()?;
+    // The rule for services and endpoints.
     let without = r#"[{"op": "remove", "path": "/rules/1"}]"#;
     cluster.kubectl(&["patch", "clusterrole", "egret-agent", "--type=json", "--patch", without])?;
     let agent = Agent::start(&cluster)?;
@@ -225,7 +227,7 @@ fn until_services_are_told_what_was_in_force_stays_and_a_pod_that_starts_is_deni
     })?;
     is(&late, &sql, 5432, Seen::Refused).context("what it may is not known")?;
 
-    cluster.define()?;
+    cluster.give_rights()?;
     // It is asked less and less often.
     let waited = || Ok((connect(&late, &sql, 5432)? == Seen::Connected).then_some(()));
     eventually("services are not known", Duration::from_secs(60), waited).with_context(|| agent.log())?;

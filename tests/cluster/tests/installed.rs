@@ -126,11 +126,12 @@ fn no_pod_sends_before_its_policies_are_in_force_and_nothing_is_left_in_the_end(
         ("dev", "delete", "clusteregresspolicies.egret.dev", false),
         ("dev", "patch", "egressnodestatuses.egret.dev", false),
         ("owner", "create", "egresspolicies.egret.dev", true),
-        ("owner", "patch", "egresspolicies.egret.dev/status", false),
+        ("owner", "patch", "egresspolicies.egret.dev --subresource=status", false),
         ("owner", "create", "clusteregresspolicies.egret.dev", false),
         ("owner", "create", "pods", false),
     ] {
-        let asked = ["auth", "can-i", verb, what, "-n", "shop", &format!("--as={user}")];
+        let (as_user, of) = (format!("--as={user}"), what.split(' ').collect::<Vec<_>>());
+        let asked = [&["auth", "can-i", verb][..], &of, &["-n", "shop", &as_user]].concat();
         let may = cluster.kubectl(&asked).is_ok_and(|said| said.trim() == "yes");
         ensure!(may == expected, "{user} may {verb} {what}: {may}");
     }
