@@ -16,6 +16,8 @@ use super::starts;
 pub struct Plugin {
     config: PluginConfig,
     settings: Settings,
+    /// Bytes of the program that was put there: it is read whole once, not at every look.
+    put: Option<u64>,
     /// What hindered it last, told once.
     told: Option<String>,
 }
@@ -24,7 +26,7 @@ impl Plugin {
     /// For an agent whose API has this socket.
     pub fn new(config: PluginConfig, socket: &Path) -> Self {
         let settings = Settings { socket: starts::socket(socket), exempt_namespaces: config.exempt.clone() };
-        Self { config, settings, told: None }
+        Self { config, settings, put: None, told: None }
     }
 
     /// Puts it where the node's runtime finds it, unless it is there: whoever makes the node's network may write its
@@ -53,7 +55,11 @@ impl Plugin {
     /// # Errors
     /// What hinders that; pods of this node do not start then.
     pub fn remove(&self) -> Result<(), String> {
-        self.chain(chain::without)?;
+        // A network that has none of it, or none at all, is no hindrance.
+        let is_in = |file: PathBuf| fs::read_to_string(file).is_ok_and(|text| text.contains(NAME));
+        if self.network().is_ok_and(is_in) {
+            self.chain(chain::without)?;
+        }
         match fs::remove_file(self.file()) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
                 Err(format!("{}: {error}", self.file().display()))
@@ -67,10 +73,15 @@ impl Plugin {
     }
 
     /// The program, which lies beside the agent's own.
-    fn put(&self) -> Result<(), String> {
+    fn put(&mut self) -> Result<(), String> {
+        let length = fs::metadata(self.file()).map(|metadata| metadata.len()).ok();
+        if self.put.is_some() && self.put == length {
+            return Ok(());
+        }
         let own = std::env::current_exe().map_err(|error| error.to_string())?.with_file_name(NAME);
         let program = fs::read(&own).map_err(|error| format!("{}: {error}", own.display()))?;
         let file = self.file();
+        self.put = Some(program.len() as u64);
         if fs::read(&file).is_ok_and(|there| there == program) {
             return Ok(());
         }
@@ -82,18 +93,23 @@ impl Plugin {
         &self,
         change: impl FnOnce(&str) -> Result<Option<String>, String>,
     ) -> Result<Option<PathBuf>, String> {
+        let file = self.network()?;
+        let wrong = |error: String| format!("{}: {error}", file.display());
+        let text = fs::read_to_string(&file).map_err(|error| wrong(error.to_string()))?;
+        let Some(changed) = change(&text).map_err(wrong)? else { return Ok(None) };
+        replace(&file, changed.as_bytes(), mode(&file))?;
+        Ok(Some(file))
+    }
+
+    /// The file of the network that runtimes take.
+    fn network(&self) -> Result<PathBuf, String> {
         let folder = &self.config.conf_dir;
         let entries = fs::read_dir(folder).map_err(|error| format!("{}: {error}", folder.display()))?;
         let names: Vec<_> =
             entries.flatten().filter_map(|entry| entry.file_name().into_string().ok()).collect();
         let name = chain::chosen(&names)
             .ok_or_else(|| format!("{} has no network yet; it is looked at again", folder.display()))?;
-        let file = folder.join(name);
-        let wrong = |error: String| format!("{}: {error}", file.display());
-        let text = fs::read_to_string(&file).map_err(|error| wrong(error.to_string()))?;
-        let Some(changed) = change(&text).map_err(wrong)? else { return Ok(None) };
-        replace(&file, changed.as_bytes(), mode(&file))?;
-        Ok(Some(file))
+        Ok(folder.join(name))
     }
 }
 
@@ -149,6 +165,13 @@ mod tests {
         let names: Vec<_> =
             fs::read_dir(&conf_dir).expect("there").flatten().map(|entry| entry.file_name()).collect();
         assert_eq!(names, ["10-n.conflist"], "nothing is left beside it");
+        for other in [Some(r#"{"type": "bridge"}"#), None] {
+            match other {
+                Some(text) => fs::write(&file, text).expect("written"),
+                None => fs::remove_file(&file).expect("removed"),
+            }
+            assert_eq!(plugin.remove(), Ok(()), "no network has it");
+        }
         // What is missing is told, and nothing else happens.
         fs::write(&file, "no JSON").expect("written");
         plugin.keep();
