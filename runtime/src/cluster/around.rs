@@ -5,18 +5,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use k8s_openapi::api::core::v1::{
-    EndpointPort, EndpointSubset, Endpoints as EndpointsObject, Pod as PodObject, Service as ServiceObject,
-    ServicePort as PortObject,
-};
+use k8s_openapi::api::core::v1::{Pod as PodObject, Service as ServiceObject, ServicePort as PortObject};
 
+use super::behind::{Behind, Piece};
 use super::mirror::{Key, Mirror, Told};
 use super::pods::Pod;
 use crate::model::{Labels, PolicyId, Protocol};
-use crate::policy::{Accepted, Endpoints, Neighbours, PodAddresses, Selected, Service, ServicePort};
-
-/// The annotation that Kubernetes puts on what it does not tell all of.
-const OVER_CAPACITY: &str = "endpoints.kubernetes.io/over-capacity";
+use crate::policy::{Accepted, Neighbours, PodAddresses, Selected, Service, ServicePort};
 
 /// What is followed together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,14 +30,14 @@ pub(super) struct Round(u64);
 #[derive(Debug)]
 pub(super) enum Heard {
     Service(Told<Service>),
-    Endpoints(Told<Endpoints>),
+    Behind(Told<Piece>),
     Pod(Told<PodAddresses>),
 }
 
 impl Heard {
     fn part(&self) -> Part {
         match self {
-            Self::Service(_) | Self::Endpoints(_) => Part::Services,
+            Self::Service(_) | Self::Behind(_) => Part::Services,
             Self::Pod(_) => Part::Pods,
         }
     }
@@ -52,7 +47,7 @@ impl Heard {
 #[derive(Default)]
 pub(super) struct Around {
     services: Mirror<Service>,
-    endpoints: Mirror<Endpoints>,
+    behind: Behind,
     pods: Mirror<PodAddresses>,
     selected: Selected,
     rounds: u64,
@@ -76,7 +71,7 @@ impl Around {
     fn set(&mut self, part: Part, round: Option<Round>) {
         match part {
             Part::Services => {
-                (self.services, self.endpoints) = (Mirror::default(), Mirror::default());
+                (self.services, self.behind) = (Mirror::default(), Behind::default());
                 self.now.0 = round;
             }
             Part::Pods => {
@@ -96,7 +91,7 @@ impl Around {
         }
         let is_news = match heard {
             Heard::Service(told) => self.services.take(told),
-            Heard::Endpoints(told) => self.endpoints.take(told),
+            Heard::Behind(told) => self.behind.take(told),
             Heard::Pod(told) => {
                 self.forget_selected(&told, namespaces);
                 self.pods.take(told)
@@ -107,7 +102,7 @@ impl Around {
 
     fn is_whole(&self, part: Part) -> bool {
         match part {
-            Part::Services => self.services.is_whole() && self.endpoints.is_whole(),
+            Part::Services => self.services.is_whole() && self.behind.is_whole(),
             Part::Pods => self.pods.is_whole(),
         }
     }
@@ -145,7 +140,7 @@ impl Around {
         let (services, pods) = (self.is_whole(Part::Services), self.is_whole(Part::Pods));
         let known = Neighbours {
             services: services.then(|| self.services.all()),
-            endpoints: services.then(|| self.endpoints.all()),
+            endpoints: services.then(|| self.behind.all()),
             pods: pods.then(|| self.pods.all()),
             namespaces,
         };
@@ -167,20 +162,6 @@ pub(super) fn service(object: ServiceObject) -> Service {
     Service { addresses: addresses(all), ports: ports.collect(), external }
 }
 
-/// What counts of what is behind a service: those that are ready.
-pub(super) fn endpoints(object: EndpointsObject) -> Endpoints {
-    let has_more = object.metadata.annotations.is_some_and(|all| all.contains_key(OVER_CAPACITY));
-    let groups = object.subsets.unwrap_or_default().into_iter().map(|subset| {
-        let EndpointSubset { addresses: ready, ports, .. } = subset;
-        let ports = ports.unwrap_or_default().into_iter().filter_map(|object| {
-            let EndpointPort { name, protocol, port, .. } = object;
-            service_port(name, protocol.as_deref(), port)
-        });
-        (addresses(ready.unwrap_or_default().into_iter().map(|address| address.ip)), ports.collect())
-    });
-    Endpoints { groups: groups.collect(), has_more }
-}
-
 /// What counts of a pod that others may reach. One in the node's network namespace has the node's addresses, which are not its
 /// own; those of one that has ended are another's soon.
 pub(super) fn pod(object: PodObject) -> PodAddresses {
@@ -189,13 +170,13 @@ pub(super) fn pod(object: PodObject) -> PodAddresses {
     PodAddresses { labels: pod.labels, addresses: if is_reached { pod.addresses } else { Vec::new() } }
 }
 
-fn service_port(name: Option<String>, protocol: Option<&str>, port: i32) -> Option<ServicePort> {
+pub(super) fn service_port(name: Option<String>, protocol: Option<&str>, port: i32) -> Option<ServicePort> {
     let protocol = protocol.map_or(Some(Protocol::TCP), Protocol::from_word)?;
     let port = u16::try_from(port).ok().filter(|port| *port > 0)?;
     Some(ServicePort { name: name.unwrap_or_default(), protocol, port })
 }
 
-fn addresses(texts: impl Iterator<Item = String>) -> Vec<IpAddr> {
+pub(super) fn addresses(texts: impl Iterator<Item = String>) -> Vec<IpAddr> {
     let found: BTreeSet<IpAddr> = texts.filter_map(|text| text.parse().ok()).collect();
     found.into_iter().collect()
 }

@@ -11,7 +11,7 @@ fn listed(texts: &[IpAddr]) -> Vec<String> {
 }
 
 #[test]
-fn what_counts_of_a_service_and_of_what_is_behind_it_is_read_whatever_else_they_say() {
+fn what_counts_of_a_service_is_read_whatever_else_it_says() {
     let read = |text: &str| service(serde_json::from_str(text).expect("a service"));
     let full = read(
         r#"{"spec": {"clusterIP": "10.96.0.5", "clusterIPs": ["10.96.0.5", "fd00::5"], "ports": [
@@ -30,18 +30,6 @@ fn what_counts_of_a_service_and_of_what_is_behind_it_is_read_whatever_else_they_
     assert_eq!(outside.external.as_deref(), Some("db.example.com"));
     assert_eq!(read(r#"{"spec": {"externalName": "db.example.com"}}"#).external, None);
     assert_eq!(read("{}"), Service::default());
-
-    let read = |text: &str| endpoints(serde_json::from_str(text).expect("endpoints"));
-    let two = read(
-        r#"{"metadata": {"annotations": {"endpoints.kubernetes.io/over-capacity": "truncated"}}, "subsets": [
-            {"addresses": [{"ip": "10.0.0.2"}, {"ip": "10.0.0.1"}], "notReadyAddresses": [{"ip": "10.0.0.3"}],
-             "ports": [{"name": "sql", "port": 15432}]},
-            {"notReadyAddresses": [{"ip": "10.0.0.4"}], "ports": [{"port": 1}]}]}"#,
-    );
-    assert!(two.has_more);
-    let told: Vec<_> = two.groups.iter().map(|(ready, ports)| (listed(ready), ports.len())).collect();
-    assert_eq!(told, [(vec!["10.0.0.1".to_owned(), "10.0.0.2".to_owned()], 1), (vec![], 1)]);
-    assert_eq!(read("{}"), Endpoints::default());
 }
 
 #[test]
@@ -96,7 +84,7 @@ fn nothing_of_it_is_known_until_all_is_told_and_nothing_stays_that_nobody_wants(
     assert!(!around.take(round, Heard::Service(Told::Listed(key("db"), db())), &none));
     assert!(!around.take(round, Heard::Service(Told::Whole), &none), "what is behind it is not known");
     assert_eq!(knows(&mut around), [None, None]);
-    assert!(around.take(round, Heard::Endpoints(Told::Whole), &none));
+    assert!(around.take(round, Heard::Behind(Told::Whole), &none));
     assert!(around.is_complete());
     assert_eq!(knows(&mut around), [Some(0), None]);
     // Said again, it is no news.
@@ -106,7 +94,7 @@ fn nothing_of_it_is_known_until_all_is_told_and_nothing_stays_that_nobody_wants(
     around.end(Part::Services);
     assert_eq!(knows(&mut around), [None, None]);
     let again = around.begin(Part::Services);
-    for late in [Heard::Service(Told::Whole), Heard::Endpoints(Told::Whole)] {
+    for late in [Heard::Service(Told::Whole), Heard::Behind(Told::Whole)] {
         assert!(!around.take(round, late, &none), "of the round before");
     }
     assert_eq!(knows(&mut around), [None, None]);

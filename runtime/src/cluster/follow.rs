@@ -1,43 +1,39 @@
 //! Follows what the API server tells of this node, for as long as the agent runs.
 
 use std::fmt::Debug;
-use std::hash::{BuildHasher, RandomState};
 use std::net::IpAddr;
-use std::pin::pin;
 use std::sync::Arc;
-use std::time::Duration;
 
-use futures_util::StreamExt;
+use futures_util::Stream;
 use k8s_openapi::api::apps::v1::DaemonSet;
 use k8s_openapi::api::core::v1::{Endpoints, Namespace, Pod as PodObject, Service};
+use k8s_openapi::api::discovery::v1::EndpointSlice;
 use kube::api::DynamicObject;
 use kube::core::{PartialObjectMeta, Resource};
 use kube::runtime::watcher::{self, Event, watcher};
-use kube::{Api, Client, ResourceExt};
+use kube::{Api, Client};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tokio::task::JoinSet;
-use tracing::{info, warn};
+use tracing::info;
 
 use super::around::{self, Heard, Part};
+use super::behind::{self, Piece};
 use super::client::Access;
-use super::mirror::{Key, Told};
+use super::listen::{Listener, Tell, Waits};
+use super::mirror::Told;
 use super::objects::{ClusterEgressPolicy, EgressPolicy};
 use super::pods::Pod;
-use super::view::{News, Resolvers, View, Word};
+use super::view::{Resolvers, View, Word};
 use super::written::Written;
 use crate::model::PolicyKind;
 use crate::policy::Wanted;
 
-/// How long after a failure it is asked again: twice as long each time, until it tells.
-const SOONEST: Duration = Duration::from_secs(1);
-const LATEST: Duration = Duration::from_secs(30);
-
 /// The service that resolves names for pods: where it is, and the label that it has under every name.
 const RESOLVERS: (&str, &str) = ("kube-system", "k8s-app=kube-dns");
 
-/// Who hears what changed.
-pub type Tell = Arc<dyn Fn(News) + Send + Sync>;
+/// What is behind services, as today's clusters have it: the group and version, and the resource.
+const SLICES: (&str, &str) = ("discovery.k8s.io/v1", "endpointslices");
 
 /// Follows services and pods of the whole cluster, for as long as policies name such.
 pub struct Follower {
@@ -81,17 +77,10 @@ pub fn follow(client: Client, access: &Access, view: &Arc<View>, tell: Tell) -> 
     let services: Api<Service> = Api::namespaced(client.clone(), RESOLVERS.0);
     let word = |told| Word::Resolvers(Resolvers::Services, told);
     spawn(&mut tasks, "services", watcher(services, all().labels(RESOLVERS.1)), asked_at, word, view, &tell);
-    let endpoints: Api<Endpoints> = Api::namespaced(client.clone(), RESOLVERS.0);
     let word = |told| Word::Resolvers(Resolvers::Endpoints, told);
-    spawn(
-        &mut tasks,
-        "endpoints",
-        watcher(endpoints, all().labels(RESOLVERS.1)),
-        answers_at,
-        word,
-        view,
-        &tell,
-    );
+    let which = Which { namespace: Some(RESOLVERS.0), config: all().labels(RESOLVERS.1) };
+    let listener = Listener { what: "endpoints", view: view.clone(), tell: tell.clone() };
+    tasks.spawn(listen_behind(client.clone(), which, behind::answers_at, word, listener));
     tasks.detach_all();
     Follower { client, view: view.clone(), tell, services: None, pods: None }
 }
@@ -122,10 +111,11 @@ impl Follower {
         let word = move |told| Word::Around(round, Heard::Service(told));
         let what = "the services of the cluster";
         spawn(&mut tasks, what, watcher(services, all()), around::service, word, &self.view, &self.tell);
-        let endpoints: Api<Endpoints> = Api::all(self.client.clone());
-        let word = move |told| Word::Around(round, Heard::Endpoints(told));
+        let word = move |told| Word::Around(round, Heard::Behind(told));
         let what = "the endpoints of the cluster";
-        spawn(&mut tasks, what, watcher(endpoints, all()), around::endpoints, word, &self.view, &self.tell);
+        let listener = Listener { what, view: self.view.clone(), tell: self.tell.clone() };
+        let which = Which { namespace: None, config: all() };
+        tasks.spawn(listen_behind(self.client.clone(), which, |piece| piece, word, listener));
         tasks
     }
 
@@ -151,17 +141,11 @@ fn asked_at(service: Service) -> Vec<IpAddr> {
     all.filter_map(|text| text.parse().ok()).collect()
 }
 
-fn answers_at(endpoints: Endpoints) -> Vec<IpAddr> {
-    let subsets = endpoints.subsets.unwrap_or_default();
-    let ready = subsets.into_iter().flat_map(|subset| subset.addresses.unwrap_or_default());
-    ready.filter_map(|address| address.ip.parse().ok()).collect()
-}
-
-/// Follows one kind of objects. The API server may be away: what was told stays, and it is asked again, less and less often.
+/// Follows one kind of objects.
 fn spawn<K, V>(
     tasks: &mut JoinSet<()>,
     what: &'static str,
-    events: impl futures_util::Stream<Item = watcher::Result<Event<K>>> + Send + 'static,
+    events: impl Stream<Item = watcher::Result<Event<K>>> + Send + 'static,
     value: impl Fn(K) -> V + Send + 'static,
     word: impl Fn(Told<V>) -> Word + Send + 'static,
     view: &Arc<View>,
@@ -170,68 +154,55 @@ fn spawn<K, V>(
     K: Resource + Clone + Debug + DeserializeOwned + Send + 'static,
     V: Send + 'static,
 {
-    let (view, tell) = (view.clone(), tell.clone());
-    tasks.spawn(async move {
-        let mut events = pin!(events);
-        let (mut is_away, mut wait) = (false, SOONEST);
-        while let Some(event) = events.next().await {
-            let told = match event {
-                Ok(event) => told(event, &value),
-                Err(error) => {
-                    if !is_away {
-                        warn!(
-                            "what is known of {what} stays as it is, for the API server does not tell: {error}"
-                        );
-                    }
-                    is_away = true;
-                    tokio::time::sleep(spread(wait)).await;
-                    wait = LATEST.min(wait * 2);
-                    continue;
-                }
-            };
-            // It begins to ask before anybody answers.
-            if !matches!(told, Told::Begun) {
-                wait = SOONEST;
-                if std::mem::take(&mut is_away) {
-                    info!("the API server tells of {what} again");
-                }
-            }
-            if let Some(news) = view.take(word(told)) {
-                tell(news);
-            }
-        }
-    });
+    let listener = Listener { what, view: view.clone(), tell: tell.clone() };
+    tasks.spawn(listener.listen(events, value, word));
 }
 
-/// Somewhere between half of it and all of it: nodes that lost the API server together do not come back together.
-fn spread(wait: Duration) -> Duration {
-    let random = RandomState::new().hash_one(0) % 1000;
-    wait / 2 + wait / 2 * u32::try_from(random).unwrap_or(0) / 1000
+/// Of which namespace, and which of its objects.
+struct Which {
+    namespace: Option<&'static str>,
+    config: watcher::Config,
 }
 
-/// What an event says.
-pub(super) fn told<K: ResourceExt, V>(event: Event<K>, value: impl Fn(K) -> V) -> Told<V> {
-    match event {
-        Event::Init => Told::Begun,
-        Event::InitDone => Told::Whole,
-        Event::InitApply(object) => Told::Listed(key(&object), value(object)),
-        Event::Apply(object) => Told::Changed(key(&object), value(object)),
-        Event::Delete(object) => Told::Gone(key(&object)),
+impl Which {
+    fn of<K>(self, client: Client) -> impl Stream<Item = watcher::Result<Event<K>>>
+    where
+        K: Resource<Scope = kube::core::NamespaceResourceScope>
+            + Clone
+            + Debug
+            + DeserializeOwned
+            + Send
+            + 'static,
+        K::DynamicType: Default,
+    {
+        let api = match self.namespace {
+            Some(namespace) => Api::namespaced(client, namespace),
+            None => Api::all(client),
+        };
+        watcher(api, self.config)
     }
 }
 
-fn key<K: ResourceExt>(object: &K) -> Key {
-    (object.namespace().unwrap_or_default(), object.name_any())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn waits_are_spread_and_no_longer_than_they_should_be() {
-        let waits: Vec<_> = (0..100).map(|_| spread(LATEST)).collect();
-        assert!(waits.iter().all(|wait| (LATEST / 2..=LATEST).contains(wait)), "{waits:?}");
-        assert!(waits.iter().any(|wait| *wait != waits[0]), "all nodes would come back at once");
+/// Follows what is behind services: by `EndpointSlice`, and where the API server does not have it, by `Endpoints`.
+async fn listen_behind<V>(
+    client: Client,
+    which: Which,
+    value: impl Fn(Piece) -> V,
+    word: impl Fn(Told<V>) -> Word,
+    listener: Listener,
+) {
+    let mut waits = Waits::default();
+    let has_slices = loop {
+        match client.list_api_group_resources(SLICES.0).await {
+            Ok(served) => break served.resources.iter().any(|resource| resource.name == SLICES.1),
+            Err(kube::Error::Api(status)) if status.code == 404 => break false,
+            Err(error) => waits.failed(listener.what, &error).await,
+        }
+    };
+    if has_slices {
+        listener.listen(which.of(client), |slice: EndpointSlice| value(behind::of_slice(slice)), word).await;
+    } else {
+        let of_endpoints = |endpoints: Endpoints| value(behind::of_endpoints(endpoints));
+        listener.listen(which.of(client), of_endpoints, word).await;
     }
 }

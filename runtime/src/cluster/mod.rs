@@ -6,8 +6,10 @@
 //! what they are denied ([`notify`]). The only module that knows `kube`. Called by `agent`.
 
 mod around;
+mod behind;
 pub mod client;
 pub mod follow;
+mod listen;
 mod mirror;
 pub mod objects;
 mod pods;

@@ -221,7 +221,7 @@ fn what_policies_name_in_the_cluster_is_looked_up_once_all_of_it_is_told() {
         crate::policy::PodAddresses { labels: Labels::new(), addresses: vec![[10, 0, 0, 1].into()] };
     hear(pods, Heard::Pod(Told::Listed(key("shop", "db-0"), address)));
     assert_eq!(hear(services, Heard::Service(Told::Whole)), None);
-    assert_eq!(hear(services, Heard::Endpoints(Told::Whole)), Some(News::Destinations));
+    assert_eq!(hear(services, Heard::Behind(Told::Whole)), Some(News::Destinations));
     assert!(view.look_up(&mut accepted).is_empty(), "pods are not known");
     assert_eq!(hear(pods, Heard::Pod(Told::Whole)), Some(News::Destinations));
     let moved: Vec<_> = view.look_up(&mut accepted).iter().map(PolicyId::to_string).collect();

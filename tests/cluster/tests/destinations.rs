@@ -95,7 +95,9 @@ fn a_service_is_reached_by_its_address_and_behind_it_on_the_ports_meant_and_noth
         is(web, &db.address, 5432, Seen::Refused)
             .context("the port of the service where it does not answer")?;
         is(web, &db.address, 22, Seen::Refused).context("no port of the service")?;
-        is(web, &cache.address, 15432, Seen::Refused).context("another pod")
+        is(web, &cache.address, 15432, Seen::Refused).context("another pod")?;
+        // By the policy now, whatever was in force before.
+        is(web, &db.address, 15432, Seen::Connected).context("what is behind it")
     };
     only_sql(&web).with_context(|| agent.log())?;
     let told = agent.json(&["explain", "shop/web", &format!("{}:15432", db.address)])?.to_string();

@@ -7,7 +7,6 @@ use futures_util::{Stream, StreamExt};
 use jiff::Timestamp;
 use kube::api::{DynamicObject, Patch, PatchParams};
 use kube::core::{ApiResource, Resource};
-use kube::runtime::WatchStreamExt;
 use kube::runtime::watcher::{self, Event, watcher};
 use kube::{Api, Client};
 use serde_json::{Value, json};
@@ -21,7 +20,7 @@ use super::lease::{ACTS, Candidate, RENEW, Turn};
 use super::snapshot::Snapshot;
 use super::write::{Attempts, Failure, request};
 use crate::cluster::client::Access;
-use crate::cluster::follow::told;
+use crate::cluster::listen::{patient, told};
 use crate::cluster::objects::{ClusterEgressPolicy, EgressNodeStatus, EgressPolicy, GROUP, VERSION};
 use crate::model::PolicyKind;
 
@@ -98,53 +97,48 @@ async fn lead(client: Client, me: String, ask: Ask) {
     let api = |kind: &ApiResource| Api::<DynamicObject>::all_with(client.clone(), kind);
     let of_namespaces = api(&resource::<EgressPolicy>());
     let of_cluster = api(&resource::<ClusterEgressPolicy>());
-    let mut policies = pin!(watched(&of_namespaces));
-    let mut bounds = pin!(watched(&of_cluster));
-    let mut nodes = pin!(watched(&api(&resource::<EgressNodeStatus>())));
+    let mut policies = pin!(watched(PolicyKind::EgressPolicy.word(), &of_namespaces));
+    let mut bounds = pin!(watched(PolicyKind::ClusterEgressPolicy.word(), &of_cluster));
+    let mut nodes = pin!(watched("EgressNodeStatus", &api(&resource::<EgressNodeStatus>())));
     let mut desk = Desk {
         of_namespaces,
         of_cluster,
         writing: Attempts::at("take the status of policies"),
         rests_until: None,
     };
-    let mut watching = Attempts::at("tell of nodes and policies whose status is to be written");
     let mut gathered = Gathered::default();
     let mut looks = interval(LOOK);
     looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let (mut is_news, mut looked_at_all, mut last) = (true, Instant::now(), None);
     loop {
         let word = tokio::select! {
-            Some(event) = nodes.next() => event.map(|event| Word::Node(told(event, NodeNow::of))),
+            Some(event) = nodes.next() => Word::Node(told(event, NodeNow::of)),
             Some(event) = policies.next() => {
-                event.map(|event| Word::Policy(PolicyKind::EgressPolicy, told(event, PolicyNow::of)))
+                Word::Policy(PolicyKind::EgressPolicy, told(event, PolicyNow::of))
             }
             Some(event) = bounds.next() => {
-                event.map(|event| Word::Policy(PolicyKind::ClusterEgressPolicy, told(event, PolicyNow::of)))
+                Word::Policy(PolicyKind::ClusterEgressPolicy, told(event, PolicyNow::of))
             }
             _ = looks.tick() => {
                 let own = ask();
                 is_news |= own != last || looked_at_all.elapsed() >= LOOK_AT_ALL;
                 last = own;
                 if let Some(own) = last.as_ref().filter(|_| is_news && gathered.is_whole()) {
-                    watching.worked();
                     looked_at_all = Instant::now();
                     is_news = desk.write(&mut gathered, &me, own).await;
                 }
                 continue;
             }
         };
-        match word {
-            Ok(word) => is_news |= gathered.take(word, Instant::now(), Timestamp::now()),
-            // It is asked again, less and less often.
-            Err(error) => _ = watching.failed(&Failure::Watch(error)),
-        }
+        is_news |= gathered.take(word, Instant::now(), Timestamp::now());
     }
 }
 
 fn watched(
+    what: &'static str,
     api: &Api<DynamicObject>,
-) -> impl Stream<Item = watcher::Result<Event<DynamicObject>>> + Send + use<> {
-    watcher(api.clone(), watcher::Config::default()).default_backoff()
+) -> impl Stream<Item = Event<DynamicObject>> + Send + use<> {
+    patient(what, watcher(api.clone(), watcher::Config::default()))
 }
 
 /// Where statuses are written.

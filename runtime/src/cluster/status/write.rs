@@ -4,7 +4,6 @@ use std::fmt;
 use std::future::Future;
 use std::time::Duration;
 
-use kube::runtime::watcher;
 use tracing::{info, warn};
 
 use super::pace::Failures;
@@ -24,8 +23,6 @@ pub enum Failure {
     Slow,
     /// What the API server, or the way to it, says.
     Said(kube::Error),
-    /// The same of what is watched.
-    Watch(watcher::Error),
 }
 
 impl Failure {
@@ -63,7 +60,6 @@ impl fmt::Display for Failure {
             }
             Self::Said(kube::Error::Api(status)) => f.write_str(&status.message),
             Self::Said(error) => error.fmt(f),
-            Self::Watch(error) => error.fmt(f),
         }
     }
 }

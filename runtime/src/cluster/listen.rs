@@ -1,0 +1,130 @@
+//! Listens to what the API server tells of one kind of objects. It may be away, for as long as it likes.
+
+use std::fmt::Display;
+use std::hash::{BuildHasher, RandomState};
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::stream::unfold;
+use futures_util::{Stream, StreamExt};
+use kube::ResourceExt;
+use kube::core::Resource;
+use kube::runtime::watcher::{self, Event};
+use tracing::{info, warn};
+
+use super::mirror::{Key, Told};
+use super::view::{News, View, Word};
+
+/// How long after a failure it is asked again: twice as long each time, until it tells.
+const SOONEST: Duration = Duration::from_secs(1);
+const LATEST: Duration = Duration::from_secs(30);
+
+/// Who hears what changed.
+pub type Tell = Arc<dyn Fn(News) + Send + Sync>;
+
+/// Takes in what is told of one kind, for as long as it lives.
+pub(super) struct Listener {
+    /// What people call it.
+    pub what: &'static str,
+    pub view: Arc<View>,
+    pub tell: Tell,
+}
+
+impl Listener {
+    /// The API server may be away: what was told stays, and it is asked again, less and less often.
+    pub async fn listen<K: Resource, V>(
+        self,
+        events: impl Stream<Item = watcher::Result<Event<K>>>,
+        value: impl Fn(K) -> V,
+        word: impl Fn(Told<V>) -> Word,
+    ) {
+        let mut events = pin!(patient(self.what, events));
+        while let Some(event) = events.next().await {
+            let told = told(event, &value);
+            if let Some(news) = self.view.take(word(told)) {
+                (self.tell)(news);
+            }
+        }
+    }
+}
+
+/// What is told, for as long as anybody listens; where nobody tells, `what` is asked for again, less and less often.
+pub(super) fn patient<K>(
+    what: &'static str,
+    events: impl Stream<Item = watcher::Result<Event<K>>>,
+) -> impl Stream<Item = Event<K>> {
+    unfold((Box::pin(events), Waits::default()), move |(mut events, mut waits)| async move {
+        loop {
+            match events.next().await? {
+                Err(error) => waits.failed(what, &error).await,
+                Ok(event) => {
+                    // It begins to ask before anybody answers.
+                    if !matches!(event, Event::Init) {
+                        waits.answered(what);
+                    }
+                    return Some((event, (events, waits)));
+                }
+            }
+        }
+    })
+}
+
+/// How long it is waited between two questions that nobody answers.
+#[derive(Default)]
+pub(super) struct Waits {
+    last: Option<Duration>,
+}
+
+impl Waits {
+    pub async fn failed(&mut self, what: &str, error: &(dyn Display + Sync)) {
+        let wait = match self.last {
+            Some(last) => LATEST.min(last * 2),
+            None => {
+                warn!("what is known of {what} stays as it is, for the API server does not tell: {error}");
+                SOONEST
+            }
+        };
+        self.last = Some(wait);
+        tokio::time::sleep(spread(wait)).await;
+    }
+
+    pub fn answered(&mut self, what: &str) {
+        if self.last.take().is_some() {
+            info!("the API server tells of {what} again");
+        }
+    }
+}
+
+/// Somewhere between half of it and all of it: nodes that lost the API server together do not come back together.
+fn spread(wait: Duration) -> Duration {
+    let random = RandomState::new().hash_one(0) % 1000;
+    wait / 2 + wait / 2 * u32::try_from(random).unwrap_or(0) / 1000
+}
+
+/// What an event says.
+pub(super) fn told<K: ResourceExt, V>(event: Event<K>, value: impl Fn(K) -> V) -> Told<V> {
+    match event {
+        Event::Init => Told::Begun,
+        Event::InitDone => Told::Whole,
+        Event::InitApply(object) => Told::Listed(key(&object), value(object)),
+        Event::Apply(object) => Told::Changed(key(&object), value(object)),
+        Event::Delete(object) => Told::Gone(key(&object)),
+    }
+}
+
+fn key<K: ResourceExt>(object: &K) -> Key {
+    (object.namespace().unwrap_or_default(), object.name_any())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn waits_are_spread_and_no_longer_than_they_should_be() {
+        let waits: Vec<_> = (0..100).map(|_| spread(LATEST)).collect();
+        assert!(waits.iter().all(|wait| (LATEST / 2..=LATEST).contains(wait)), "{waits:?}");
+        assert!(waits.iter().any(|wait| *wait != waits[0]), "all nodes would come back at once");
+    }
+}
