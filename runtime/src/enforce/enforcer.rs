@@ -22,9 +22,6 @@ use crate::kernel::{Door, KernelError, Pins};
 use crate::model::WorkloadId;
 use crate::policy::Ruleset;
 
-/// The least that a map of flows can have: a map of maps gives no place back, so what lies there is made small.
-const NO_ROOM: Room = Room { flows: 1, inbound: 1, calls: 1, fragments: 1, queries: 1 };
-
 struct Loaded {
     id: RulesetId,
     users: usize,
@@ -115,7 +112,7 @@ impl Enforcer {
 
     /// Gives a workload its maps: empty ones for a new index, what is there for one that is known.
     pub fn make_room(&mut self, index: WorkloadIndex, known: bool) -> Result<(), KernelError> {
-        if known { self.writer.make_room(index, self.room) } else { self.writer.empty_room(index, self.room) }
+        self.writer.make_room(index, self.room, known)
     }
 
     /// Writes a workload's addresses and resolvers. Nothing is judged before [`Self::put_in_force`], and no packet
@@ -364,8 +361,7 @@ impl Enforcer {
         let placed = self.placed.remove(&index).unwrap_or_default();
         self.close_interface(index, placed.placement.ifindex)?;
         self.writer.set_generation(index, Generation::default())?;
-        // An index is not given out again before all others were: what it holds would be held for good.
-        self.writer.empty_room(index, NO_ROOM)?;
+        self.writer.take_room(index)?;
         self.writer.set_home(index, Home::default())?;
         for address in placed.placement.addresses {
             self.writer.remove_address(own(index, address))?;

@@ -12,6 +12,7 @@ use aya::Pod;
 use aya::maps::{IterableMap, MapData};
 use aya::programs::TcAttachType;
 
+const BPF_MAP_DELETE_ELEM: libc::c_long = 3;
 const BPF_OBJ_GET: libc::c_long = 7;
 const BPF_MAP_UPDATE_BATCH: libc::c_long = 26;
 const BPF_MAP_DELETE_BATCH: libc::c_long = 27;
@@ -141,6 +142,27 @@ pub(super) fn remove_all<K: Pod, V: Pod>(map: &impl IterableMap<K, V>, mut keys:
         }
     }
     Ok(())
+}
+
+/// The same, as the calls for one entry read it.
+#[repr(C)]
+struct Element {
+    map: u32,
+    padding: u32,
+    key: u64,
+    value: u64,
+    flags: u64,
+}
+
+/// Takes an entry out of an array.
+///
+/// # Errors
+/// What the kernel said; `ENOENT`: there is none.
+pub(super) fn remove(map: &MapData, key: u32) -> io::Result<()> {
+    let fd = map.fd().as_fd().as_raw_fd().cast_unsigned();
+    let mut element = Element { map: fd, padding: 0, key: (&raw const key) as u64, value: 0, flags: 0 };
+    // SAFETY: the kernel reads a key of four bytes, as that of every array is.
+    unsafe { call(BPF_MAP_DELETE_ELEM, &mut element) }
 }
 
 /// The kernel's `union bpf_attr`, as BPF_PROG_TEST_RUN reads and writes it, as far as the times.

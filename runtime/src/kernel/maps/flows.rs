@@ -5,7 +5,8 @@ use std::net::IpAddr;
 use aya::maps::{HashMap, Map, MapData};
 use egret_abi::{Call, Flow, Flow4Key, Flow6Key, Inbound, Ports, Tick, WorkloadIndex};
 
-use super::{FlowTuple, Inner, Reader, Writer, address};
+use super::outer::Outer;
+use super::{FlowTuple, Reader, Writer, address};
 use crate::kernel::plain::Plain;
 use crate::kernel::tuple::{tuple4, tuple6};
 
@@ -105,7 +106,7 @@ impl Reader {
     }
 }
 
-fn forget<K: Bytes, V: Bytes>(outer: &Inner, workload: WorkloadIndex, is_gone: impl Fn(&K) -> bool) {
+fn forget<K: Bytes, V: Bytes>(outer: &Outer, workload: WorkloadIndex, is_gone: impl Fn(&K) -> bool) {
     let Some(mut flows) = inner::<K, V>(outer, workload) else { return };
     let gone: Vec<_> = flows.keys().filter_map(Result::ok).filter(|key| is_gone(&key.0)).collect();
     for key in gone {
@@ -118,10 +119,10 @@ trait Bytes: Copy + zerocopy::FromBytes + zerocopy::IntoBytes + zerocopy::Immuta
 impl<T: Copy + zerocopy::FromBytes + zerocopy::IntoBytes + zerocopy::Immutable + 'static> Bytes for T {}
 
 fn inner<K: Bytes, V: Bytes>(
-    outer: &Inner,
+    outer: &Outer,
     workload: WorkloadIndex,
 ) -> Option<HashMap<MapData, Plain<K>, Plain<V>>> {
-    Map::LruHashMap(outer.get(&workload.0, 0).ok()?).try_into().ok()
+    Map::LruHashMap(outer.get(workload)?).try_into().ok()
 }
 
 /// `None`: it is of IPv6.

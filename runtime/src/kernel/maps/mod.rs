@@ -3,10 +3,11 @@
 mod flows;
 mod learned;
 mod many;
+mod outer;
 mod verdicts;
 
 use aya::maps::lpm_trie::Key;
-use aya::maps::{Array, ArrayOfMaps, HashMap, LpmTrie, Map, MapData, MapError, PerCpuArray};
+use aya::maps::{Array, HashMap, LpmTrie, Map, MapData, MapError, PerCpuArray};
 use egret_abi::{
     Address, Binding, Call, Config, Counter, Dest, DestKey, Flow, Flow4Key, Flow6Key, Fragment, FragmentKey,
     Generation, Home, IFACES_MAX, Inbound, LearnedKey, NameKey, Named, OwnKey, Query, QueryKey, RuleKey,
@@ -14,15 +15,14 @@ use egret_abi::{
 };
 
 use super::plain::Plain;
-use super::rooms::{self, Shape};
 use super::{Doing, KernelError, Pins};
 
 pub use super::tuple::{FlowTuple, address, ip};
 pub use flows::Seeds;
+use outer::{Outer, at_once};
 pub use verdicts::Verdicts;
 
 type Own = HashMap<MapData, Plain<OwnKey>, u32>;
-type Inner = ArrayOfMaps<MapData, MapData>;
 
 pub(super) fn open<T: TryFrom<Map, Error = MapError>>(pins: &Pins, name: &str) -> Result<T, KernelError> {
     let doing = || format!("open the map {name}");
@@ -65,13 +65,13 @@ pub struct Writer {
     names: HashMap<MapData, Plain<NameKey>, Plain<Named>>,
     learned: HashMap<MapData, Plain<LearnedKey>, Plain<Address>>,
     turns: Array<MapData, u64>,
-    flows4: Inner,
-    flows6: Inner,
-    inbound4: Inner,
-    inbound6: Inner,
-    calls: Inner,
-    fragments: Inner,
-    queries: Inner,
+    flows4: Outer,
+    flows6: Outer,
+    inbound4: Outer,
+    inbound6: Outer,
+    calls: Outer,
+    fragments: Outer,
+    queries: Outer,
     config: Array<MapData, Plain<Config>>,
 }
 
@@ -97,13 +97,13 @@ impl Writer {
             names: open(pins, "NAMES")?,
             learned: open(pins, "LEARNED")?,
             turns: open(pins, "TURNS")?,
-            flows4: open(pins, "FLOWS4")?,
-            flows6: open(pins, "FLOWS6")?,
-            inbound4: open(pins, "INBOUND4")?,
-            inbound6: open(pins, "INBOUND6")?,
-            calls: open(pins, "CALLS")?,
-            fragments: open(pins, "FRAGMENTS")?,
-            queries: open(pins, "QUERIES")?,
+            flows4: Outer::open(pins, "FLOWS4")?,
+            flows6: Outer::open(pins, "FLOWS6")?,
+            inbound4: Outer::open(pins, "INBOUND4")?,
+            inbound6: Outer::open(pins, "INBOUND6")?,
+            calls: Outer::open(pins, "CALLS")?,
+            fragments: Outer::open(pins, "FRAGMENTS")?,
+            queries: Outer::open(pins, "QUERIES")?,
             config: open(pins, "CONFIG")?,
         })
     }
@@ -233,26 +233,30 @@ impl Writer {
         (dest.collect(), rules.chain(exact).collect(), names.collect())
     }
 
-    /// Gives a workload its flow and query maps, where it has none yet.
-    pub fn make_room(&mut self, workload: WorkloadIndex, room: Room) -> Result<(), KernelError> {
-        give::<Flow4Key, Flow>(&mut self.flows4, "FLOWS4", workload, room.flows)?;
-        give::<Flow6Key, Flow>(&mut self.flows6, "FLOWS6", workload, room.flows)?;
-        give::<Flow4Key, Inbound>(&mut self.inbound4, "INBOUND4", workload, room.inbound)?;
-        give::<Flow6Key, Inbound>(&mut self.inbound6, "INBOUND6", workload, room.inbound)?;
-        give::<Flow6Key, Call>(&mut self.calls, "CALLS", workload, room.calls)?;
-        give::<FragmentKey, Fragment>(&mut self.fragments, "FRAGMENTS", workload, room.fragments)?;
-        give::<QueryKey, Query>(&mut self.queries, "QUERIES", workload, room.queries)
+    /// Gives a workload its flow and query maps: new, empty ones, or where it is `known` those that it may have.
+    pub fn make_room(&mut self, workload: WorkloadIndex, room: Room, known: bool) -> Result<(), KernelError> {
+        at_once(vec![
+            Box::new(|| self.flows4.give::<Flow4Key, Flow>(workload, room.flows, known)),
+            Box::new(|| self.flows6.give::<Flow6Key, Flow>(workload, room.flows, known)),
+            Box::new(|| self.inbound4.give::<Flow4Key, Inbound>(workload, room.inbound, known)),
+            Box::new(|| self.inbound6.give::<Flow6Key, Inbound>(workload, room.inbound, known)),
+            Box::new(|| self.calls.give::<Flow6Key, Call>(workload, room.calls, known)),
+            Box::new(|| self.fragments.give::<FragmentKey, Fragment>(workload, room.fragments, known)),
+            Box::new(|| self.queries.give::<QueryKey, Query>(workload, room.queries, known)),
+        ])
     }
 
-    /// Gives a workload new, empty flow and query maps.
-    pub fn empty_room(&mut self, workload: WorkloadIndex, room: Room) -> Result<(), KernelError> {
-        replace::<Flow4Key, Flow>(&mut self.flows4, "FLOWS4", workload, room.flows)?;
-        replace::<Flow6Key, Flow>(&mut self.flows6, "FLOWS6", workload, room.flows)?;
-        replace::<Flow4Key, Inbound>(&mut self.inbound4, "INBOUND4", workload, room.inbound)?;
-        replace::<Flow6Key, Inbound>(&mut self.inbound6, "INBOUND6", workload, room.inbound)?;
-        replace::<Flow6Key, Call>(&mut self.calls, "CALLS", workload, room.calls)?;
-        replace::<FragmentKey, Fragment>(&mut self.fragments, "FRAGMENTS", workload, room.fragments)?;
-        replace::<QueryKey, Query>(&mut self.queries, "QUERIES", workload, room.queries)
+    /// Takes a workload's flow and query maps away.
+    pub fn take_room(&mut self, workload: WorkloadIndex) -> Result<(), KernelError> {
+        at_once(vec![
+            Box::new(|| self.flows4.take(workload)),
+            Box::new(|| self.flows6.take(workload)),
+            Box::new(|| self.inbound4.take(workload)),
+            Box::new(|| self.inbound6.take(workload)),
+            Box::new(|| self.calls.take(workload)),
+            Box::new(|| self.fragments.take(workload)),
+            Box::new(|| self.queries.take(workload)),
+        ])
     }
 
     /// Returns when every program that runs now has ended, about 10 ms from now. A change of a map of maps promises so
@@ -260,7 +264,7 @@ impl Writer {
     /// its last step. A pause of any length would promise nothing: a virtual machine's CPU can stand still in between.
     pub fn wait_for_programs(&mut self) -> Result<(), KernelError> {
         let nobody = WorkloadIndex(0);
-        replace::<QueryKey, Query>(&mut self.queries, "QUERIES", nobody, 1)
+        self.queries.replace::<QueryKey, Query>(nobody, 1)
     }
 }
 
@@ -272,32 +276,13 @@ pub(super) fn absent_is_fine(result: Result<(), MapError>) -> Result<(), MapErro
     }
 }
 
-fn give<K, V>(
-    outer: &mut Inner,
-    name: &str,
-    workload: WorkloadIndex,
-    entries: u32,
-) -> Result<(), KernelError> {
-    if outer.get(&workload.0, 0).is_ok() { Ok(()) } else { replace::<K, V>(outer, name, workload, entries) }
-}
-
-fn replace<K, V>(
-    outer: &mut Inner,
-    name: &str,
-    workload: WorkloadIndex,
-    entries: u32,
-) -> Result<(), KernelError> {
-    let inner = rooms::inner(name, Shape::of::<K, V>(), entries)?;
-    outer.set(workload.0, &inner, 0).doing(|| format!("write {name}"))
-}
-
 /// The eye that reads: counters, flows, generations.
 pub struct Reader {
     config: Array<MapData, Plain<Config>>,
     counters: PerCpuArray<MapData, u64>,
     workloads: Array<MapData, Plain<Generation>>,
-    flows4: Inner,
-    flows6: Inner,
+    flows4: Outer,
+    flows6: Outer,
 }
 
 impl Reader {
@@ -310,8 +295,8 @@ impl Reader {
             config: open(pins, "CONFIG")?,
             counters: open(pins, "COUNTERS")?,
             workloads: open(pins, "WORKLOADS")?,
-            flows4: open(pins, "FLOWS4")?,
-            flows6: open(pins, "FLOWS6")?,
+            flows4: Outer::open(pins, "FLOWS4")?,
+            flows6: Outer::open(pins, "FLOWS6")?,
         })
     }
 

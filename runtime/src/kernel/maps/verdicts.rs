@@ -2,12 +2,12 @@
 
 use std::collections::HashMap as Table;
 
-use aya::maps::{HashMap, Map, MapData};
+use aya::maps::{HashMap, Map, MapData, MapError};
 use egret_abi::{
     CachedVerdict, Flow6Key, VERDICTS_PER_WORKLOAD, VerdictKey, WAITING_PER_WORKLOAD, Waiting, WorkloadIndex,
 };
 
-use super::{Inner, give, open, replace};
+use super::outer::Outer;
 use crate::kernel::plain::Plain;
 use crate::kernel::{Doing, KernelError, Pins};
 
@@ -15,8 +15,8 @@ type Room = HashMap<MapData, Plain<VerdictKey>, Plain<CachedVerdict>>;
 
 /// The hand on VERDICTS and WAITING, which only workloads with modules have.
 pub struct Verdicts {
-    verdicts: Inner,
-    waiting: Inner,
+    verdicts: Outer,
+    waiting: Outer,
     rooms: Table<WorkloadIndex, Room>,
 }
 
@@ -26,7 +26,11 @@ impl Verdicts {
     /// # Errors
     /// Where one is not there.
     pub fn open(pins: &Pins) -> Result<Self, KernelError> {
-        Ok(Self { verdicts: open(pins, "VERDICTS")?, waiting: open(pins, "WAITING")?, rooms: Table::new() })
+        Ok(Self {
+            verdicts: Outer::open(pins, "VERDICTS")?,
+            waiting: Outer::open(pins, "WAITING")?,
+            rooms: Table::new(),
+        })
     }
 
     /// Gives a workload its maps, where it has none: before its modules are in force. What an earlier agent wrote stays.
@@ -37,22 +41,22 @@ impl Verdicts {
         if self.rooms.contains_key(&workload) {
             return Ok(());
         }
-        give::<Flow6Key, Waiting>(&mut self.waiting, "WAITING", workload, WAITING_PER_WORKLOAD)?;
-        give::<VerdictKey, CachedVerdict>(&mut self.verdicts, "VERDICTS", workload, VERDICTS_PER_WORKLOAD)?;
+        self.waiting.give::<Flow6Key, Waiting>(workload, WAITING_PER_WORKLOAD, true)?;
+        self.verdicts.give::<VerdictKey, CachedVerdict>(workload, VERDICTS_PER_WORKLOAD, true)?;
         let doing = || "open VERDICTS of a workload".to_owned();
-        let room = self.verdicts.get(&workload.0, 0).doing(doing)?;
+        let room = self.verdicts.get(workload).ok_or(MapError::KeyNotFound).doing(doing)?;
         let room = Map::LruHashMap(room).try_into().doing(doing)?;
         self.rooms.insert(workload, room);
         Ok(())
     }
 
-    /// Takes a workload's maps away; what lies in a map of maps can only be made small.
+    /// Takes a workload's maps away.
     pub fn take_room(&mut self, workload: WorkloadIndex) -> Result<(), KernelError> {
         if self.rooms.remove(&workload).is_none() {
             return Ok(());
         }
-        replace::<Flow6Key, Waiting>(&mut self.waiting, "WAITING", workload, 1)?;
-        replace::<VerdictKey, CachedVerdict>(&mut self.verdicts, "VERDICTS", workload, 1)
+        self.waiting.take(workload)?;
+        self.verdicts.take(workload)
     }
 
     /// Writes a verdict; the least recently used one goes where there is no room.
