@@ -11,9 +11,12 @@ use tokio::sync::watch;
 use crate::cluster::Cluster;
 
 const API: &str = "127.0.0.1:6443";
-const HERE: &str = "127.0.0.1:16443";
 /// Where the API server is for who goes through it.
 pub const SERVER: &str = "https://127.0.0.1:16443";
+/// The same, in two words.
+pub const ADDRESS: &str = "127.0.0.1";
+/// The other one.
+pub const PORT: u16 = 16443;
 
 /// Passes connections on to the API server while it is open.
 pub struct Gateway {
@@ -29,8 +32,8 @@ impl Gateway {
     pub fn of(cluster: &Cluster) -> Result<Self> {
         let runtime = Runtime::new()?;
         let (open, is_open) = watch::channel(true);
-        let address: SocketAddr = HERE.parse()?;
-        let listener = cluster.node.run(|| std::net::TcpListener::bind(address))?.context(HERE)?;
+        let address = SocketAddr::new(ADDRESS.parse()?, PORT);
+        let listener = cluster.node.run(|| std::net::TcpListener::bind(address))?.context(address)?;
         listener.set_nonblocking(true)?;
         let _inside = runtime.enter();
         let listener = TcpListener::from_std(listener)?;

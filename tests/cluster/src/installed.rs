@@ -1,11 +1,15 @@
 //! Egret as its users install it: the image loaded, the chart applied by Helm.
 
+use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use egret_tests::eventually;
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::{Value, json};
 
 use crate::Cluster;
 
@@ -23,9 +27,18 @@ impl<'a> Installed<'a> {
     /// # Errors
     /// What Helm, or the rollout, says.
     pub fn into(cluster: &'a Cluster) -> Result<Self> {
+        Self::with(cluster, &json!({}))
+    }
+
+    /// The same, with these values of the chart over what the cluster needs.
+    ///
+    /// # Errors
+    /// What Helm, or the rollout, says.
+    pub fn with(cluster: &'a Cluster, values: &Value) -> Result<Self> {
         cluster.take_rights()?;
         let image = std::env::var("EGRET_IMAGE").map(|path| format!("--image={path}"));
-        xtask(cluster, "install", image.as_deref().ok())?;
+        let options = [Some(format!("--values={values}")), image.ok()];
+        xtask(cluster, "install", &options.into_iter().flatten().collect::<Vec<_>>())?;
         Ok(Self { cluster })
     }
 
@@ -36,7 +49,7 @@ impl<'a> Installed<'a> {
     pub fn take_out(self) -> Result<()> {
         let cluster = self.cluster;
         std::mem::forget(self);
-        xtask(cluster, "uninstall", None)
+        xtask(cluster, "uninstall", &[])
     }
 
     /// What `kubectl egret` says, asked from outside as the administrator.
@@ -71,6 +84,31 @@ impl<'a> Installed<'a> {
     /// `kubectl` fails.
     pub fn log(&self) -> Result<String> {
         self.cluster.kubectl(&["logs", "-n", "egret", "daemonset/egret", "-c", "agent"])
+    }
+
+    /// Kills the agent, as the kernel does where memory is short; its kubelet starts another one.
+    ///
+    /// # Errors
+    /// None runs.
+    pub fn kill_agent(&self) -> Result<()> {
+        let process = self.agent()?;
+        let number = process.file_name().and_then(|name| name.to_str()?.parse().ok()).and_then(Pid::from_raw);
+        Ok(kill_process(number.context("no number")?, Signal::KILL)?)
+    }
+
+    /// The agent's process: its folder below `/proc`.
+    ///
+    /// # Errors
+    /// None runs.
+    pub fn agent(&self) -> Result<PathBuf> {
+        let node = fs::metadata(self.cluster.node.path())?.ino();
+        let is_agent = |process: &PathBuf| {
+            let command = fs::read(process.join("cmdline")).unwrap_or_default();
+            let inode = fs::metadata(process.join("ns/net")).map(|netns| netns.ino());
+            command.starts_with(b"/usr/bin/egret\0agent\0") && inode.is_ok_and(|inode| inode == node)
+        };
+        let mut processes = fs::read_dir("/proc")?.flatten().map(|entry| entry.path());
+        processes.find(is_agent).context("no agent runs on the node")
     }
 
     /// Has no node run an agent any more, as when one does not come up, while Egret stays installed; or has them run again.
@@ -115,16 +153,16 @@ impl<'a> Installed<'a> {
 
 impl Drop for Installed<'_> {
     fn drop(&mut self) {
-        let _ = xtask(self.cluster, "uninstall", None);
+        let _ = xtask(self.cluster, "uninstall", &[]);
     }
 }
 
-fn xtask(cluster: &Cluster, verb: &str, option: Option<&str>) -> Result<()> {
+fn xtask(cluster: &Cluster, verb: &str, options: &[String]) -> Result<()> {
     let xtask =
         std::env::var("EGRET_XTASK").context("EGRET_XTASK: run these with `cargo xtask test --cluster`")?;
     let output = Command::new(xtask)
         .args(["cluster", "--name", &cluster.name, verb])
-        .args(option)
+        .args(options)
         .output()
         .context("xtask does not start")?;
     ensure!(output.status.success(), "{verb}: {}", String::from_utf8_lossy(&output.stderr));

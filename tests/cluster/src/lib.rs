@@ -3,11 +3,12 @@
 //!
 //! [`cluster`] (kubectl, pods, their namespaces) → [`world`] (who answers outside), [`gateway`] (a way to the API server that
 //! can be closed) → [`agent`] (the program under test, by its command line only), [`installed`] (the same, by its
-//! chart), [`load`] (what a pod does meanwhile). [`show`] is the demo, with Egret installed by its chart.
+//! chart), [`holds`] (what that holds), [`load`] (what a pod does meanwhile). [`show`] is the demo, with Egret installed by its chart.
 
 pub mod agent;
 pub mod cluster;
 pub mod gateway;
+pub mod holds;
 pub mod installed;
 pub mod load;
 pub mod show;
