@@ -2,6 +2,7 @@
 //! `egret-bench modules`: what policy modules cost, against nothing at all and NFQUEUE.
 //! `egret-bench away`: what applications notice while the agent is away.
 //! `egret-bench scale`: what a large cluster costs the agent of one node.
+//! `egret-bench kubernetes`: how long edits of policies take, and starts of pods, on a real cluster.
 //!
 //! Every ratio is of two medians from one run: rounds of all that is compared, one after the other, so that whatever
 //! else the machine does falls on each alike. In: [`Effort`]. Each case gives its rows; [`report`] makes a table or JSON
@@ -11,6 +12,7 @@ mod answers;
 mod away;
 mod dns;
 mod growth;
+mod kubernetes;
 mod machine;
 mod memory;
 mod modules;
@@ -46,6 +48,8 @@ enum Bench {
     Modules(How<modules::Case>),
     /// The agent of one node in a cluster of 5,000
     Scale(How<scale::Case>),
+    /// A cluster with Egret installed: run it with `cargo xtask cluster bench`
+    Kubernetes(How<kubernetes::Case>),
     /// The node without its agent: killed, stopped, killed over and over, replaced, upgraded, crowded
     Away {
         #[command(flatten)]
@@ -135,6 +139,7 @@ fn main() -> Result<ExitCode> {
         Bench::Fastpath(how) => run(&how, Case::measure),
         Bench::Modules(how) => run(&how, modules::Case::measure),
         Bench::Scale(how) => run(&how, scale::Case::measure),
+        Bench::Kubernetes(how) => run(&how, kubernetes::Case::measure),
         Bench::Away { how, seconds } => {
             run(&how, |case: away::Case, effort: Effort| case.measure(effort, effort.pick(seconds, 5)))
         }

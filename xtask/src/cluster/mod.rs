@@ -8,6 +8,7 @@
 //! Kubernetes itself is 1.20, the newest whose servers Debian has the source of; custom resources are served by those of
 //! 1.36 behind the same address, so that rules in CEL and server-side apply are today's.
 
+mod bench;
 mod cgroup;
 mod component;
 mod config;
@@ -55,6 +56,7 @@ Examples:
   cargo xtask cluster install --values '{\"cni\": {\"enabled\": false}}'
   cargo xtask cluster uninstall
   cargo xtask cluster demo
+  cargo xtask cluster bench --only edits
   cargo xtask cluster status -o json
   cargo xtask cluster down
 
@@ -123,6 +125,12 @@ enum Verb {
         #[arg(long)]
         keep: bool,
     },
+    /// How long edits of policies take, and starts of pods, with Egret installed. The cluster is brought up, and taken down.
+    Bench {
+        /// Options of `egret-bench kubernetes`, as `--only edits --output json`.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        options: Vec<OsString>,
+    },
     /// Have it serve custom resources of this group and version, once their definition is there. Waits until it does.
     Group {
         /// For example egret.dev
@@ -189,6 +197,7 @@ pub fn task(options: &Options) -> Result<ExitCode> {
             install::uninstall(&cluster)?;
         }
         Verb::Demo { json, keep } => return demo(&cluster, *json, *keep),
+        Verb::Bench { options } => return bench::bench(&cluster, options),
         Verb::Group { group, version } => {
             must_run(&cluster, Component::CrdServer)?;
             up::group(&cluster, group, version)?;
@@ -203,9 +212,7 @@ fn demo(cluster: &Cluster, json: bool, keep: bool) -> Result<ExitCode> {
     let built = cargo().args(["build", "--quiet", "--bins", "--workspace"]).status()?;
     ensure!(built.success(), "the demo did not build");
     let archive = install::image()?;
-    let was_up = process::running(cluster).contains(&Component::Kubelet);
-    let _alone = alone(cluster)?;
-    let played = up::up(cluster, false).and_then(|()| {
+    let played = while_up(cluster, || {
         install::install(cluster, &archive, json!({}))?;
         let mut show = Command::new(test::built("egret-cluster-demo")?);
         show.env("EGRET_CLUSTER", status(cluster).to_string()).env("EGRET_XTASK", test::built("xtask")?);
@@ -213,11 +220,18 @@ fn demo(cluster: &Cluster, json: bool, keep: bool) -> Result<ExitCode> {
         let played = show.status().context("egret-cluster-demo did not start")?;
         install::uninstall(cluster)?;
         Ok(played)
-    });
-    let ended = if was_up { Ok(()) } else { down::down(cluster) };
-    let played = played?;
-    ended?;
+    })?;
     Ok(if played.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Does something with a cluster, which is brought up for it where it is not, and then taken down in any case.
+fn while_up<T>(cluster: &Cluster, work: impl FnOnce() -> Result<T>) -> Result<T> {
+    let was_up = process::running(cluster).contains(&Component::Kubelet);
+    let _alone = alone(cluster)?;
+    let done = up::up(cluster, false).and_then(|()| work());
+    let ended = if was_up { Ok(()) } else { down::down(cluster) };
+    let done = done?;
+    ended.map(|()| done)
 }
 
 /// Does something with a cluster called `name`, which is brought up for it and taken down in any case. `work` is given what
