@@ -92,7 +92,9 @@ fn without_the_api_server_what_is_in_force_stays_and_no_pod_starts_that_nobody_k
         let said = cluster.kubectl(&["get", "pod", "-n", "shop", "later", "-o", path])?;
         Ok(Some(said).filter(|said| !said.is_empty()))
     })
-    .with_context(|| egret.log().unwrap_or_default())?;
+    .with_context(|| {
+        cluster.kubectl(&["get", "pod", "-n", "shop", "later", "-o", "yaml"]).unwrap_or_default()
+    })?;
     ensure!(ended.starts_with("refused"), "its first packet: {ended}");
     ensure!(egret.counter("pod_starts_unheld")? == 0, "{}", egret.log()?);
     is_in_force("after it")

@@ -20,7 +20,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use egret_abi::WorkloadIndex;
 use egret_cni::{Answer, Start};
@@ -196,8 +196,8 @@ pub struct Reconciler {
     has_expired: bool,
     /// Workloads whose rules have changed, and whose flows nobody looked at yet.
     changed: Vec<(WorkloadIndex, Arc<Ruleset>)>,
-    /// All that was there at the start is covered.
-    has_started: bool,
+    /// When it began: what ran before was not its to hold.
+    since: Instant,
     /// Pods that wait for their policies.
     starting: Vec<Waiting>,
     collecting: Option<JoinHandle<()>>,
@@ -232,7 +232,7 @@ impl Reconciler {
             named_at: None,
             has_expired: false,
             changed: Vec::new(),
-            has_started: false,
+            since: Instant::now(),
             starting: Vec::new(),
             collecting: None,
             remembering: None,

@@ -60,8 +60,9 @@ impl Reconciler {
 
     /// Tells of a pod, `new` to the agent, that began before its policies were in force.
     pub(super) fn note_unheld(&self, id: &WorkloadId, is_new: bool) {
-        // What was there before the agent is armed, and no start of a pod.
-        let Some(sent) = self.parts.source.unheld(id).filter(|_| is_new && self.has_started) else { return };
+        // What was there before the agent is armed, and no start of a pod, whenever the agent was told of it.
+        let is_start = |sent: &Duration| is_new && *sent < self.since.elapsed();
+        let Some(sent) = self.parts.source.unheld(id).filter(is_start) else { return };
         self.parts.node.count_unheld_start();
         let may_be = "it was not held by the CNI plugin, and may have sent for";
         info!("{id}: {may_be} {} ms before its policies were in force", sent.as_millis());
