@@ -56,7 +56,7 @@ const SKIPPED: &str = "languages::";
 const TOO_SLOW: &str = "within_a_second";
 /// Tests of modules that `--short` leaves out besides: they take the machine minutes, and the kernel has no part in what
 /// most of them are about.
-const SKIPPED_IF_SHORT: [&str; 4] = ["authors::", "bad::", "load::", "take_over::"];
+const SKIPPED_IF_SHORT: [&str; 6] = ["answers::", "authors::", "bad::", "load::", "loading::", "take_over::"];
 
 /// Runs the tests; what they counted, and what went wrong besides.
 pub fn run(filter: Option<&str>, short: bool, series: Series) -> Result<(Counts, Vec<String>)> {
