@@ -3,12 +3,13 @@
 //!
 //! `netns` (one namespace) → `others` (the programs of others: `neighbour` on the same interface, `delivery` of a CNI) →
 //! `world` (node, pods, internet; made and removed) → `servers` (who answers there) → `dial` (what an application
-//! sees), `raw` and `wire` (what none should send), `policy` (what it may), `hooks` (which
+//! sees), `cgroup` (one in the node's own network), `raw` and `wire` (what none should send), `policy` (what it may), `hooks` (which
 //! programs are on a pod's pair) → `agent` (the program under test, by its command line
 //! and HTTP only) → `demo` (the story told with all of it). Each uses those before it. Nothing here links the agent's
 //! code: what these tests know of Egret is what a user can know.
 
 pub mod agent;
+pub mod cgroup;
 pub mod delivery;
 pub mod demo;
 pub mod dial;

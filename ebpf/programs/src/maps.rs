@@ -118,7 +118,7 @@ pub static TICKETS: LruHashMap<u32, Held, { TICKETS_MAX as usize }> = LruHashMap
 /// One entry. Agent.
 #[btf_map]
 pub static CONFIG: Array<Config, 1> = Array::new();
-/// When the agent last gave a sign of life; see [`crate::hold::is_heard`]. Agent.
+/// When the agent last gave a sign of life; see `hold.rs`. Agent.
 #[btf_map]
 pub static PULSE: Array<Tick, 1> = Array::new();
 /// Token buckets of each workload. Programs.
@@ -132,11 +132,11 @@ pub static PROBES: Array<Probe, { WORKLOADS_MAX as usize }> = Array::new();
 pub static COUNTERS: PerCpuArray<u64, { Counter::ALL.len() }> = PerCpuArray::new();
 /// Bytes of SCRATCH.
 pub const SCRATCH_SIZE: usize = 160;
-/// What one step hands to the next; see [`crate::steps`]. Pinned as STEPS is, for a hook of one agent may call a step
+/// What one step hands to the next; see `steps.rs`. Pinned as STEPS is, for a hook of one agent may call a step
 /// of the next: so what is handed over is part of the ABI, though it is no type of `egret_abi`.
 #[btf_map]
 pub static SCRATCH: PerCpuArray<[u64; SCRATCH_SIZE / 8], 1> = PerCpuArray::new();
-/// See [`crate::steps::through`].
+/// See `through` in `steps.rs`.
 #[btf_map]
 pub static SCRATCH_WORD: PerCpuArray<u64, 1> = PerCpuArray::new();
 /// What rules say of the packet in hand, from the judgement to the step that acts on it; pinned as SCRATCH is. See
@@ -146,10 +146,26 @@ pub static FINDINGS: PerCpuArray<egret_decide::egress::Findings, 1> = PerCpuArra
 /// Bytes of a message, for what is read byte by byte; see [`egret_decide::Packet::window`].
 #[btf_map]
 pub static WINDOWS: PerCpuArray<[u8; egret_decide::parse::WINDOW], 1> = PerCpuArray::new();
-/// The packet that came into the node last on this processor; see [`crate::passing`]. Pinned, for the two that use it may be
+/// Bytes of a packet that tell it from another: both headers of an IPv4 datagram and the head of a DNS message, an IPv6
+/// header with ports and sum.
+pub const HEAD: usize = 48;
+
+/// The packet that came in last.
+#[repr(C)]
+pub struct Passing {
+    /// Where the kernel has it; 0: the door inside has seen it.
+    pub packet: u64,
+    /// The same of the one at hand. In memory, for there the verifier takes it for a number.
+    pub at_hand: u64,
+    /// Its first bytes.
+    pub head: [u64; HEAD / 8],
+    /// Those of the one at hand.
+    pub head_at_hand: [u64; HEAD / 8],
+}
+/// The packet that came into the node last on this processor; see `passing.rs`. Pinned, for the two that use it may be
 /// of two agents.
 #[btf_map]
-pub static PASSING: PerCpuArray<crate::passing::Passing, 1> = PerCpuArray::new();
+pub static PASSING: PerCpuArray<Passing, 1> = PerCpuArray::new();
 /// The answer in hand, from step to step; pinned as SCRATCH is.
 #[btf_map]
 pub static LEARNING: PerCpuArray<egret_decide::learn::Learning, 1> = PerCpuArray::new();
@@ -162,7 +178,7 @@ pub static ANSWERS: RingBuf<u8, ANSWERS_RING> = RingBuf::new();
 /// The shared half of `to_pod`, called by each door.
 #[btf_map]
 pub static TO_POD: ProgramArray<1> = ProgramArray::new();
-/// The steps of a judgement, by [`crate::steps::Step`].
+/// The steps of a judgement, by `Step`.
 #[btf_map]
 pub static STEPS: ProgramArray<23> = ProgramArray::new();
 /// The hold: not pinned, so that the agent's death empties it and packets go the kernel's way. What holds an answer, what

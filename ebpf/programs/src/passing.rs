@@ -4,24 +4,13 @@
 
 use aya_ebpf::{EbpfContext, helpers::bpf_skb_load_bytes, macros::classifier, programs::TcContext};
 
-use crate::{NEXT, maps};
+use crate::{
+    NEXT,
+    maps::{self, HEAD, Passing},
+};
 
 /// Behind the link addresses.
 const NETWORK: u32 = 14;
-/// Bytes of a packet that tell it from another: both headers of an IPv4 datagram and the head of a DNS message, an IPv6
-/// header with ports and sum.
-const HEAD: usize = 48;
-
-/// The packet that came in last.
-#[repr(C)]
-pub struct Passing {
-    /// Where the kernel has it; 0: the door inside has seen it.
-    packet: u64,
-    /// The same of the one at hand. In memory, for there the verifier takes it for a number.
-    at_hand: u64,
-    head: [u64; HEAD / 8],
-    head_at_hand: [u64; HEAD / 8],
-}
 
 /// On the ingress of the node's devices, where a program of others may put packets right into workloads: notes the packet.
 #[classifier]

@@ -92,6 +92,7 @@ pub async fn locate(place: &Place, own: &NetNs, node: &Survey) -> Result<Located
             behind(host, own).await
         }
         Place::Nowhere(reason) => Err(reason.clone()),
+        Place::Cgroup(_) => Err("it has no interface pair".to_owned()),
     }
 }
 

@@ -15,9 +15,9 @@ use super::lookups::LookUps;
 use super::report::Denials;
 use super::traffic::Traffic;
 use crate::api::{
-    AGENT_COUNTERS, ApiPlaces, Dest, EffectiveMode, ExplainError, FlowFilter, NameRow, Names, NotCovered,
-    NotReady, Policies, PolicyProblem, PolicyRow, PolicyStatus, Source, Status, UnknownWorkload, WorkloadRow,
-    WorkloadTotals,
+    AGENT_COUNTERS, ApiPlaces, AtSockets, Dest, EffectiveMode, ExplainError, FlowFilter, NameRow, Names,
+    NotCovered, NotReady, Policies, PolicyProblem, PolicyRow, PolicyStatus, Source, Status, UnknownWorkload,
+    WorkloadRow, WorkloadTotals,
 };
 use crate::cluster::Listed;
 use crate::enforce::Binder;
@@ -263,8 +263,7 @@ impl Source for Node {
     fn status(&self) -> Status {
         let counters = self.counters();
         self.view(|view| {
-            let not_covered: Vec<_> =
-                view.workloads.iter().filter_map(|(id, shown)| not_covered(id, shown)).collect();
+            let (not_covered, sockets) = gaps(&view.workloads);
             Status {
                 version: env!("CARGO_PKG_VERSION").to_owned(),
                 node: node_name(),
@@ -279,7 +278,8 @@ impl Source for Node {
                 },
                 workloads: WorkloadTotals {
                     total: view.workloads.len() as u64,
-                    covered: (view.workloads.len() - not_covered.len()) as u64,
+                    covered: (view.workloads.len() - not_covered.len() - sockets.len()) as u64,
+                    sockets,
                     not_covered,
                 },
                 counters,
@@ -381,13 +381,15 @@ pub fn node_name() -> String {
     rustix::system::uname().nodename().to_string_lossy().into_owned()
 }
 
-fn not_covered(id: &WorkloadId, shown: &Shown) -> Option<NotCovered> {
-    match &shown.coverage {
-        Coverage::Covered => None,
-        Coverage::NotCovered { reason } => Some(NotCovered {
-            namespace: id.namespace.clone(),
-            name: id.name.clone(),
-            reason: reason.clone(),
-        }),
+fn gaps(workloads: &BTreeMap<WorkloadId, Shown>) -> (Vec<NotCovered>, Vec<AtSockets>) {
+    let (mut not_covered, mut sockets) = (Vec::new(), Vec::new());
+    for (WorkloadId { namespace, name }, shown) in workloads {
+        let (namespace, name) = (namespace.clone(), name.clone());
+        match shown.coverage.clone() {
+            Coverage::Covered => {}
+            Coverage::Sockets { unseen } => sockets.push(AtSockets { namespace, name, unseen }),
+            Coverage::NotCovered { reason } => not_covered.push(NotCovered { namespace, name, reason }),
+        }
     }
+    (not_covered, sockets)
 }

@@ -137,7 +137,7 @@ fn snapshot(view: &View, denied: impl Fn(&str) -> u64) -> Option<Snapshot> {
         }
     });
     let not_covered = view.workloads.iter().filter_map(|(id, shown)| match &shown.coverage {
-        Coverage::Covered => None,
+        Coverage::Covered | Coverage::Sockets { .. } => None,
         Coverage::NotCovered { reason } => Some((id.clone(), reason.clone())),
     });
     Some(Snapshot {
@@ -173,8 +173,8 @@ impl Selected {
 fn gap(shown: &Shown) -> Option<&str> {
     match &shown.coverage {
         Coverage::NotCovered { reason } => Some(reason),
-        Coverage::Covered if shown.is_lacking => Some(NOT_IN_FORCE),
-        Coverage::Covered => None,
+        _ if shown.is_lacking => Some(NOT_IN_FORCE),
+        Coverage::Covered | Coverage::Sockets { .. } => None,
     }
 }
 

@@ -103,6 +103,7 @@ struct Numbers {
 #[derive(Debug, Default)]
 struct OfNamespace {
     covered: u64,
+    sockets: u64,
     not_covered: u64,
     names: u64,
 }
@@ -113,6 +114,7 @@ fn by_namespace(rows: &[WorkloadRow]) -> BTreeMap<String, OfNamespace> {
         let of_namespace = namespaces.entry(row.namespace.clone()).or_default();
         match row.coverage {
             Coverage::Covered => of_namespace.covered += 1,
+            Coverage::Sockets { .. } => of_namespace.sockets += 1,
             Coverage::NotCovered { .. } => of_namespace.not_covered += 1,
         }
         of_namespace.names += row.names;
@@ -157,8 +159,10 @@ impl Numbers {
     fn workloads(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
         let help = "Workloads of this node; what one that is not covered sends may pass unfiltered.";
         let mut family = encoder.encode_descriptor("workloads", help, None, MetricType::Gauge)?;
-        for (namespace, OfNamespace { covered, not_covered, .. }) in &self.namespaces {
-            for (coverage, count) in [("covered", covered), ("not-covered", not_covered)] {
+        for (namespace, OfNamespace { covered, sockets, not_covered, .. }) in &self.namespaces {
+            for (coverage, count) in
+                [("covered", covered), ("sockets", sockets), ("not-covered", not_covered)]
+            {
                 let labels = [("namespace", namespace.as_str()), ("coverage", coverage)];
                 ConstGauge::new(*count).encode(family.encode_family(&labels)?)?;
             }

@@ -33,6 +33,6 @@ pub use policies::{Policies, PolicyRow};
 pub use query::FlowFilter;
 pub use serve::{Server, converse};
 pub use source::{ExplainError, NotReady, Source, UnknownWorkload};
-pub use status::{ApiPlaces, NotCovered, PolicyProblem, PolicyStatus, Status, WorkloadTotals};
+pub use status::{ApiPlaces, AtSockets, NotCovered, PolicyProblem, PolicyStatus, Status, WorkloadTotals};
 pub use trouble::Trouble;
 pub use workloads::{EffectiveMode, WorkloadRow};

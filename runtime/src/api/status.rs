@@ -75,8 +75,23 @@ pub struct WorkloadTotals {
     pub total: u64,
     /// Those whose every packet passes the hooks.
     pub covered: u64,
+    /// Those in the node's own network, which are judged at their sockets, and what is not seen there.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub sockets: Vec<AtSockets>,
     /// Every other one.
     pub not_covered: Vec<NotCovered>,
+}
+
+/// A workload that is judged at its sockets.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct AtSockets {
+    /// Its namespace.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
+    /// What is not seen there.
+    pub unseen: String,
 }
 
 /// A workload that is not enforced on.

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use owo_colors::OwoColorize;
 
-use crate::api::{PolicyProblem, Status};
+use crate::api::{PolicyProblem, Status, WorkloadTotals};
 
 use super::Exit;
 use super::client::SocketArg;
@@ -29,7 +29,8 @@ pub(super) async fn run(args: Args) -> Result<Exit, Failure> {
 }
 
 fn render(status: &Status) -> String {
-    [headline(status), not_covered(status), problems(&status.policies.problems), totals(status)].concat()
+    let problems = problems(&status.policies.problems);
+    [headline(status), not_covered(status), at_sockets(status), problems, totals(status)].concat()
 }
 
 /// One line that answers the question.
@@ -59,7 +60,11 @@ fn headline(status: &Status) -> String {
         of(workloads.covered, "workload covered", "workloads covered"),
         of(policies.accepted, "policy in force", "policies in force"),
     );
-    format!("{} {covered}, {accepted}.\n", "All is well:".green().bold())
+    let at_sockets = match workloads.sockets.len() {
+        0 => String::new(),
+        many => format!("{many} at sockets, "),
+    };
+    format!("{} {covered}, {at_sockets}{accepted}.\n", "All is well:".green().bold())
 }
 
 fn not_covered(status: &Status) -> String {
@@ -75,6 +80,23 @@ pub(super) fn gaps_of<'a>(gaps: impl Iterator<Item = (String, &'a str)>) -> Stri
             text = format!("\n{}\n", "Not covered, so what these send may pass unfiltered:".red());
         }
         let _ = writeln!(text, "  {}: {}", clean(&id).bold(), clean(reason));
+    }
+    text
+}
+
+fn at_sockets(status: &Status) -> String {
+    let workloads = status.workloads.sockets.iter();
+    unseen_of(workloads.map(|at| (format!("{}/{}", at.namespace, at.name), at.unseen.as_str())))
+}
+
+/// Which workloads are judged at their sockets, and what is not seen there; nothing where none is.
+pub(super) fn unseen_of<'a>(workloads: impl Iterator<Item = (String, &'a str)>) -> String {
+    let mut text = String::new();
+    for (id, unseen) in workloads {
+        if text.is_empty() {
+            text = format!("\n{}\n", "In the node's own network, judged at their sockets:".yellow());
+        }
+        let _ = writeln!(text, "  {}: {}", clean(&id).bold(), clean(unseen));
     }
     text
 }
@@ -103,13 +125,20 @@ fn place(problem: &PolicyProblem) -> String {
     }
 }
 
+fn counted(workloads: &WorkloadTotals) -> String {
+    let WorkloadTotals { total, covered, sockets, .. } = workloads;
+    let at_sockets =
+        if sockets.is_empty() { String::new() } else { format!(", {} at sockets", sockets.len()) };
+    format!("{covered} of {total} covered{at_sockets}")
+}
+
 fn totals(status: &Status) -> String {
     let (workloads, policies) = (&status.workloads, &status.policies);
     let resolvers: Vec<_> = status.resolvers.iter().map(ToString::to_string).collect();
     let mut lines = vec![
         ("agent", format!("{} on {}, since {:.0}", status.version, status.node, status.since)),
         ("kernel", format!("{}, tier {}, door {}", status.kernel, status.tier, status.door)),
-        ("workloads", format!("{} of {} covered", workloads.covered, workloads.total)),
+        ("workloads", counted(workloads)),
         ("policies", format!("{} in force, {} refused", policies.accepted, policies.problems.len())),
         (
             "resolvers",

@@ -10,7 +10,7 @@ use super::client::SocketArg;
 use super::exit::Failure;
 use super::output::{OutputArg, show};
 use super::quantity::count;
-use super::status::gaps_of;
+use super::status::{gaps_of, unseen_of};
 use super::table::{Cell, Column, table};
 
 /// List the workloads of this node: mode, policies, and whether every packet passes the hooks
@@ -43,10 +43,15 @@ fn render(rows: &[WorkloadRow]) -> String {
         return "No workloads: the agent's workloads file lists none.\n".to_owned();
     }
     let gaps = rows.iter().filter_map(|row| match &row.coverage {
-        Coverage::Covered => None,
+        Coverage::Covered | Coverage::Sockets { .. } => None,
         Coverage::NotCovered { reason } => Some((format!("{}/{}", row.namespace, row.name), reason.as_str())),
     });
-    table(&COLUMNS, &rows.iter().map(cells).collect::<Vec<_>>()) + &gaps_of(gaps)
+    let at_sockets = rows.iter().filter_map(|row| match &row.coverage {
+        Coverage::Sockets { unseen } => Some((format!("{}/{}", row.namespace, row.name), unseen.as_str())),
+        _ => None,
+    });
+    [table(&COLUMNS, &rows.iter().map(cells).collect::<Vec<_>>()), gaps_of(gaps), unseen_of(at_sockets)]
+        .concat()
 }
 
 fn cells(row: &WorkloadRow) -> Vec<Cell> {
@@ -57,6 +62,7 @@ fn cells(row: &WorkloadRow) -> Vec<Cell> {
     };
     let covered = match row.coverage {
         Coverage::Covered => Cell::plain("yes"),
+        Coverage::Sockets { .. } => Cell::styled("sockets", Style::new().yellow()),
         Coverage::NotCovered { .. } => Cell::styled("NO", Style::new().red().bold()),
     };
     let addresses: Vec<_> = row.addresses.iter().map(ToString::to_string).collect();

@@ -19,7 +19,6 @@ use crate::model::{Labels, Namespace, Place, PolicyId, PolicyKind, Workload, Wor
 use crate::policy::{Accepted, Outcome};
 use crate::workloads::WorkloadsFile;
 
-const OF_NODE: &str = "it is in the node's own network namespace, where Egret does not see its packets";
 const NOT_YET: &str = "its network namespace is not there yet";
 
 /// What changed.
@@ -357,7 +356,7 @@ impl Known {
 
     fn place(&self, pod: &Pod) -> Place {
         if pod.is_of_node {
-            return Place::Nowhere(OF_NODE.to_owned());
+            return Place::Cgroup(pod.uid.clone());
         }
         match self.sandboxes.get(&pod.uid) {
             Some(sandbox) => Place::Netns(sandbox.path.display().to_string()),

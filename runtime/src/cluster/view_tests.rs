@@ -82,7 +82,7 @@ fn pods_become_workloads_and_those_that_ended_do_not() {
         told,
         [
             ("shop/a".to_owned(), &Place::Nowhere(NOT_YET.to_owned())),
-            ("shop/c".to_owned(), &Place::Nowhere(OF_NODE.to_owned())),
+            ("shop/c".to_owned(), &Place::Cgroup("u3".to_owned())),
         ]
     );
     assert_eq!(file.workloads[0].resolvers, Some(vec![address(9), address(10), address(11)]));

@@ -67,21 +67,53 @@ pub(super) fn first_at(device: u32, side: TcAttachType) -> io::Result<Option<u32
     Ok((query.count > 0 && first != 0).then_some(first))
 }
 
+fn pinned(pin: &Path) -> io::Result<OwnedFd> {
+    let path = CString::new(pin.as_os_str().as_bytes())?;
+    let mut get = (path.as_ptr() as u64, 0_u64);
+    // SAFETY: the place of a string that ends with a zero, then no options.
+    let link = unsafe { call_for(BPF_OBJ_GET, &mut get) }?;
+    // SAFETY: just opened, and owned by nobody else.
+    Ok(unsafe { OwnedFd::from_raw_fd(link) })
+}
+
 /// Takes a pinned link off its hook: no packet runs its program when this returns. To remove the pin alone would let it go
 /// at some later time.
 ///
 /// # Errors
 /// Where there is no link at `pin`, or its device is gone.
 pub(super) fn detach_link(pin: &Path) -> io::Result<()> {
-    let path = CString::new(pin.as_os_str().as_bytes())?;
-    let mut get = (path.as_ptr() as u64, 0_u64);
-    // SAFETY: the place of a string that ends with a zero, then no options.
-    let link = unsafe { call_for(BPF_OBJ_GET, &mut get) }?;
-    // SAFETY: just opened, and owned by nobody else.
-    let link = unsafe { OwnedFd::from_raw_fd(link) };
+    let link = pinned(pin)?;
     let mut detach = link.as_raw_fd();
     // SAFETY: a descriptor is all that the kernel reads.
     unsafe { call(BPF_LINK_DETACH, &mut detach) }
+}
+
+/// The kernel's `struct bpf_link_info` of a link of a control group, as far as what it is on.
+#[repr(C)]
+#[derive(Default)]
+struct LinkInfo {
+    kind: u32,
+    id: u32,
+    program: u32,
+    zero: u32,
+    group: u64,
+    attach_type: u32,
+    end: u32,
+}
+
+/// The control group that a pinned link is on, by its number; 0: it is on none any more.
+///
+/// # Errors
+/// Where there is no link at `pin`.
+pub(super) fn group_of_link(pin: &Path) -> io::Result<u64> {
+    let link = pinned(pin)?;
+    let mut info = LinkInfo::default();
+    let fd = link.as_raw_fd().cast_unsigned();
+    let mut asked =
+        (u64::from(size_of::<LinkInfo>() as u32) << 32 | u64::from(fd), std::ptr::from_mut(&mut info));
+    // SAFETY: descriptor and length in one word, then the place, which is as large and may be written.
+    unsafe { call(BPF_OBJ_GET_INFO_BY_FD, &mut asked) }?;
+    Ok(info.group)
 }
 
 /// The kernel's `union bpf_attr`, as the calls for many entries read and write it.

@@ -3,9 +3,11 @@
 //! In: what the agent wants loaded, attached, read. Out: typed handles that speak `egret_abi`. The only module that
 //! knows aya and netlink. Who may write maps is settled by who holds a [`maps::Writer`]: `enforce` alone.
 
+mod at_sockets;
 mod bpf;
 pub mod clock;
 mod clsact;
+pub mod control_groups;
 mod delivery;
 pub mod doctor;
 pub mod door;
@@ -31,6 +33,7 @@ mod tcx;
 mod teacher;
 mod tuple;
 
+pub use control_groups::ControlGroup;
 pub use delivery::Delivery;
 pub use door::{Door, Doors};
 pub use gate::Gate;

@@ -23,7 +23,7 @@ pub(super) static DOOR: &[u8] = include_bytes_aligned!(concat!(env!("OUT_DIR"), 
 
 /// Every map but HOLD, which must die with the agent, and what one program uses and no other. SCRATCH and FINDINGS
 /// are what one step hands to the next: while an agent takes over, a hook of the last one calls a step of this one.
-const PINNED: &[&str] = &[
+pub(super) const PINNED: &[&str] = &[
     "IFACES",
     "IFACES_FAR",
     "WORKLOADS",

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use egret_abi::{ABI_VERSION, LEARNED_VERSION, WorkloadIndex};
 
+use super::at_sockets::SOCKET_HOOKS;
 use super::object::Hook;
 use super::{Doing, KernelError, bpf};
 
@@ -61,6 +62,12 @@ impl Pins {
         self.links().join(format!("{}-{}", workload.0, hook.word()))
     }
 
+    /// Where the link of a hook on a workload's control group is pinned.
+    #[must_use]
+    pub fn socket_link(&self, workload: WorkloadIndex, name: &str) -> PathBuf {
+        self.links().join(format!("{}-{name}", workload.0))
+    }
+
     /// Where the link of a device of the node is pinned that notes what comes in.
     #[must_use]
     pub fn note(&self, device: u32) -> PathBuf {
@@ -102,6 +109,12 @@ impl Pins {
         for hook in Hook::OF_WORKLOAD {
             let pin = self.link(workload, hook);
             let _ = fs::remove_file(Self::next(&pin));
+            let _ = fs::remove_file(pin);
+        }
+        let of_sockets = SOCKET_HOOKS.map(|name| self.socket_link(workload, name));
+        for pin in of_sockets.into_iter().flat_map(|pin| [Self::next(&pin), pin]).filter(|pin| pin.exists()) {
+            // At once: the next workload of this number must not be judged at the sockets of this one.
+            let _ = bpf::detach_link(&pin);
             let _ = fs::remove_file(pin);
         }
     }

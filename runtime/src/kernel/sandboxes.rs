@@ -92,7 +92,8 @@ fn pod_of(cgroup: &str) -> Option<String> {
         .find_map(|path| path.split('/').find_map(uid_of))
 }
 
-fn uid_of(segment: &str) -> Option<String> {
+/// The UID of the pod whose control group is called so.
+pub(super) fn uid_of(segment: &str) -> Option<String> {
     let plain = segment.strip_suffix(".slice").unwrap_or(segment);
     // `podUID`, or `kubepods-besteffort-podUID` with `_` in the place of `-`.
     let uid = match plain.strip_prefix(POD) {

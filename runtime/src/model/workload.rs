@@ -67,6 +67,9 @@ pub enum Place {
     Netns(String),
     /// The host side of its interface pair.
     Interface(String),
+    /// The control group of a workload in the node's own network namespace: a path below the mount of cgroup v2, or the
+    /// UID of a pod.
+    Cgroup(String),
     /// It cannot be, and this is why.
     Nowhere(String),
 }
@@ -94,6 +97,11 @@ pub struct Workload {
 pub enum Coverage {
     /// It does.
     Covered,
+    /// It is in the node's own network namespace, and is judged at its sockets.
+    Sockets {
+        /// What is not seen there.
+        unseen: String,
+    },
     /// It does not.
     NotCovered {
         /// Why not, and what to do about it.

@@ -107,6 +107,7 @@ struct RawWorkload {
     service_account: Option<Spanned<String>>,
     netns: Option<Spanned<String>>,
     interface: Option<Spanned<String>>,
+    cgroup: Option<Spanned<String>>,
     addresses: Option<Spanned<Vec<Spanned<String>>>>,
     resolvers: Option<Spanned<Vec<Spanned<String>>>>,
 }
@@ -245,7 +246,7 @@ impl Check {
                 format!("the workload `{}` is already on line {line}", words::shown(&id.to_string()));
             self.refuse(raw.name.referenced, reason, "give each workload of a namespace a name of its own");
         }
-        let place = self.place(at, raw.netns, raw.interface);
+        let place = self.place(at, raw.netns, raw.interface, raw.cgroup);
         let labels = self.labels(raw.labels);
         let addresses = self.addresses(raw.addresses, words::check_workload_address);
         let resolvers = self.addresses(raw.resolvers, words::check_resolver);
@@ -259,28 +260,40 @@ impl Check {
         workload: Location,
         netns: Option<Spanned<String>>,
         interface: Option<Spanned<String>>,
+        cgroup: Option<Spanned<String>>,
     ) -> Option<Place> {
-        let (at, place) = match (netns, interface) {
-            (Some(netns), None) => {
+        let (at, place) = match (netns, interface, cgroup) {
+            (Some(netns), None, None) => {
                 self.keep(netns.referenced, words::check_netns(&netns.value))?;
                 (netns.referenced, Place::Netns(netns.value))
             }
-            (None, Some(interface)) => {
+            (None, Some(interface), None) => {
                 self.keep(interface.referenced, words::check_interface(&interface.value))?;
                 (interface.referenced, Place::Interface(interface.value))
             }
-            (Some(_), Some(interface)) => {
+            (None, None, Some(cgroup)) => {
+                self.keep(cgroup.referenced, words::check_cgroup(&cgroup.value))?;
+                (cgroup.referenced, Place::Cgroup(cgroup.value))
+            }
+            (Some(_), Some(interface), None) => {
                 let reason = "the workload has both `netns` and `interface`";
                 self.refuse(interface.referenced, reason, "keep one of them; each finds the other");
                 return None;
             }
-            (None, None) => {
-                let reason = "the workload has neither `netns` nor `interface`";
+            (_, _, Some(cgroup)) => {
+                let reason = "the workload has `cgroup` and another place";
                 self.refuse(
-                    workload,
+                    cgroup.referenced,
                     reason,
-                    "add `netns: NAME` (from `ip netns list`) or `interface: NAME`",
+                    "keep `cgroup` only where it is in the node's own network",
                 );
+                return None;
+            }
+            (None, None, None) => {
+                let reason = "the workload has neither `netns` nor `interface`";
+                let fix = "add `netns: NAME` (from `ip netns list`) or `interface: NAME`; or `cgroup: PATH` where it is in \
+                           the node's own network";
+                self.refuse(workload, reason, fix);
                 return None;
             }
         };

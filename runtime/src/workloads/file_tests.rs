@@ -41,6 +41,9 @@ fn a_good_file_is_read_as_yaml_and_as_json() {
     assert_eq!(second.resolvers, Some(vec!["10.0.0.53".parse().unwrap()]));
     assert_eq!(parse("workloads.json", json).unwrap(), file);
     assert_eq!(parse("empty", "workloads: []").unwrap(), WorkloadsFile::default());
+    let of_node = parse("of-node", &workload("cgroup: /sys/fs/cgroup/system.slice/ntp.service")).unwrap();
+    let path = "/sys/fs/cgroup/system.slice/ntp.service".to_owned();
+    assert_eq!(of_node.workloads[0].place, Place::Cgroup(path));
 }
 
 /// A workload in flow style, with `fields` in place of its `netns`.
@@ -61,6 +64,9 @@ fn every_mistake_has_its_place_its_reason_and_its_fix() {
         ("namespaces: [{name: a, label: {}}]".into(), "1:24: unknown field `label`"),
         ("workloads:\n- {name: b, netns: x}\n".into(), "2:13: missing field `namespace`"),
         (workload(""), "2:3: the workload has neither `netns` nor `interface`"),
+        (workload("cgroup: /a, netns: x"), "2:35: the workload has `cgroup` and another place"),
+        (workload("cgroup: a"), "2:35: `a` is not the path of a control group"),
+        (workload("cgroup: /a/../b"), "2:35: `/a/../b` is not the path of a control group"),
         (workload("netns: x, interface: y"), "2:48: the workload has both `netns` and `interface`"),
         (workload("netns: ''"), "2:34: `` is not a network namespace"),
         (workload("netns: .."), "2:34: `..` is not a network namespace"),

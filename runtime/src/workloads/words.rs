@@ -77,6 +77,18 @@ pub(super) fn check_interface(text: &str) -> Result<(), Complaint> {
     ))
 }
 
+/// A control group: a path as `/sys/fs/cgroup` has it.
+pub(super) fn check_cgroup(text: &str) -> Result<(), Complaint> {
+    let has_no_way_up = text.split('/').all(|part| part != "..") && !text.contains('\0');
+    if text.starts_with('/') && text.len() <= 4096 && has_no_way_up {
+        return Ok(());
+    }
+    Err((
+        format!("`{}` is not the path of a control group", shown(text)),
+        "write an absolute path below the mount of cgroup v2, such as /sys/fs/cgroup/system.slice/ntp.service",
+    ))
+}
+
 /// An address that a workload can send from.
 pub(super) fn check_workload_address(text: &str) -> Result<IpAddr, Complaint> {
     check_address(

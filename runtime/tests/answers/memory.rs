@@ -133,6 +133,7 @@ impl Source for Memory {
             workloads: WorkloadTotals {
                 total: 3,
                 covered: if well { 3 } else { 2 },
+                sockets: vec![],
                 not_covered: if well { vec![] } else { vec![not_covered] },
             },
             counters: [("dns_answers_held".to_owned(), 12), ("events_lost".to_owned(), 0)].into(),

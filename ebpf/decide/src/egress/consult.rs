@@ -210,7 +210,7 @@ fn deny<T: Tables, P: Packet, K: InboundKey>(
 
 /// What rules say stays where they deny; what they leave open, or modules may veto, is up to the failure policy.
 #[inline(always)]
-fn failed(found: &Findings, reason: u8) -> Verdicts {
+pub(super) fn failed(found: &Findings, reason: u8) -> Verdicts {
     let mut verdicts = Verdicts::of(found);
     let ruleset = &found.ruleset;
     for (said, why, wanted) in [

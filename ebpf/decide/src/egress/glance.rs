@@ -84,15 +84,19 @@ pub(super) fn look<T: Tables, P: Packet, K: InboundKey>(
     false
 }
 
-enum Hit {
+/// What is known of a flow.
+pub(super) enum Hit {
+    /// It may go on.
     Pass,
+    /// It is of an older epoch, and was admitted by this class.
     Stale(Class),
+    /// Nothing.
     Miss,
 }
 
 /// The hot path: one look-up.
 #[inline(always)]
-fn hit<T: Tables, K: FlowKey>(
+pub(super) fn hit<T: Tables, K: FlowKey>(
     tables: &T,
     workload: WorkloadIndex,
     key: &K,

@@ -225,7 +225,7 @@ fn is_arming<T: Tables>(tables: &T, generation: Generation, now: Tick) -> bool {
 
 /// A workload's ruleset; one that is not there denies everything.
 #[inline(always)]
-fn ruleset_of<T: Tables>(tables: &T, generation: Generation) -> Ruleset {
+pub(super) fn ruleset_of<T: Tables>(tables: &T, generation: Generation) -> Ruleset {
     let closed =
         Ruleset { applied_default: [1; 3], observed_default: [1; 3], enforced: 1, ..Ruleset::default() };
     tables.ruleset(generation.ruleset()).unwrap_or(closed)

@@ -11,6 +11,7 @@ mod glance;
 mod judge;
 mod link;
 mod report;
+pub mod socket;
 mod verdicts;
 
 use core::cell::Cell;

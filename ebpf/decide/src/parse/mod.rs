@@ -67,7 +67,7 @@ pub trait Packet {
 }
 
 /// The keys of both families, for code that does not care which.
-pub trait FlowKey: Copy {
+pub trait FlowKey: Copy + Default {
     /// Whether this is the IPv6 one.
     const V6: bool;
     /// Address of the workload.
@@ -84,6 +84,8 @@ pub trait FlowKey: Copy {
     fn dest(&self, ruleset: RulesetId) -> DestKey;
     /// This flow as the other end sees it.
     fn reversed(&self) -> Self;
+    /// This flow, from whatever address.
+    fn without_local(&self) -> Self;
     /// Runs `f` on the flow, where it is remembered.
     fn with_flow<T: Tables, R>(
         &self,
@@ -149,6 +151,10 @@ macro_rules! flow_key {
                     _ => Ports::new(self.ports.remote(), self.ports.local()),
                 };
                 Self { local: self.remote, remote: self.local, ports, ..*self }
+            }
+            #[inline(always)]
+            fn without_local(&self) -> Self {
+                Self { local: Default::default(), ..*self }
             }
             #[inline(always)]
             fn with_flow<T: Tables, R>(

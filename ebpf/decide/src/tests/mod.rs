@@ -16,6 +16,7 @@ mod random;
 mod refusals;
 mod related;
 mod replies;
+mod socket;
 mod spoofed;
 mod tables;
 mod unreadable;

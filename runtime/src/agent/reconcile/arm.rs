@@ -104,7 +104,8 @@ impl Reconciler {
                 let placed = worker.state.as_ref().ok().filter(|placed| placed.index == index)?;
                 Some(placed.netns.clone())
             };
-            let Some(netns) = self.workers.values().find_map(placed) else { continue };
+            let found = self.workers.values().find_map(placed).or_else(|| self.netns_at_sockets(index));
+            let Some(netns) = found else { continue };
             let patterns = self.parts.enforcer.numbers().words_of(&ruleset);
             let patterns = patterns.into_iter().map(|(pattern, class)| (class, pattern)).collect();
             let resolvers = self.parts.enforcer.resolvers_of(index);

@@ -172,6 +172,10 @@ impl Reconciler {
     pub(super) fn enforce_all(&mut self) {
         let _ = self.parts.source.look_up(&mut self.accepted);
         self.compiled = Compiled::default();
+        // Those that policies select now, and those that they do no more.
+        if self.has_started {
+            self.follow_sockets();
+        }
         self.enforce_compiled();
         if let Err(error) = self.save(true) {
             warn!("a restart would not find the latest policies: {error:#}");

@@ -2,7 +2,8 @@
 //!
 //! In: [`Change`]s from watchers, signals and the clock. Out: map writes through `enforce`, programs on links, and what
 //! the API shows. `place`: where workloads are; `arm`: what they had before; `cover`: whether all of their packets are
-//! seen; `enforce`: what they may; `show`: what is told of all; `starts`: pods that wait for their
+//! seen; `enforce`: what they may; `sockets`: those in the node's own network;
+//! `show`: what is told of all; `starts`: pods that wait for their
 //! policies; `tick`: what nobody tells of; `life`: how it begins and ends.
 
 mod arm;
@@ -13,6 +14,7 @@ mod modules;
 mod place;
 mod shelf;
 mod show;
+mod sockets;
 mod starts;
 mod tick;
 
@@ -33,6 +35,7 @@ use self::enforce::Compiled;
 pub use self::life::policies;
 use self::shelf::Loaded;
 pub use self::shelf::Shelf;
+use self::sockets::{Absent, AtSockets};
 use self::starts::Waiting;
 use super::Config;
 use super::addresses::Own;
@@ -168,6 +171,10 @@ pub struct Parts {
 pub struct Reconciler {
     parts: Parts,
     workers: BTreeMap<WorkloadId, Worker>,
+    /// Workloads whose programs are on their control groups.
+    at_sockets: BTreeMap<WorkloadId, AtSockets>,
+    /// Workloads whose control groups are not there.
+    absent: BTreeMap<WorkloadId, Absent>,
     /// What is known of the hooks of workloads.
     evidence: BTreeMap<WorkloadId, Evidence>,
     accepted: Accepted,
@@ -215,6 +222,8 @@ impl Reconciler {
         let mut this = Self {
             parts,
             workers: BTreeMap::new(),
+            at_sockets: BTreeMap::new(),
+            absent: BTreeMap::new(),
             evidence: BTreeMap::new(),
             accepted,
             problems: Vec::new(),

@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::net::IpAddr;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,14 +11,15 @@ use tracing::{debug, info, warn};
 
 use super::{Change, GATHER, Placed, REST, Reconciler, Worker, arm};
 use crate::agent::addresses::{Own, choose, found_on};
-use crate::agent::locate::{Located, NAMES, locate, other_ways_out, path_of};
+use crate::agent::locate::{Located, NAMES, locate, other_ways_out};
 use crate::enforce::Placement;
 use crate::kernel::gate::DEVICE;
-use crate::kernel::netns::{self, NetNs, Survey, Watch};
+use crate::kernel::netns::{NetNs, Survey, Watch};
 use crate::kernel::{KernelError, clock};
 use crate::model::{Labels, Namespace, Place, Workload, WorkloadId};
 use crate::policy::Ruleset;
 use crate::workloads::{self, WorkloadsFile};
+
 impl Reconciler {
     /// Takes the operator's word for which workloads there are.
     pub(super) fn name_workloads(&mut self, file: WorkloadsFile) {
@@ -31,6 +31,7 @@ impl Reconciler {
         for id in gone {
             self.workers.remove(&id);
             self.evidence.remove(&id);
+            self.absent.remove(&id);
             self.retire(&id);
         }
         for workload in wanted {
@@ -91,6 +92,9 @@ impl Reconciler {
     /// Finds the workload and puts its policies in force; what hinders that is its state.
     pub(super) async fn cover(&mut self, id: &WorkloadId) {
         let Some(worker) = self.workers.get(id) else { return };
+        if matches!(worker.workload.place, Place::Cgroup(_)) {
+            return self.cover_sockets(id);
+        }
         let state = match locate(&worker.workload.place, &self.parts.own, &self.node_survey).await {
             Ok(located) => self.place(id, located),
             Err(reason) => {
@@ -303,10 +307,11 @@ impl Reconciler {
         let is_used = |(other, worker): (&WorkloadId, &Worker)| {
             other != id && worker.state.as_ref().is_ok_and(|placed| Some(placed.host.index) == host)
         };
-        let host = host.filter(|_| !self.workers.iter().any(is_used));
+        let host = host.filter(|host| *host != 0 && !self.workers.iter().any(is_used));
         if let Some(worker) = self.workers.get_mut(id) {
             worker.bounds = None;
         }
+        self.at_sockets.remove(id);
         let retired = self.parts.enforcer.retire(id);
         match retired {
             Ok(Some(index)) => {
@@ -374,24 +379,5 @@ impl Reconciler {
     pub(super) fn names_changed(&mut self) -> bool {
         let now = std::fs::metadata(NAMES).and_then(|metadata| metadata.modified()).ok();
         std::mem::replace(&mut self.named_at, now) != now
-    }
-}
-
-/// Whether the folder of names tells when the namespace becomes another; where one is mounted over the other, it does not.
-pub(super) fn is_named(place: &Place) -> bool {
-    matches!(place, Place::Netns(name) if path_of(name).parent() == Some(Path::new(NAMES)))
-}
-
-/// Whether the namespace of a placed workload is only kept alive by the agent that watches it, or its name now leads
-/// elsewhere.
-pub(super) fn is_lost(worker: &Worker, own: &NetNs) -> bool {
-    let Ok(placed) = &worker.state else { return false };
-    let is_at = |path: &Path| placed.netns.is_at(path);
-    match &worker.workload.place {
-        Place::Netns(name) => !is_at(&path_of(name)),
-        Place::Interface(_) | Place::Nowhere(_) => {
-            !is_at(&placed.netns.path)
-                && netns::all(own).iter().all(|netns| netns.inode != placed.netns.inode)
-        }
     }
 }

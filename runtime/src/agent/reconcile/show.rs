@@ -8,6 +8,7 @@ use crate::agent::locate::xdp_before;
 use crate::agent::node::{Shown, node_name};
 use crate::api::{EffectiveMode, PolicyProblem};
 use crate::model::{Coverage, Mode, WorkloadRef};
+
 impl Reconciler {
     pub(super) fn publish(&self, ready: bool) {
         let workloads = self.workers.iter().map(|(id, worker)| (id.clone(), self.shown(worker))).collect();
@@ -52,13 +53,18 @@ impl Reconciler {
                 .or_else(|| placed.own.refused.clone()),
             Err(reason) => Some(reason.clone()),
         };
+        let coverage = match (self.unseen(&worker.workload.id, &selecting), gap) {
+            (Some(unseen), _) => Coverage::Sockets { unseen },
+            (None, Some(reason)) => Coverage::NotCovered { reason },
+            (None, None) => Coverage::Covered,
+        };
         let strictest: Option<Mode> = selecting.iter().map(|policy| policy.mode).max();
         let enforcing = selecting.iter().filter(|policy| policy.mode == Mode::Enforce);
         Shown {
             workload: worker.workload.clone(),
             namespace: worker.namespace.clone(),
             resolvers: worker.resolvers.clone(),
-            coverage: gap.map_or(Coverage::Covered, |reason| Coverage::NotCovered { reason }),
+            coverage,
             index: placed.map(|placed| placed.index),
             addresses: placed.map_or_else(Vec::new, |placed| placed.own.addresses.iter().copied().collect()),
             interface: placed.map(|placed| placed.host.name.clone()),

@@ -1,11 +1,15 @@
 //! What is looked at because time went by: nobody tells of it.
 
+use std::path::Path;
+
 use tokio::task::JoinHandle;
 use tracing::warn;
 
-use super::place::{is_lost, is_named};
-use super::{GONE, Reconciler};
+use super::{GONE, Reconciler, Worker};
+use crate::agent::locate::{NAMES, path_of};
 use crate::kernel::clock;
+use crate::kernel::netns::{self, NetNs};
+use crate::model::Place;
 
 /// Ticks from one look at every hook and namespace to the next.
 const LOOK: u64 = 5;
@@ -42,6 +46,7 @@ impl Reconciler {
         let (mut absent, mut refused) = (Vec::new(), Vec::new());
         for (id, worker) in &self.workers {
             match &worker.state {
+                Err(_) if self.is_settled_at_sockets(id) => {}
                 Err(_) => absent.push(id.clone()),
                 Ok(placed) if placed.own.refused.is_some() => refused.push(id.clone()),
                 Ok(_) => {}
@@ -52,6 +57,7 @@ impl Reconciler {
             plugin.keep();
         }
         is_news |= is_look && self.follow_door();
+        is_news |= is_look && self.look_at_sockets();
         if self.is_contested || is_look {
             absent.extend(self.look_at_hooks());
         }
@@ -85,6 +91,25 @@ impl Reconciler {
         if self.collecting.as_ref().is_none_or(JoinHandle::is_finished) {
             let node = self.parts.node.clone();
             self.collecting = Some(tokio::task::spawn_blocking(move || node.collect_traffic()));
+        }
+    }
+}
+
+/// Whether the folder of names tells when the namespace becomes another; where one is mounted over the other, it does not.
+fn is_named(place: &Place) -> bool {
+    matches!(place, Place::Netns(name) if path_of(name).parent() == Some(Path::new(NAMES)))
+}
+
+/// Whether the namespace of a placed workload is only kept alive by the agent that watches it, or its name now leads
+/// elsewhere.
+fn is_lost(worker: &Worker, own: &NetNs) -> bool {
+    let Ok(placed) = &worker.state else { return false };
+    let is_at = |path: &Path| placed.netns.is_at(path);
+    match &worker.workload.place {
+        Place::Netns(name) => !is_at(&path_of(name)),
+        Place::Interface(_) | Place::Cgroup(_) | Place::Nowhere(_) => {
+            !is_at(&placed.netns.path)
+                && netns::all(own).iter().all(|netns| netns.inode != placed.netns.inode)
         }
     }
 }

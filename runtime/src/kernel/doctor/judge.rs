@@ -180,8 +180,7 @@ fn cgroup2(facts: &Facts) -> Finding {
     match &facts.cgroup2 {
         Some(mount) => Finding::ok(check, format!("mounted on {}", mount.display())),
         None => {
-            let found =
-                "not mounted; nothing needs it yet, for workloads in the node's own network are not covered";
+            let found = "not mounted: workloads in the node's own network are not covered";
             Finding::note(check, found, Some("mount it: mount -t cgroup2 none /sys/fs/cgroup".to_owned()))
         }
     }

@@ -108,7 +108,7 @@ fn each_thing_that_is_not_as_it_must_be_is_told_with_what_to_do() {
             "next packet",
             "CONFIG_INET_DIAG_DESTROY",
         ),
-        ("cgroup v2", Note, |facts| facts.cgroup2 = None, "nothing needs it yet", "mount -t cgroup2"),
+        ("cgroup v2", Note, |facts| facts.cgroup2 = None, "are not covered", "mount -t cgroup2"),
         (
             "unprivileged eBPF",
             Note,

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use rustix::process::geteuid;
 use rustix::thread::{CapabilitySet, capabilities};
 
-use super::super::{preflight, sockets};
+use super::super::{control_groups, preflight, sockets};
 use super::trial::{self, Trial};
 
 /// The number of the first user namespace, which the kernel gives it (`PROC_USER_INIT_INO`).
@@ -77,7 +77,7 @@ pub(super) fn probe(bpffs: &Path) -> Facts {
         btf: Path::new("/sys/kernel/btf/vmlinux").exists(),
         bpffs: (bpffs.to_owned(), look_at_bpffs(bpffs)),
         tun: open_tun(),
-        cgroup2: fs::read_to_string("/proc/self/mountinfo").ok().and_then(|mounts| cgroup2_of(&mounts)),
+        cgroup2: control_groups::mount(),
         unprivileged_bpf_disabled: setting("kernel/unprivileged_bpf_disabled"),
         jit: setting("net/core/bpf_jit_enable"),
         ends_sockets: None,
@@ -105,25 +105,4 @@ fn open_tun() -> Result<(), String> {
 
 fn setting(path: &str) -> Option<u8> {
     fs::read_to_string(Path::new("/proc/sys").join(path)).ok()?.trim().parse().ok()
-}
-
-/// The first mount of cgroup v2; a mount point with a space in its name is told as the kernel writes it.
-fn cgroup2_of(mounts: &str) -> Option<PathBuf> {
-    mounts.lines().find_map(|line| {
-        let (mount, file_system) = line.split_once(" - ")?;
-        file_system.starts_with("cgroup2 ").then(|| mount.split(' ').nth(4).map(PathBuf::from))?
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_mount_of_cgroup_v2_is_found_beside_those_of_v1() {
-        let mounts = "30 23 0:26 / /sys/fs/cgroup/memory rw shared:9 - cgroup cgroup rw,memory\n\
-                      31 23 0:27 / /sys/fs/cgroup/unified rw,relatime shared:10 - cgroup2 cgroup2 rw\n";
-        assert_eq!(cgroup2_of(mounts), Some("/sys/fs/cgroup/unified".into()));
-        assert_eq!(cgroup2_of(&mounts.replace("cgroup2 ", "tmpfs ")), None);
-    }
 }

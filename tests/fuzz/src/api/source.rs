@@ -84,7 +84,7 @@ impl Source for Fixed {
             tier: 1,
             door: egret::kernel::Door::Host,
             policies: PolicyStatus { accepted: 1, problems: vec![] },
-            workloads: WorkloadTotals { total: 0, covered: 0, not_covered: vec![] },
+            workloads: WorkloadTotals { total: 0, covered: 0, sockets: vec![], not_covered: vec![] },
             counters: [("events_lost".to_owned(), 0)].into(),
             resolvers: vec![address()],
             api: ApiPlaces { socket: "/run/egret.sock".into(), address: None, metrics: None },
