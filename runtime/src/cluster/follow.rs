@@ -10,8 +10,9 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use k8s_openapi::api::apps::v1::DaemonSet;
 use k8s_openapi::api::core::v1::{Endpoints, Namespace, Pod as PodObject, Service};
+use k8s_openapi::api::networking::v1::NetworkPolicy;
 use kube::api::DynamicObject;
-use kube::core::{PartialObjectMeta, Resource};
+use kube::core::{ApiResource, PartialObjectMeta, Resource};
 use kube::runtime::watcher::{self, Event, watcher};
 use kube::{Api, Client, ResourceExt};
 use serde::de::DeserializeOwned;
@@ -45,7 +46,29 @@ pub struct Follower {
     view: Arc<View>,
     tell: Tell,
     services: Option<JoinSet<()>>,
-    pods: Option<JoinSet<()>>,
+    /// And whether the names of ports are known.
+    pods: Option<(JoinSet<()>, bool)>,
+}
+
+/// A kind of policies.
+struct PolicyResource {
+    kind: PolicyKind,
+    resource: ApiResource,
+    /// Its definition may come later, or never.
+    may_be_absent: bool,
+}
+
+/// Those of Kubernetes' own that are to be followed.
+fn upstream_kinds(access: &Access) -> Vec<PolicyResource> {
+    let mut kinds = Vec::new();
+    if access.network_policies {
+        kinds.push(PolicyResource {
+            kind: PolicyKind::NetworkPolicy,
+            resource: ApiResource::erase::<NetworkPolicy>(&()),
+            may_be_absent: false,
+        });
+    }
+    kinds
 }
 
 /// Begins to follow; `tell` hears what changed, once all is known. To be called within a runtime.
@@ -61,13 +84,17 @@ pub fn follow(client: Client, access: &Access, view: &Arc<View>, tell: Tell) -> 
     let all = watcher::Config::default;
     spawn(&mut tasks, "namespaces", watcher(namespaces, all()), labels, Word::Namespace, view, &tell);
 
-    for (kind, resource) in [
-        (PolicyKind::EgressPolicy, kube::core::ApiResource::erase::<EgressPolicy>(&())),
-        (PolicyKind::ClusterEgressPolicy, kube::core::ApiResource::erase::<ClusterEgressPolicy>(&())),
-    ] {
+    let own = [
+        (PolicyKind::EgressPolicy, ApiResource::erase::<EgressPolicy>(&())),
+        (PolicyKind::ClusterEgressPolicy, ApiResource::erase::<ClusterEgressPolicy>(&())),
+    ];
+    let own = own.map(|(kind, resource)| PolicyResource { kind, resource, may_be_absent: false });
+    for PolicyResource { kind, resource, may_be_absent } in own.into_iter().chain(upstream_kinds(access)) {
+        view.expect(kind);
         let policies: Api<DynamicObject> = Api::all_with(client.clone(), &resource);
         let word = move |told| Word::Policy(kind, told);
-        spawn(&mut tasks, kind.word(), watcher(policies, all()), written, word, view, &tell);
+        let events = watcher(policies, all());
+        spawn_kind(&mut tasks, (kind.word(), may_be_absent), events, written, word, view, &tell);
     }
 
     if let Some(daemon_set) = &access.daemon_set {
@@ -106,9 +133,10 @@ impl Follower {
             info!("no policy names services any more: what was known of them is forgotten");
             self.view.end(Part::Services);
         }
-        if wanted.pods && self.pods.is_none() {
+        let has_ports = self.pods.as_ref().map(|(_, has_ports)| *has_ports);
+        if wanted.pods && (has_ports.is_none() || wanted.pod_ports && has_ports == Some(false)) {
             info!("policies name pods: those of the whole cluster are followed");
-            self.pods = Some(self.follow_pods());
+            self.pods = Some((self.follow_pods(wanted.pod_ports), wanted.pod_ports));
         } else if !wanted.pods && self.pods.take().is_some() {
             info!("no policy names pods any more: what was known of those of other nodes is forgotten");
             self.view.end(Part::Pods);
@@ -129,13 +157,14 @@ impl Follower {
         tasks
     }
 
-    fn follow_pods(&self) -> JoinSet<()> {
+    fn follow_pods(&self, with_ports: bool) -> JoinSet<()> {
         let (round, mut tasks) = (self.view.begin(Part::Pods), JoinSet::new());
         let pods: Api<PodObject> = Api::all(self.client.clone());
         let word = move |told| Word::Around(round, Heard::Pod(told));
         let living = watcher::Config::default().fields("status.phase!=Succeeded,status.phase!=Failed");
         let what = "the pods of the cluster";
-        spawn(&mut tasks, what, watcher(pods, living), around::pod, word, &self.view, &self.tell);
+        let pod = move |pod| around::pod(pod, with_ports);
+        spawn(&mut tasks, what, watcher(pods, living), pod, word, &self.view, &self.tell);
         tasks
     }
 }
@@ -157,10 +186,27 @@ fn answers_at(endpoints: Endpoints) -> Vec<IpAddr> {
     ready.filter_map(|address| address.ip.parse().ok()).collect()
 }
 
-/// Follows one kind of objects. The API server may be away: what was told stays, and it is asked again, less and less often.
+/// Follows one kind of objects that is always there.
 fn spawn<K, V>(
     tasks: &mut JoinSet<()>,
     what: &'static str,
+    events: impl futures_util::Stream<Item = watcher::Result<Event<K>>> + Send + 'static,
+    value: impl Fn(K) -> V + Send + 'static,
+    word: impl Fn(Told<V>) -> Word + Send + 'static,
+    view: &Arc<View>,
+    tell: &Tell,
+) where
+    K: Resource + Clone + Debug + DeserializeOwned + Send + 'static,
+    V: Send + 'static,
+{
+    spawn_kind(tasks, (what, false), events, value, word, view, tell);
+}
+
+/// Follows one kind of objects. The API server may be away: what was told stays, and it is asked again, less and less often.
+/// A kind that may be absent and is counts as known, with no objects, until it is there.
+fn spawn_kind<K, V>(
+    tasks: &mut JoinSet<()>,
+    (what, may_be_absent): (&'static str, bool),
     events: impl futures_util::Stream<Item = watcher::Result<Event<K>>> + Send + 'static,
     value: impl Fn(K) -> V + Send + 'static,
     word: impl Fn(Told<V>) -> Word + Send + 'static,
@@ -174,9 +220,22 @@ fn spawn<K, V>(
     tasks.spawn(async move {
         let mut events = pin!(events);
         let (mut is_away, mut wait) = (false, SOONEST);
+        let mut is_known = false;
         while let Some(event) = events.next().await {
             let told = match event {
                 Ok(event) => told(event, &value),
+                Err(error) if may_be_absent && is_absent(&error) => {
+                    // What was told stays: had its definition gone, so had its objects before.
+                    if !std::mem::replace(&mut is_known, true) {
+                        info!("{what} is not defined in this cluster: looked for again now and then");
+                        let _ = view.take(word(Told::Begun));
+                        view.take(word(Told::Whole)).into_iter().for_each(&*tell);
+                    }
+                    is_away = true;
+                    tokio::time::sleep(spread(wait)).await;
+                    wait = LATEST.min(wait * 2);
+                    continue;
+                }
                 Err(error) => {
                     if !is_away {
                         warn!(
@@ -191,7 +250,7 @@ fn spawn<K, V>(
             };
             // It begins to ask before anybody answers.
             if !matches!(told, Told::Begun) {
-                wait = SOONEST;
+                (wait, is_known) = (SOONEST, true);
                 if std::mem::take(&mut is_away) {
                     info!("the API server tells of {what} again");
                 }
@@ -201,6 +260,12 @@ fn spawn<K, V>(
             }
         }
     });
+}
+
+/// Whether the API server does not know the kind.
+fn is_absent(error: &watcher::Error) -> bool {
+    use watcher::Error::{InitialListFailed, WatchStartFailed};
+    matches!(error, InitialListFailed(kube::Error::Api(status)) | WatchStartFailed(kube::Error::Api(status)) if status.code == 404)
 }
 
 /// Somewhere between half of it and all of it: nodes that lost the API server together do not come back together.

@@ -195,6 +195,14 @@ impl Cluster {
         let args =
             ["run", name, "-n", namespace, &image, &labels, "--image-pull-policy=Never", "--restart=Never"];
         self.kubectl(&[&args[..], &["--command", "--", "sleep", "100000"]].concat())?;
+        self.found(namespace, name)
+    }
+
+    /// The pod of this name, once it runs.
+    ///
+    /// # Errors
+    /// It does not run.
+    pub fn found(&self, namespace: &str, name: &str) -> Result<Pod> {
         let what = format!("{namespace}/{name} does not run");
         let address = eventually(&what, PATIENCE, || {
             let status = self.kubectl(&[

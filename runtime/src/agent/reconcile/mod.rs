@@ -209,7 +209,7 @@ impl Reconciler {
     pub fn new(parts: Parts, last: &[PolicyText], node_survey: Survey) -> Self {
         let last = last.iter().map(|PolicyText { file, text }| {
             let file: Arc<str> = file.as_str().into();
-            (file.clone(), Good::parse(&file, text.as_str().into()))
+            (file.clone(), Good::parse_again(&file, text.as_str().into()))
         });
         let (accepted, _) = policy::refresh(&Accepted::default(), last.collect());
         let mut this = Self {

@@ -185,11 +185,9 @@ impl Desk {
         let params = PatchParams::apply(MANAGER).force();
         let patch = Patch::Apply(object(due));
         let name = &due.key.1;
-        match due.kind {
-            PolicyKind::ClusterEgressPolicy => {
-                request(self.of_cluster.patch_status(name, &params, &patch)).await.map(drop)
-            }
-            PolicyKind::EgressPolicy => {
+        match due.kind.is_of_cluster() {
+            true => request(self.of_cluster.patch_status(name, &params, &patch)).await.map(drop),
+            false => {
                 let client = self.of_namespaces.clone().into_client();
                 let api =
                     Api::<DynamicObject>::namespaced_with(client, &due.key.0, &resource::<EgressPolicy>());

@@ -11,6 +11,7 @@ mod files;
 mod modules;
 mod neighbours;
 mod statements;
+mod upstream;
 
 use crate::model::{Attempt, Name, Policy, Protocol};
 
