@@ -68,6 +68,19 @@ fn upstream_kinds(access: &Access) -> Vec<PolicyResource> {
             may_be_absent: false,
         });
     }
+    if access.cluster_network_policies {
+        kinds.push(PolicyResource {
+            kind: PolicyKind::ClusterNetworkPolicy,
+            resource: ApiResource {
+                group: "policy.networking.k8s.io".to_owned(),
+                version: "v1alpha2".to_owned(),
+                api_version: "policy.networking.k8s.io/v1alpha2".to_owned(),
+                kind: PolicyKind::ClusterNetworkPolicy.word().to_owned(),
+                plural: "clusternetworkpolicies".to_owned(),
+            },
+            may_be_absent: true,
+        });
+    }
     kinds
 }
 

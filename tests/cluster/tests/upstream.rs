@@ -20,6 +20,7 @@ kind: ClusterRole
 metadata: {name: egret-test-upstream}
 rules:
 - {apiGroups: [networking.k8s.io], resources: [networkpolicies], verbs: [get, list, watch]}
+- {apiGroups: [policy.networking.k8s.io], resources: [clusternetworkpolicies], verbs: [get, list, watch]}
 ---
 apiVersion: rbac.authorization.k8s.io/v1
 kind: ClusterRoleBinding
@@ -27,6 +28,32 @@ metadata: {name: egret-test-upstream}
 roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: egret-test-upstream}
 subjects: [{kind: ServiceAccount, name: egret, namespace: egret}]
 ";
+
+/// The definition without its schema, which the agent does not need.
+const DEFINITION: &str = "apiVersion: apiextensions.k8s.io/v1
+kind: CustomResourceDefinition
+metadata:
+  name: clusternetworkpolicies.policy.networking.k8s.io
+  annotations: {api-approved.kubernetes.io: 'https://github.com/kubernetes-sigs/network-policy-api/pull/347'}
+spec:
+  group: policy.networking.k8s.io
+  names: {kind: ClusterNetworkPolicy, listKind: ClusterNetworkPolicyList, plural: clusternetworkpolicies, singular: clusternetworkpolicy}
+  scope: Cluster
+  versions:
+  - name: v1alpha2
+    served: true
+    storage: true
+    schema: {openAPIV3Schema: {type: object, x-kubernetes-preserve-unknown-fields: true}}
+";
+
+/// A ClusterNetworkPolicy for the pods `app=web` of all namespaces.
+fn cluster_policy(name: &str, tier: &str, rules: &str) -> String {
+    format!(
+        "apiVersion: policy.networking.k8s.io/v1alpha2\nkind: ClusterNetworkPolicy\nmetadata: {{name: {name}}}\nspec:\n  \
+         tier: {tier}\n  priority: 10\n  subject: {{pods: {{namespaceSelector: {{}}, podSelector: {{matchLabels: {{app: web}}}}}}}}\n  \
+         egress: {rules}\n"
+    )
+}
 
 /// A NetworkPolicy of namespace shop for the pods `app=web`, with these rules of egress.
 fn network_policy(name: &str, rules: &str) -> String {
@@ -141,6 +168,69 @@ fn a_network_policy_isolates_whom_it_selects_and_egret_does_not_widen_it() -> Re
     cluster.kubectl(&["delete", "networkpolicy", "-n", "shop", "--all"])?;
     becomes(&web, &db.address, 22, Seen::Connected)?;
     is(&web, &cache.address, 22, Seen::Refused)
+}
+
+#[test]
+fn tiers_of_a_cluster_network_policy_are_above_and_below_network_policies() -> Result<()> {
+    let cluster = Cluster::with_namespaces(&["shop", "data"])?;
+    let runtime = Runtime::new()?;
+    cluster.give_rights()?;
+    cluster.apply(RIGHTS)?;
+    let web = cluster.run("shop", "web", "app=web")?;
+    let db = answering(&cluster, &runtime, "db-0", "app: db")?;
+    let cache = answering(&cluster, &runtime, "cache", "app: cache")?;
+    // The definition comes later, and until then nothing waits for it.
+    let agent = Agent::start_with(&cluster, &["--network-policies", "--cluster-network-policies"])?;
+    agent.wait_for(&web, "unmanaged")?;
+    ensure!(!agent.log().contains("did not tell"), "{}", agent.log());
+    cluster.define_other(DEFINITION, ["policy.networking.k8s.io", "v1alpha2"], "clusternetworkpolicies")?;
+
+    let apply = |name: &str, tier: &str, rules: &str| cluster.apply(&cluster_policy(name, tier, rules));
+    let pods = "{namespaces: {matchExpressions: [{key: tier, operator: In, values: [back]}]}}";
+    cluster.kubectl(&["label", "namespace", "data", "tier=back"])?;
+    apply("base", "Baseline", &format!("[{{action: Deny, to: [{pods}]}}]"))?;
+    // It is looked for at least every half minute.
+    let is_denied = || Ok((connect(&web, &db.address, 22)? == Seen::Refused).then_some(()));
+    eventually("the definition is not noticed", Duration::from_secs(60), is_denied)
+        .with_context(|| agent.log())?;
+
+    // A NetworkPolicy goes before the Baseline tier.
+    cluster.apply(&network_policy("web", "[{}]"))?;
+    becomes(&web, &db.address, 22, Seen::Connected)?;
+    // The Admin tier goes before both.
+    apply(
+        "admin",
+        "Admin",
+        &format!(
+            "[{{name: no-ssh, action: Deny, to: [{pods}], protocols: [{{tcp: {{destinationPort: {{number: 22}}}}}}]}}]"
+        ),
+    )?;
+    becomes(&web, &db.address, 22, Seen::Refused)?;
+    is(&web, &db.address, 15432, Seen::Connected).context("another port")?;
+    let told = agent.json(&["explain", "shop/web", &format!("{}:22", db.address)])?.to_string();
+    ensure!(told.contains("rule no-ssh of ClusterNetworkPolicy admin denies"), "{told}");
+    // What is passed is judged by the NetworkPolicy.
+    let pass = format!(
+        "[{{action: Pass, to: [{{networks: [{}/32]}}]}}, {{action: Deny, to: [{pods}]}}]",
+        db.address
+    );
+    apply("admin", "Admin", &pass)?;
+    becomes(&web, &db.address, 22, Seen::Connected)?;
+    becomes(&web, &cache.address, 22, Seen::Refused)?;
+    // What is accepted is not.
+    cluster.apply(&network_policy("web", "[]"))?;
+    becomes(&web, &db.address, 22, Seen::Refused)?;
+    apply("admin", "Admin", &pass.replace("Pass", "Accept"))?;
+    becomes(&web, &db.address, 22, Seen::Connected)?;
+
+    // What cannot be read changes nothing of what is in force, and is told.
+    apply("admin", "Admin", &pass.replace("Pass", "Accept").replace("networks", "later"))?;
+    let is_told = || Ok(agent.status()?.to_string().contains("`later` is not known here").then_some(()));
+    eventually("what cannot be read is not told", AT_ONCE, is_told)?;
+    is(&web, &db.address, 22, Seen::Connected).context("what was in force stays")?;
+    is(&web, &cache.address, 22, Seen::Refused).context("what was in force stays")?;
+    cluster.kubectl(&["delete", "clusternetworkpolicies", "--all"])?;
+    becomes(&web, &db.address, 22, Seen::Refused)
 }
 
 #[test]

@@ -36,6 +36,9 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- if .Values.networkPolicies.enabled }}
 {{- $own = merge $own (dict "networkPolicies" true) }}
 {{- end }}
+{{- if .Values.clusterNetworkPolicies.enabled }}
+{{- $own = merge $own (dict "clusterNetworkPolicies" true) }}
+{{- end }}
 {{- if .Values.modules.hostPath }}
 {{- $own = merge $own (dict "modules" "/etc/egret-modules") }}
 {{- end }}

@@ -12,6 +12,7 @@ mod modules;
 mod neighbours;
 mod statements;
 mod upstream;
+mod upstream_cluster;
 
 use crate::model::{Attempt, Name, Policy, Protocol};
 

@@ -22,7 +22,7 @@ fn object(kind: &str, name: &str, spec: &str) -> (Arc<str>, Result<Good, Vec<cra
 }
 
 /// These objects, `KIND NAME: spec` each, with what they name in the cluster of the tests.
-fn accepted(objects: &[&str]) -> Accepted {
+pub(super) fn accepted(objects: &[&str]) -> Accepted {
     let outcomes = objects.iter().map(|text| {
         let (head, spec) = text.split_once(": ").expect("KIND NAME: spec");
         let (kind, name) = head.split_once(' ').expect("KIND NAME");
@@ -39,7 +39,7 @@ fn ranges() -> Ranges {
 }
 
 /// What both readers of `all` say of an attempt: `allow`, `deny`, and by which policy and rule.
-fn said(all: &[&Policy], tried: &str) -> String {
+pub(super) fn said(all: &[&Policy], tried: &str) -> String {
     let attempt = attempt(tried);
     let address = attempt.address.expect("an address");
     let plain = evaluate(all, &attempt, ranges().kind_of(address));

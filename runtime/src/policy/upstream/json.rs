@@ -68,8 +68,12 @@ impl<'v> At<'v> {
         fields.iter().map(text).collect()
     }
 
+    pub fn number(&self) -> Option<u16> {
+        self.value.as_u64().and_then(|number| u16::try_from(number).ok())
+    }
+
     /// A port by its number; `None`: it is none.
     pub fn port(&self) -> Option<u16> {
-        self.value.as_u64().and_then(|port| u16::try_from(port).ok()).filter(|port| *port > 0)
+        self.number().filter(|port| *port > 0)
     }
 }

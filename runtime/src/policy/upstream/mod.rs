@@ -5,6 +5,7 @@
 //! widen what the rest says: a rule that accepts covers nothing then, and one whose selector cannot be read is about all whom it may be
 //! about. Each is told as a problem, and where an earlier version of the object was read whole, that one stays in force.
 
+mod cluster_network_policy;
 mod json;
 mod network_policy;
 mod parts;
@@ -49,7 +50,7 @@ pub(super) fn parse(file: &Arc<str>, text: &Arc<str>) -> Result<Good, Vec<Proble
         PolicyKind::NetworkPolicy => {
             network_policy::read(&spec, word("namespace"), &origin(file), &mut wrong)
         }
-        _ => None,
+        _ => cluster_network_policy::read(&spec, &origin(file), &mut wrong),
     };
     let policy = read.map(|read| policy(id, read, origin(file)));
     let problem = |wrong: Wrong| Problem::in_object(file, wrong.path, wrong.reason, FIX);
