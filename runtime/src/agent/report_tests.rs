@@ -96,7 +96,7 @@ fn a_node_tells_of_every_policy_whom_it_selects_and_whether_it_is_in_force() {
     let good = Good::parse(&file, text.into());
     let (accepted, _) = refresh(&Accepted::default(), vec![(file.clone(), good)]);
     let listed = |name: &str, generation| Listed {
-        id: PolicyId { namespace: Some("shop".into()), name: name.into() },
+        id: PolicyId::of_namespace("shop", name),
         file: format!("EgressPolicy/shop/{name}").into(),
         generation,
     };

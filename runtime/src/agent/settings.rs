@@ -41,6 +41,12 @@ pub struct Settings {
     /// The DaemonSet that the agent is of: once it is deleted, the agent takes its programs away as it ends
     #[arg(long, env = "EGRET_DAEMON_SET", value_name = "NAMESPACE/NAME")]
     pub daemon_set: Option<ObjectName>,
+    /// Enforce the egress rules of NetworkPolicy as well; off, for most CNIs enforce them already, and twice is of no use
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL")]
+    pub network_policies: Option<bool>,
+    /// Enforce the egress rules of ClusterNetworkPolicy (policy.networking.k8s.io) as well; off, as a CNI may do that already
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL")]
+    pub cluster_network_policies: Option<bool>,
     /// Have pods wait for their policies by a CNI plugin: the node's folder of these
     #[arg(long, value_name = "DIR")]
     pub cni_bin_dir: Option<PathBuf>,
@@ -118,6 +124,8 @@ impl Settings {
             namespace: keys.take("namespace"),
             kubeconfig: keys.take("kubeconfig"),
             daemon_set: keys.take("daemonSet"),
+            network_policies: keys.take("networkPolicies"),
+            cluster_network_policies: keys.take("clusterNetworkPolicies"),
             cni_bin_dir: keys.take("cniBinDir"),
             cni_conf_dir: keys.take("cniConfDir"),
             cni_exempt: keys.take("cniExempt"),
@@ -158,7 +166,23 @@ impl Settings {
             let node = self.node_name.clone().unwrap_or_else(machine);
             let namespace = self.namespace.clone().unwrap_or_else(|| DEFAULT_NAMESPACE.to_owned());
             let (kubeconfig, daemon_set) = (self.kubeconfig.clone(), self.daemon_set.clone());
-            return Inputs::Cluster(Access { node, namespace, kubeconfig, daemon_set });
+            return Inputs::Cluster(Access {
+                node,
+                namespace,
+                kubeconfig,
+                daemon_set,
+                network_policies: self.network_policies.unwrap_or(false),
+                cluster_network_policies: self.cluster_network_policies.unwrap_or(false),
+            });
+        }
+        let of_kubernetes = [
+            ("networkPolicies", self.network_policies),
+            ("clusterNetworkPolicies", self.cluster_network_policies),
+        ];
+        for (key, _) in of_kubernetes.into_iter().filter(|(_, is_on)| *is_on == Some(true)) {
+            let reason =
+                format!("`{key}` is for objects of Kubernetes: give `kubernetes` as well, or leave it out");
+            problems.push(ConfigProblem { place: None, reason });
         }
         let mut required = |value: &Option<PathBuf>, key: &str, flag: &str| {
             // A key that is there and wrong was told of already.
@@ -206,6 +230,8 @@ impl Settings {
             namespace: self.namespace.or(below.namespace),
             kubeconfig: self.kubeconfig.or(below.kubeconfig),
             daemon_set: self.daemon_set.or(below.daemon_set),
+            network_policies: self.network_policies.or(below.network_policies),
+            cluster_network_policies: self.cluster_network_policies.or(below.cluster_network_policies),
             cni_bin_dir: self.cni_bin_dir.or(below.cni_bin_dir),
             cni_conf_dir: self.cni_conf_dir.or(below.cni_conf_dir),
             cni_exempt: self.cni_exempt.or(below.cni_exempt),

@@ -19,7 +19,7 @@ use super::watch::{self as watching, Watching};
 use super::{Config, Inputs};
 use crate::cluster::{self, Access, Follower, Listed, News, View};
 use crate::kernel::netns::NetNs;
-use crate::model::{Policy, PolicyId, WorkloadId};
+use crate::model::{PolicyId, WorkloadId};
 use crate::policy::{self, Accepted, Outcome, Wanted};
 use crate::workloads::{self, WorkloadsFile};
 
@@ -204,7 +204,7 @@ fn wanted(view: &View) -> Wanted {
     let outcomes = view.policies().unwrap_or_default();
     let policies =
         outcomes.iter().filter_map(|(_, outcome)| outcome.as_ref().ok()).flat_map(|good| &good.policies);
-    Wanted::by(policies.flat_map(Policy::rules))
+    Wanted::by(policies)
 }
 
 #[cfg(test)]

@@ -19,7 +19,7 @@ pub struct Policies {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct PolicyRow {
-    /// `EgressPolicy` or `ClusterEgressPolicy`.
+    /// `EgressPolicy`, `ClusterEgressPolicy`, or a kind of Kubernetes.
     pub kind: PolicyKind,
     /// Its namespace; none for a policy of the cluster.
     pub namespace: Option<String>,
@@ -57,7 +57,7 @@ impl PolicyRow {
             rule.notes().into_iter().map(move |note| format!("{name}: {note}"))
         };
         Self {
-            kind: policy.id.kind(),
+            kind: policy.id.kind,
             namespace: policy.id.namespace.clone(),
             name: policy.id.name.clone(),
             mode: policy.mode,
@@ -76,6 +76,6 @@ impl PolicyRow {
     /// What verdicts call it: `namespace/name`, or the name alone.
     #[must_use]
     pub fn id(&self) -> PolicyId {
-        PolicyId { namespace: self.namespace.clone(), name: self.name.clone() }
+        PolicyId { kind: self.kind, namespace: self.namespace.clone(), name: self.name.clone() }
     }
 }

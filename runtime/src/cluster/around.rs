@@ -163,11 +163,22 @@ pub(super) fn service(object: ServiceObject) -> Service {
 }
 
 /// What counts of a pod that others may reach. One in the node's network namespace has the node's addresses, which are not its
-/// own; those of one that has ended are another's soon.
-pub(super) fn pod(object: PodObject) -> PodAddresses {
+/// own; those of one that has ended are another's soon. `with_ports`: the names of its ports count as well.
+pub(super) fn pod(object: PodObject, with_ports: bool) -> PodAddresses {
+    let ports = if with_ports { named_ports(&object) } else { Vec::new() };
     let pod = Pod::of(object);
     let is_reached = !pod.is_of_node && !pod.has_ended;
-    PodAddresses { labels: pod.labels, addresses: if is_reached { pod.addresses } else { Vec::new() } }
+    let addresses = if is_reached { pod.addresses } else { Vec::new() };
+    PodAddresses { labels: pod.labels, addresses, ports }
+}
+
+fn named_ports(object: &PodObject) -> Vec<ServicePort> {
+    let containers = object.spec.iter().flat_map(|spec| &spec.containers);
+    let ports = containers.flat_map(|container| container.ports.iter().flatten());
+    let named = ports.filter(|port| port.name.is_some());
+    named
+        .filter_map(|port| service_port(port.name.clone(), port.protocol.as_deref(), port.container_port))
+        .collect()
 }
 
 pub(super) fn service_port(name: Option<String>, protocol: Option<&str>, port: i32) -> Option<ServicePort> {

@@ -38,13 +38,13 @@ fn a_pod_of_the_node_and_one_that_ended_have_no_addresses_of_their_own() {
         let text = format!(
             r#"{{"metadata": {{"labels": {{"app": "db"}}}}, "spec": {{"containers": []{rest}}}, "status": {{"podIP": "10.0.0.1"}}}}"#
         );
-        pod(serde_json::from_str(&text).expect("a pod"))
+        pod(serde_json::from_str(&text).expect("a pod"), true)
     };
     assert_eq!(listed(&read("").addresses), ["10.0.0.1"]);
     assert_eq!(read("").labels.get("app").map(String::as_str), Some("db"));
     assert_eq!(read(r#", "hostNetwork": true"#).addresses.len(), 0);
     let ended = r#"{"metadata": {}, "status": {"phase": "Failed", "podIP": "10.0.0.1"}}"#;
-    assert_eq!(pod(serde_json::from_str(ended).expect("a pod")).addresses.len(), 0);
+    assert_eq!(pod(serde_json::from_str(ended).expect("a pod"), true).addresses.len(), 0);
 }
 
 /// A policy of namespace shop whose rules lead to `to`.
@@ -116,6 +116,7 @@ fn what_was_selected_is_looked_for_again_once_a_pod_or_a_namespace_changes_that_
     let pod = |app: &str, last: u8| PodAddresses {
         labels: Labels::from([("app".to_owned(), app.to_owned())]),
         addresses: vec![[10, 0, 0, last].into()],
+        ports: Vec::new(),
     };
     let other = || ("data".to_owned(), "db".to_owned());
     let tier = |tier: &str| {

@@ -18,6 +18,10 @@ pub struct Access {
     pub kubeconfig: Option<PathBuf>,
     /// The DaemonSet that the agent is of; `None`: nobody says.
     pub daemon_set: Option<ObjectName>,
+    /// NetworkPolicies are followed.
+    pub network_policies: bool,
+    /// ClusterNetworkPolicies are followed, once their definition is there.
+    pub cluster_network_policies: bool,
 }
 
 /// An object of a namespace, written `NAMESPACE/NAME`.

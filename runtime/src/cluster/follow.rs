@@ -8,8 +8,9 @@ use futures_util::Stream;
 use k8s_openapi::api::apps::v1::DaemonSet;
 use k8s_openapi::api::core::v1::{Endpoints, Namespace, Pod as PodObject, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
+use k8s_openapi::api::networking::v1::NetworkPolicy;
 use kube::api::DynamicObject;
-use kube::core::{PartialObjectMeta, Resource};
+use kube::core::{ApiResource, PartialObjectMeta, Resource};
 use kube::runtime::watcher::{self, Event, watcher};
 use kube::{Api, Client};
 use serde::de::DeserializeOwned;
@@ -41,7 +42,42 @@ pub struct Follower {
     view: Arc<View>,
     tell: Tell,
     services: Option<JoinSet<()>>,
-    pods: Option<JoinSet<()>>,
+    /// And whether the names of ports are known.
+    pods: Option<(JoinSet<()>, bool)>,
+}
+
+/// A kind of policies.
+struct PolicyResource {
+    kind: PolicyKind,
+    resource: ApiResource,
+    /// Its definition may come later, or never.
+    may_be_absent: bool,
+}
+
+/// Those of Kubernetes' own that are to be followed.
+fn upstream_kinds(access: &Access) -> Vec<PolicyResource> {
+    let mut kinds = Vec::new();
+    if access.network_policies {
+        kinds.push(PolicyResource {
+            kind: PolicyKind::NetworkPolicy,
+            resource: ApiResource::erase::<NetworkPolicy>(&()),
+            may_be_absent: false,
+        });
+    }
+    if access.cluster_network_policies {
+        kinds.push(PolicyResource {
+            kind: PolicyKind::ClusterNetworkPolicy,
+            resource: ApiResource {
+                group: "policy.networking.k8s.io".to_owned(),
+                version: "v1alpha2".to_owned(),
+                api_version: "policy.networking.k8s.io/v1alpha2".to_owned(),
+                kind: PolicyKind::ClusterNetworkPolicy.word().to_owned(),
+                plural: "clusternetworkpolicies".to_owned(),
+            },
+            may_be_absent: true,
+        });
+    }
+    kinds
 }
 
 /// Begins to follow; `tell` hears what changed, once all is known. To be called within a runtime.
@@ -57,13 +93,17 @@ pub fn follow(client: Client, access: &Access, view: &Arc<View>, tell: Tell) -> 
     let all = watcher::Config::default;
     spawn(&mut tasks, "namespaces", watcher(namespaces, all()), labels, Word::Namespace, view, &tell);
 
-    for (kind, resource) in [
-        (PolicyKind::EgressPolicy, kube::core::ApiResource::erase::<EgressPolicy>(&())),
-        (PolicyKind::ClusterEgressPolicy, kube::core::ApiResource::erase::<ClusterEgressPolicy>(&())),
-    ] {
+    let own = [
+        (PolicyKind::EgressPolicy, ApiResource::erase::<EgressPolicy>(&())),
+        (PolicyKind::ClusterEgressPolicy, ApiResource::erase::<ClusterEgressPolicy>(&())),
+    ];
+    let own = own.map(|(kind, resource)| PolicyResource { kind, resource, may_be_absent: false });
+    for PolicyResource { kind, resource, may_be_absent } in own.into_iter().chain(upstream_kinds(access)) {
+        view.expect(kind);
         let policies: Api<DynamicObject> = Api::all_with(client.clone(), &resource);
         let word = move |told| Word::Policy(kind, told);
-        spawn(&mut tasks, kind.word(), watcher(policies, all()), written, word, view, &tell);
+        let events = watcher(policies, all());
+        spawn_kind(&mut tasks, (kind.word(), may_be_absent), events, written, word, view, &tell);
     }
 
     if let Some(daemon_set) = &access.daemon_set {
@@ -79,7 +119,8 @@ pub fn follow(client: Client, access: &Access, view: &Arc<View>, tell: Tell) -> 
     spawn(&mut tasks, "services", watcher(services, all().labels(RESOLVERS.1)), asked_at, word, view, &tell);
     let word = |told| Word::Resolvers(Resolvers::Endpoints, told);
     let which = Which { namespace: Some(RESOLVERS.0), config: all().labels(RESOLVERS.1) };
-    let listener = Listener { what: "endpoints", view: view.clone(), tell: tell.clone() };
+    let listener =
+        Listener { what: "endpoints", may_be_absent: false, view: view.clone(), tell: tell.clone() };
     tasks.spawn(listen_behind(client.clone(), which, behind::answers_at, word, listener));
     tasks.detach_all();
     Follower { client, view: view.clone(), tell, services: None, pods: None }
@@ -95,9 +136,10 @@ impl Follower {
             info!("no policy names services any more: what was known of them is forgotten");
             self.view.end(Part::Services);
         }
-        if wanted.pods && self.pods.is_none() {
+        let has_ports = self.pods.as_ref().map(|(_, has_ports)| *has_ports);
+        if wanted.pods && (has_ports.is_none() || wanted.pod_ports && has_ports == Some(false)) {
             info!("policies name pods: those of the whole cluster are followed");
-            self.pods = Some(self.follow_pods());
+            self.pods = Some((self.follow_pods(wanted.pod_ports), wanted.pod_ports));
         } else if !wanted.pods && self.pods.take().is_some() {
             info!("no policy names pods any more: what was known of those of other nodes is forgotten");
             self.view.end(Part::Pods);
@@ -113,19 +155,21 @@ impl Follower {
         spawn(&mut tasks, what, watcher(services, all()), around::service, word, &self.view, &self.tell);
         let word = move |told| Word::Around(round, Heard::Behind(told));
         let what = "the endpoints of the cluster";
-        let listener = Listener { what, view: self.view.clone(), tell: self.tell.clone() };
+        let listener =
+            Listener { what, may_be_absent: false, view: self.view.clone(), tell: self.tell.clone() };
         let which = Which { namespace: None, config: all() };
         tasks.spawn(listen_behind(self.client.clone(), which, |piece| piece, word, listener));
         tasks
     }
 
-    fn follow_pods(&self) -> JoinSet<()> {
+    fn follow_pods(&self, with_ports: bool) -> JoinSet<()> {
         let (round, mut tasks) = (self.view.begin(Part::Pods), JoinSet::new());
         let pods: Api<PodObject> = Api::all(self.client.clone());
         let word = move |told| Word::Around(round, Heard::Pod(told));
         let living = watcher::Config::default().fields("status.phase!=Succeeded,status.phase!=Failed");
         let what = "the pods of the cluster";
-        spawn(&mut tasks, what, watcher(pods, living), around::pod, word, &self.view, &self.tell);
+        let pod = move |pod| around::pod(pod, with_ports);
+        spawn(&mut tasks, what, watcher(pods, living), pod, word, &self.view, &self.tell);
         tasks
     }
 }
@@ -141,7 +185,7 @@ fn asked_at(service: Service) -> Vec<IpAddr> {
     all.filter_map(|text| text.parse().ok()).collect()
 }
 
-/// Follows one kind of objects.
+/// Follows one kind of objects that is always there.
 fn spawn<K, V>(
     tasks: &mut JoinSet<()>,
     what: &'static str,
@@ -154,7 +198,23 @@ fn spawn<K, V>(
     K: Resource + Clone + Debug + DeserializeOwned + Send + 'static,
     V: Send + 'static,
 {
-    let listener = Listener { what, view: view.clone(), tell: tell.clone() };
+    spawn_kind(tasks, (what, false), events, value, word, view, tell);
+}
+
+/// Follows one kind of objects. One that `may_be_absent` and is counts as known, with no objects, until it is there.
+fn spawn_kind<K, V>(
+    tasks: &mut JoinSet<()>,
+    (what, may_be_absent): (&'static str, bool),
+    events: impl Stream<Item = watcher::Result<Event<K>>> + Send + 'static,
+    value: impl Fn(K) -> V + Send + 'static,
+    word: impl Fn(Told<V>) -> Word + Send + 'static,
+    view: &Arc<View>,
+    tell: &Tell,
+) where
+    K: Resource + Clone + Debug + DeserializeOwned + Send + 'static,
+    V: Send + 'static,
+{
+    let listener = Listener { what, may_be_absent, view: view.clone(), tell: tell.clone() };
     tasks.spawn(listener.listen(events, value, word));
 }
 

@@ -2,7 +2,7 @@
 
 use std::fmt::Display;
 use std::hash::{BuildHasher, RandomState};
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -27,6 +27,8 @@ pub type Tell = Arc<dyn Fn(News) + Send + Sync>;
 pub(super) struct Listener {
     /// What people call it.
     pub what: &'static str,
+    /// The API server may not know this kind, now or ever.
+    pub may_be_absent: bool,
     pub view: Arc<View>,
     pub tell: Tell,
 }
@@ -39,7 +41,7 @@ impl Listener {
         value: impl Fn(K) -> V,
         word: impl Fn(Told<V>) -> Word,
     ) {
-        let mut events = pin!(patient(self.what, events));
+        let mut events = pin!(patient(self.what, self.may_be_absent, events));
         while let Some(event) = events.next().await {
             let told = told(event, &value);
             if let Some(news) = self.view.take(word(told)) {
@@ -49,25 +51,56 @@ impl Listener {
     }
 }
 
-/// What is told, for as long as anybody listens; where nobody tells, `what` is asked for again, less and less often.
+/// What is told, for as long as anybody listens; where nobody tells, `what` is asked for again, less and less often. A kind
+/// that `may_be_absent` and is counts as told, with no objects, until it is there.
 pub(super) fn patient<K>(
     what: &'static str,
+    may_be_absent: bool,
     events: impl Stream<Item = watcher::Result<Event<K>>>,
 ) -> impl Stream<Item = Event<K>> {
-    unfold((Box::pin(events), Waits::default()), move |(mut events, mut waits)| async move {
+    let begun = Patient { events: Box::pin(events), waits: Waits::default(), is_known: false, ends: false };
+    unfold(begun, move |mut this| async move {
+        if std::mem::take(&mut this.ends) {
+            return Some((Event::InitDone, this));
+        }
         loop {
-            match events.next().await? {
-                Err(error) => waits.failed(what, &error).await,
+            match this.events.next().await? {
+                // What was told stays: had its definition gone, so had its objects before.
+                Err(error) if may_be_absent && is_absent(&error) => {
+                    if !std::mem::replace(&mut this.is_known, true) {
+                        info!("{what} is not defined in this cluster: looked for again now and then");
+                        this.ends = true;
+                        return Some((Event::Init, this));
+                    }
+                    this.waits.rest().await;
+                }
+                Err(error) => this.waits.failed(what, &error).await,
                 Ok(event) => {
                     // It begins to ask before anybody answers.
                     if !matches!(event, Event::Init) {
-                        waits.answered(what);
+                        this.waits.answered(what);
+                        this.is_known = true;
                     }
-                    return Some((event, (events, waits)));
+                    return Some((event, this));
                 }
             }
         }
     })
+}
+
+/// Where [`patient`] is.
+struct Patient<S> {
+    events: Pin<Box<S>>,
+    waits: Waits,
+    is_known: bool,
+    /// A list without objects was begun, and ends next.
+    ends: bool,
+}
+
+/// Whether the API server does not know the kind.
+fn is_absent(error: &watcher::Error) -> bool {
+    use watcher::Error::{InitialListFailed, WatchStartFailed};
+    matches!(error, InitialListFailed(kube::Error::Api(status)) | WatchStartFailed(kube::Error::Api(status)) if status.code == 404)
 }
 
 /// How long it is waited between two questions that nobody answers.
@@ -78,13 +111,14 @@ pub(super) struct Waits {
 
 impl Waits {
     pub async fn failed(&mut self, what: &str, error: &(dyn Display + Sync)) {
-        let wait = match self.last {
-            Some(last) => LATEST.min(last * 2),
-            None => {
-                warn!("what is known of {what} stays as it is, for the API server does not tell: {error}");
-                SOONEST
-            }
-        };
+        if self.last.is_none() {
+            warn!("what is known of {what} stays as it is, for the API server does not tell: {error}");
+        }
+        self.rest().await;
+    }
+
+    async fn rest(&mut self) {
+        let wait = self.last.map_or(SOONEST, |last| LATEST.min(last * 2));
         self.last = Some(wait);
         tokio::time::sleep(spread(wait)).await;
     }

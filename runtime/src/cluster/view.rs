@@ -79,6 +79,8 @@ struct Known {
     namespaces: Mirror<Labels>,
     of_namespaces: Mirror<Read>,
     of_cluster: Mirror<Read>,
+    /// Policies of Kubernetes' own kinds, of those that are followed.
+    upstream: BTreeMap<PolicyKind, Mirror<Read>>,
     services: Mirror<Vec<IpAddr>>,
     endpoints: Mirror<Vec<IpAddr>>,
     around: Around,
@@ -175,6 +177,11 @@ impl View {
         }
     }
 
+    /// Policies of a kind that is Kubernetes' own are followed: nothing is complete without them.
+    pub(super) fn expect(&self, kind: PolicyKind) {
+        self.known().policies(kind);
+    }
+
     /// Services or pods of the whole cluster are followed from now on.
     pub(super) fn begin(&self, part: Part) -> Round {
         self.known().around.begin(part)
@@ -196,20 +203,21 @@ impl View {
     #[must_use]
     pub fn policies(&self) -> Option<Vec<Outcome>> {
         let known = self.known();
-        let all = known.of_cluster.all().values().chain(known.of_namespaces.all().values());
+        let own = known.of_cluster.all().values().chain(known.of_namespaces.all().values());
+        let all = own.chain(known.upstream.values().flat_map(|mirror| mirror.all().values()));
         known.is_complete().then(|| all.map(|read| read.outcome.clone()).collect())
     }
 
-    /// Which policies there are, and in which generation; `None`: not all of them are known. To be asked before
+    /// Which of Egret's policies there are, and in which generation; `None`: not all of them are known. To be asked before
     /// [`Self::policies`], which may be newer then, and never older.
     #[must_use]
     pub fn listed(&self) -> Option<Vec<Listed>> {
         let known = self.known();
         let all = known.of_cluster.all().iter().chain(known.of_namespaces.all());
         let listed = |((namespace, name), read): (&Key, &Read)| Listed {
-            id: PolicyId {
-                namespace: Some(namespace.clone()).filter(|namespace| !namespace.is_empty()),
-                name: name.clone(),
+            id: match namespace.as_str() {
+                "" => PolicyId::of_cluster(name),
+                namespace => PolicyId::of_namespace(namespace, name),
             },
             file: read.outcome.0.clone(),
             generation: read.version.1,
@@ -301,6 +309,7 @@ impl Known {
             && self.namespaces.is_whole()
             && self.of_namespaces.is_whole()
             && self.of_cluster.is_whole()
+            && self.upstream.values().all(Mirror::is_whole)
             && self.services.is_whole()
             && self.endpoints.is_whole()
     }
@@ -351,6 +360,9 @@ impl Known {
         match kind {
             PolicyKind::EgressPolicy => &mut self.of_namespaces,
             PolicyKind::ClusterEgressPolicy => &mut self.of_cluster,
+            PolicyKind::NetworkPolicy | PolicyKind::ClusterNetworkPolicy => {
+                self.upstream.entry(kind).or_default()
+            }
         }
     }
 

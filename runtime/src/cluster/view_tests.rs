@@ -217,8 +217,11 @@ fn what_policies_name_in_the_cluster_is_looked_up_once_all_of_it_is_told() {
     let (mut accepted, _) = crate::policy::refresh(&Accepted::default(), outcomes);
     let (services, pods) = (view.begin(Part::Services), view.begin(Part::Pods));
     let hear = |round, heard| view.take(Word::Around(round, heard));
-    let address =
-        crate::policy::PodAddresses { labels: Labels::new(), addresses: vec![[10, 0, 0, 1].into()] };
+    let address = crate::policy::PodAddresses {
+        labels: Labels::new(),
+        addresses: vec![[10, 0, 0, 1].into()],
+        ports: Vec::new(),
+    };
     hear(pods, Heard::Pod(Told::Listed(key("shop", "db-0"), address)));
     assert_eq!(hear(services, Heard::Service(Told::Whole)), None);
     assert_eq!(hear(services, Heard::Behind(Told::Whole)), Some(News::Destinations));

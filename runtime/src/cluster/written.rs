@@ -47,18 +47,21 @@ pub(super) fn read(kind: PolicyKind, told: Told<Written>) -> Told<Read> {
 
 fn outcome(kind: PolicyKind, (namespace, name): &Key, spec: &Value) -> Outcome {
     let word = kind.word();
-    let (file, metadata) = match kind {
-        PolicyKind::EgressPolicy => {
-            (format!("{word}/{namespace}/{name}"), json!({"name": name, "namespace": namespace}))
-        }
-        PolicyKind::ClusterEgressPolicy => (format!("{word}/{name}"), json!({"name": name})),
+    let (file, metadata) = match kind.is_of_cluster() {
+        false => (format!("{word}/{namespace}/{name}"), json!({"name": name, "namespace": namespace})),
+        true => (format!("{word}/{name}"), json!({"name": name})),
     };
+    let file: Arc<str> = file.into();
+    if kind.is_upstream() {
+        let object = json!({ "kind": word, "metadata": metadata, "spec": spec });
+        let read = Good::parse_upstream(&file, &object.to_string().into());
+        return (file, read);
+    }
     let object = json!({
         "apiVersion": format!("{GROUP}/{VERSION}"), "kind": word, "metadata": metadata, "spec": spec,
     });
     // JSON is YAML; this is only easier to count lines in.
     let text = serde_saphyr::to_string(&object).unwrap_or_else(|_| object.to_string());
-    let file: Arc<str> = file.into();
     let read = Good::parse_object(&file, text.into());
     (file, read)
 }

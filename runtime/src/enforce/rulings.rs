@@ -5,7 +5,7 @@ use egret_abi::{CachedVerdict, Epoch, Said, Tick, VerdictKey, WorkloadIndex, act
 use super::RuleNames;
 use crate::kernel::maps::Verdicts as Maps;
 use crate::kernel::{KernelError, Pins};
-use crate::model::{Action, PolicyId, Reason, Verdict, Verdicts};
+use crate::model::{Action, Reason, Verdict, Verdicts};
 use crate::policy::RuleRef;
 
 /// Writes what modules said, and rules with them. Shared behind a lock; every call is short.
@@ -51,18 +51,11 @@ impl Rulings {
     fn encode(&self, verdict: &Verdict) -> (Said, u8) {
         let is_denied = verdict.action == Action::Deny;
         let id = verdict.policy.as_ref().zip(verdict.rule.as_ref()).and_then(|(policy, rule)| {
-            self.rules.id(&RuleRef { policy: policy_of(policy), rule: rule.clone() })
+            let Ok(policy) = policy.parse();
+            self.rules.id(&RuleRef { policy, rule: rule.clone() })
         });
         let said = id.map_or(Said::NOTHING, |id| if is_denied { Said::deny(id) } else { Said::allow(id) });
         (said, reason(verdict.reason) | if is_denied { why::DENY } else { 0 })
-    }
-}
-
-/// The policy that a verdict names: no name holds a `/`.
-fn policy_of(words: &str) -> PolicyId {
-    match words.split_once('/') {
-        Some((namespace, name)) => PolicyId { namespace: Some(namespace.to_owned()), name: name.to_owned() },
-        None => PolicyId { namespace: None, name: words.to_owned() },
     }
 }
 

@@ -1,59 +1,11 @@
 //! Policies after they were read and found good.
 
-use std::fmt;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Found, Kind, Labels, ModuleUse, Namespace, Protocol, Selector, Target};
-
-/// Which policy: its kind, by whether it has a namespace, and its name. Those of the cluster come first.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub struct PolicyId {
-    /// The namespace whose workloads it may select; `None`: a `ClusterEgressPolicy`, which is of no namespace.
-    pub namespace: Option<String>,
-    /// `metadata.name`.
-    pub name: String,
-}
-
-impl PolicyId {
-    /// Which of the two kinds.
-    #[must_use]
-    pub fn kind(&self) -> PolicyKind {
-        if self.namespace.is_some() { PolicyKind::EgressPolicy } else { PolicyKind::ClusterEgressPolicy }
-    }
-}
-
-/// `namespace/name`, or the name alone for a policy of the cluster: no name holds a `/`.
-impl fmt::Display for PolicyId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.namespace {
-            Some(namespace) => write!(f, "{namespace}/{}", self.name),
-            None => f.write_str(&self.name),
-        }
-    }
-}
-
-/// The kinds of policies, in the words of their files.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub enum PolicyKind {
-    /// Of all workloads it selects, in any namespace.
-    ClusterEgressPolicy,
-    /// Of workloads of its own namespace.
-    EgressPolicy,
-}
-
-impl PolicyKind {
-    /// What a file writes after `kind:`.
-    #[must_use]
-    pub const fn word(self) -> &'static str {
-        match self {
-            Self::ClusterEgressPolicy => "ClusterEgressPolicy",
-            Self::EgressPolicy => "EgressPolicy",
-        }
-    }
-}
+use super::{Found, Kind, Labels, ModuleUse, Namespace, PolicyId, Protocol, Selector, Target, Upstream};
 
 /// Where a person wrote a thing. Lines and columns start at 1.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -117,7 +69,7 @@ pub struct PortRange {
 pub struct Rule {
     /// Its name, or `allow[0]` by its place.
     pub name: String,
-    /// Where to; never empty.
+    /// Where to; empty only in policies of Kubernetes, and then it covers nothing.
     pub to: Vec<Target>,
     /// On which ports, the ones dialled; empty: every IP protocol, of a service every port that it has.
     pub ports: Vec<PortRange>,
@@ -160,7 +112,8 @@ pub struct Ceiling {
     pub origin: Origin,
 }
 
-/// An `EgressPolicy` or `ClusterEgressPolicy` that was accepted.
+/// A policy that was accepted: an `EgressPolicy` or `ClusterEgressPolicy`, or one of Kubernetes ([`Policy::upstream`]), which
+/// has rules of its own and nothing of what is Egret's.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Policy {
     /// Its kind, namespace and name.
@@ -187,6 +140,8 @@ pub struct Policy {
     pub ceiling: Option<Ceiling>,
     /// Which modules are asked, in this order.
     pub modules: Vec<ModuleUse>,
+    /// Of a policy of Kubernetes: what it says.
+    pub upstream: Option<Upstream>,
 }
 
 impl Policy {
@@ -200,13 +155,16 @@ impl Policy {
     /// Its rules, and the entries of its ceiling.
     pub fn rules(&self) -> impl Iterator<Item = &Rule> {
         let entries = self.ceiling.iter().flat_map(|ceiling| &ceiling.entries);
-        self.allow.iter().chain(&self.deny).chain(entries)
+        let upstream = self.upstream.iter().flat_map(|upstream| &upstream.rules);
+        self.allow.iter().chain(&self.deny).chain(entries).chain(upstream.map(|upstream| &upstream.rule))
     }
 
     /// The same, to be changed.
     pub fn rules_mut(&mut self) -> impl Iterator<Item = &mut Rule> {
         let entries = self.ceiling.iter_mut().flat_map(|ceiling| &mut ceiling.entries);
-        self.allow.iter_mut().chain(&mut self.deny).chain(entries)
+        let upstream = self.upstream.iter_mut().flat_map(|upstream| &mut upstream.rules);
+        let upstream = upstream.map(|upstream| &mut upstream.rule);
+        self.allow.iter_mut().chain(&mut self.deny).chain(entries).chain(upstream)
     }
 
     /// Whether it speaks of a workload of `namespace` with `labels`.

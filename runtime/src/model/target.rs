@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use ipnet::IpNet;
 
-use super::{Namespace, Pattern, PortRange, Selector};
+use super::{Namespace, Pattern, PortRange, Protocol, Selector};
 
 /// One place a rule names.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -19,13 +19,17 @@ pub enum Target {
     Service(ServiceName),
     /// Pods of the cluster, by labels.
     Pods(PodsOf),
+    /// Addresses in a range without some; of a NetworkPolicy only.
+    Block(Block),
+    /// A port of pods that these call by a name, whatever the ports of the rule; of policies of Kubernetes only.
+    PodPort(PodsOf, NamedPort),
 }
 
 impl Target {
     /// Whether what it comes to has to be looked for in the cluster.
     #[must_use]
     pub fn is_of_cluster(&self) -> bool {
-        matches!(self, Self::Service(_) | Self::Pods(_))
+        matches!(self, Self::Service(_) | Self::Pods(_) | Self::PodPort(..))
     }
 }
 
@@ -37,8 +41,46 @@ impl fmt::Display for Target {
             Self::Cidr(range) => range.fmt(f),
             Self::Service(service) => write!(f, "service {service}"),
             Self::Pods(pods) => pods.fmt(f),
+            Self::Block(block) => block.fmt(f),
+            Self::PodPort(pods, port) => write!(f, "port `{}` of {pods}", port.name),
         }
     }
+}
+
+/// A range without some ranges in it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Block {
+    /// The range.
+    pub range: IpNet,
+    /// What of it is left out.
+    pub except: Vec<IpNet>,
+}
+
+impl Block {
+    /// Whether `address` is in it.
+    #[must_use]
+    pub fn holds(&self, address: IpAddr) -> bool {
+        self.range.contains(&address) && !self.except.iter().any(|except| except.contains(&address))
+    }
+}
+
+impl fmt::Display for Block {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.range.fmt(f)?;
+        for (place, except) in self.except.iter().enumerate() {
+            write!(f, "{}{except}", if place == 0 { " without " } else { " and " })?;
+        }
+        Ok(())
+    }
+}
+
+/// A port by the name that containers give it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct NamedPort {
+    /// Its protocol; `None`: any.
+    pub protocol: Option<Protocol>,
+    /// Its name.
+    pub name: String,
 }
 
 /// A service of the cluster.
@@ -105,6 +147,8 @@ impl fmt::Display for PodsOf {
 pub struct Found {
     /// Where they are.
     pub spots: Vec<Spot>,
+    /// Of a rule of Kubernetes: addresses of services of which it covers some of what is behind them, and not all.
+    pub partly: Vec<Spot>,
     /// What of them is not as whoever wrote the rule most likely thinks.
     pub notes: Vec<String>,
 }
@@ -123,5 +167,11 @@ impl Spot {
     #[must_use]
     pub fn holds(&self, address: IpAddr) -> bool {
         self.addresses.binary_search(&address).is_ok()
+    }
+
+    /// Its addresses, each as a range.
+    #[must_use]
+    pub fn ranges(&self) -> Vec<IpNet> {
+        self.addresses.iter().map(|address| (*address).into()).collect()
     }
 }

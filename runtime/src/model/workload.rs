@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 use std::str::FromStr;
 
+use ipnet::Ipv6Net;
 use serde::{Deserialize, Serialize};
 
 /// Labels of a workload or a namespace.
@@ -40,6 +41,9 @@ impl FromStr for WorkloadId {
 
 /// The label that every namespace has, with its name as the value.
 pub const NAMESPACE_NAME: &str = "kubernetes.io/metadata.name";
+
+/// Addresses of one link, fe80::/10: whose they are depends on the link.
+pub const LINK_LOCAL: Ipv6Net = Ipv6Net::new_assert(Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 0), 10);
 
 /// A namespace and its labels.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -161,7 +161,7 @@ pub(super) fn asked_by(policies: &[&Policy], modules: &Modules) -> Vec<Asked> {
     let policies = in_order(policies);
     let ceiling = policies.iter().filter(|policy| policy.ceiling.is_some()).map(|policy| policy.mode).max();
     let of_policy = |policy: &&Policy| {
-        let is_bound = policy.id.kind() == PolicyKind::EgressPolicy;
+        let is_bound = policy.id.kind == PolicyKind::EgressPolicy;
         let (id, mode, scope) = (policy.id.clone(), policy.mode, policy.scope);
         let asked = policy.modules.iter().map(move |module| {
             let facts = modules.get(&module.name);

@@ -1,15 +1,19 @@
 //! The plain evaluator: what the rules of policies say of an attempt, by looking at every rule in turn. Slow and obviously right;
 //! `explain` builds on it, and the compiled ruleset is tested against it.
 //!
+//! Egret's policies and those of Kubernetes are two layers, and both must allow; the second one is [`super::tiers`].
+//!
 //! A ceiling must cover an attempt the same way as the allow below it: by the same name, or by the address alone
 //! ([`ways`]). Else a name that the ceiling lets pass would carry one that it does not, where both lead to one address.
 
 use crate::model::{
-    Action, Attempt, Ceiling, Kind, Policy, PolicyId, PolicyKind, PortRange, Reason, Rule, Spot, Target,
-    Verdict, Verdicts,
+    Action, Attempt, Ceiling, Kind, ModuleStage, Policy, PolicyId, PolicyKind, PortRange, Reason, Rule, Spot,
+    Target, Verdict, Verdicts,
 };
 
 use super::asked::Which;
+use super::compile::ISOLATION;
+use super::tiers::{Outcome, outcome};
 
 /// Both verdicts on `attempt` by the rules and defaults of `policies`, those that select the workload, in any order;
 /// modules have their say in [`super::consult()`]. `kind` is that of the destination. An attempt without an address is
@@ -40,20 +44,39 @@ pub(super) fn counting<'a>(policies: &[&'a Policy], which: Which) -> Vec<&'a Pol
 }
 
 fn judge(policies: &[&Policy], attempt: &Attempt, kind: Kind) -> Verdict {
-    for action in [Action::Deny, Action::Allow] {
-        if let Some((policy, rule)) = deciding(policies, action, attempt) {
-            return Verdict {
-                rule: Some(rule.name.clone()),
-                policy: Some(policy.id.to_string()),
-                ..Verdict::of(action, Reason::Rule)
-            };
-        }
+    let by = |action, policy: &Policy, rule: &str| Verdict {
+        rule: Some(rule.to_owned()),
+        policy: Some(policy.id.to_string()),
+        ..Verdict::of(action, Reason::Rule)
+    };
+    if let Some((policy, rule)) = deciding(policies, Action::Deny, attempt) {
+        return by(Action::Deny, policy, &rule.name);
+    }
+    let upstream = outcome(policies, attempt, kind);
+    match upstream {
+        Outcome::Denied(policy, rule) => return by(Action::Deny, policy, &rule.name),
+        Outcome::Isolated(policy) => return by(Action::Deny, policy, ISOLATION),
+        Outcome::Nothing | Outcome::Open | Outcome::Accepted(..) => {}
+    }
+    if let Some((policy, rule)) = deciding(policies, Action::Allow, attempt) {
+        return by(Action::Allow, policy, &rule.name);
     }
     if policies.iter().any(|policy| default_denies(policy, kind)) {
-        Verdict::of(Action::Deny, Reason::DefaultDeny)
-    } else {
-        Verdict::of(Action::Allow, Reason::NotEnforced)
+        return Verdict::of(Action::Deny, Reason::DefaultDeny);
     }
+    match upstream {
+        // Not where a module may say something else.
+        Outcome::Accepted(policy, rule) if !asks_unmatched(policies, kind) => {
+            by(Action::Allow, policy, &rule.name)
+        }
+        _ => Verdict::of(Action::Allow, Reason::NotEnforced),
+    }
+}
+
+/// Whether a module of `policies` is asked about destinations of `kind` of which no rule speaks.
+pub(super) fn asks_unmatched(policies: &[&Policy], kind: Kind) -> bool {
+    let in_scope = policies.iter().filter(|policy| policy.scope.covers(kind));
+    in_scope.flat_map(|policy| &policy.modules).any(|module| module.stage == ModuleStage::Unmatched)
 }
 
 /// The first rule of `action` that covers `attempt` and that no ceiling of `policies` keeps from it.
@@ -88,10 +111,7 @@ pub(super) fn within_ceilings(
 
 /// The ceilings of `policies` that bind the policy `id`: those of the cluster bind those of namespaces, not one another.
 pub(super) fn ceilings_above<'a>(policies: &[&'a Policy], id: &PolicyId) -> Vec<(&'a Policy, &'a Ceiling)> {
-    match id.kind() {
-        PolicyKind::ClusterEgressPolicy => Vec::new(),
-        PolicyKind::EgressPolicy => ceilings(policies),
-    }
+    if id.kind == PolicyKind::EgressPolicy { ceilings(policies) } else { Vec::new() }
 }
 
 /// All ceilings of `policies`.
@@ -129,6 +149,13 @@ pub(super) fn covers(rule: &Rule, attempt: &Attempt) -> bool {
         || spots_of(rule, attempt).any(|spot| in_ranges(&spot.ports, attempt))
 }
 
+/// Whether `rule` covers some of what is behind the address of a service where `attempt` goes, and not all.
+pub(super) fn covers_in_part(rule: &Rule, attempt: &Attempt) -> bool {
+    let partly = rule.found.iter().flat_map(|found| &found.partly);
+    let mut there = partly.filter(|spot| attempt.address.is_some_and(|address| spot.holds(address)));
+    there.any(|spot| in_ranges(&spot.ports, attempt))
+}
+
 /// Whether a destination of `rule` is where `attempt` goes, on some port.
 pub(super) fn covers_destination(rule: &Rule, attempt: &Attempt) -> bool {
     covers_plainly(rule, attempt) || spots_of(rule, attempt).next().is_some()
@@ -139,7 +166,8 @@ fn covers_plainly(rule: &Rule, attempt: &Attempt) -> bool {
     rule.to.iter().any(|target| match target {
         Target::Fqdn(pattern) => attempt.names.iter().any(|name| pattern.matches(name)),
         Target::Cidr(net) => attempt.address.is_some_and(|address| net.contains(&address)),
-        Target::Service(_) | Target::Pods(_) => false,
+        Target::Block(block) => attempt.address.is_some_and(|address| block.holds(address)),
+        Target::Service(_) | Target::Pods(_) | Target::PodPort(..) => false,
     })
 }
 

@@ -10,6 +10,7 @@ use crate::model::{Policy, Rule};
 use super::path;
 use super::problem::{Problem, Span};
 use super::schema;
+use super::upstream;
 use super::yaml::MAX_FILE_BYTES;
 
 /// A file that was read and found good.
@@ -19,6 +20,8 @@ pub struct Good {
     pub text: Arc<str>,
     /// Its policies.
     pub policies: Vec<Policy>,
+    /// What of an object of Kubernetes could not be read; then its policies deny more than it says, and never less.
+    pub unread: Vec<Problem>,
 }
 
 /// A file, by the name that problems and origins give it, and what came of reading it.
@@ -31,7 +34,23 @@ impl Good {
     /// Every mistake of the file.
     pub fn parse(file: &Arc<str>, text: Arc<str>) -> Result<Self, Vec<Problem>> {
         let policies = schema::parse_shared(file, &text)?;
-        Ok(Self { text, policies })
+        Ok(Self { text, policies, unread: Vec::new() })
+    }
+
+    /// Reads an object of a kind that is Kubernetes' own, as JSON.
+    ///
+    /// # Errors
+    /// It is none.
+    pub fn parse_upstream(file: &Arc<str>, text: &Arc<str>) -> Result<Self, Vec<Problem>> {
+        upstream::parse(file, text)
+    }
+
+    /// Reads what was [`Self::text`], whatever it was read from.
+    ///
+    /// # Errors
+    /// Every mistake of it.
+    pub fn parse_again(file: &Arc<str>, text: Arc<str>) -> Result<Self, Vec<Problem>> {
+        if upstream::is_upstream(&text) { Self::parse_upstream(file, &text) } else { Self::parse(file, text) }
     }
 
     /// The same of the text of an object, whose mistakes are told by their paths in it.

@@ -6,6 +6,7 @@
 //! [`Report`] for `egret policy check`.
 
 mod asked;
+mod behind;
 mod check;
 mod compile;
 mod consult;
@@ -18,6 +19,8 @@ mod problem;
 mod ruleset;
 mod schema;
 mod store;
+mod tiers;
+mod upstream;
 mod yaml;
 
 #[cfg(test)]

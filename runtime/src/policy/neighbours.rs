@@ -7,8 +7,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use super::behind::Behind;
 use crate::model::{
-    Found, Labels, Namespace, Namespaces, PodsOf, PortRange, Protocol, Rule, ServiceName, Spot, Target,
+    Found, Labels, NamedPort, Namespace, Namespaces, PodsOf, Policy, PortRange, Protocol, Rule, ServiceName,
+    Spot, Target,
 };
 
 /// What an object of Kubernetes is called: its namespace, empty where it is of none, and its name.
@@ -58,6 +60,8 @@ pub struct Wanted {
     pub services: bool,
     /// Pods.
     pub pods: bool,
+    /// The named ports of pods as well.
+    pub pod_ports: bool,
 }
 
 /// What counts of a service.
@@ -98,15 +102,23 @@ pub struct PodAddresses {
     pub labels: Labels,
     /// Its own addresses; none where it has ended, or has those of its node.
     pub addresses: Vec<IpAddr>,
+    /// The ports that its containers have names for, where some policy names such.
+    pub ports: Vec<ServicePort>,
 }
 
 impl Wanted {
-    /// What the destinations of `rules` need to be known.
-    pub fn by<'r>(rules: impl Iterator<Item = &'r Rule>) -> Self {
+    /// What the destinations of `policies` need to be known.
+    pub fn by<'p>(policies: impl Iterator<Item = &'p Policy>) -> Self {
         let mut wanted = Self::default();
-        for target in rules.flat_map(|rule| &rule.to) {
-            wanted.services |= matches!(target, Target::Service(_));
-            wanted.pods |= matches!(target, Target::Pods(_));
+        for policy in policies {
+            for target in policy.rules().flat_map(|rule| &rule.to) {
+                let is_of_pods = matches!(target, Target::Pods(_) | Target::PodPort(..));
+                // A policy of Kubernetes that covers pods covers services that lead to them.
+                wanted.services |=
+                    matches!(target, Target::Service(_)) || is_of_pods && policy.upstream.is_some();
+                wanted.pods |= is_of_pods;
+                wanted.pod_ports |= matches!(target, Target::PodPort(..));
+            }
         }
         wanted
     }
@@ -118,13 +130,14 @@ pub(super) struct Finder<'a> {
     namespaces: Vec<Namespace>,
     selected: &'a mut Selected,
     used: BTreeSet<PodsOf>,
+    behind: Option<Behind<'a>>,
 }
 
 impl<'a> Finder<'a> {
     pub fn new(known: Neighbours<'a>, selected: &'a mut Selected) -> Self {
         let namespaces = known.namespaces.iter();
         let namespaces = namespaces.map(|((_, name), labels)| Namespace::new(name.clone(), labels.clone()));
-        Self { known, namespaces: namespaces.collect(), selected, used: BTreeSet::new() }
+        Self { known, namespaces: namespaces.collect(), selected, used: BTreeSet::new(), behind: None }
     }
 
     /// Forgets what no rule asked for.
@@ -142,10 +155,36 @@ impl<'a> Finder<'a> {
             match target {
                 Target::Service(service) => self.service(service, &rule.ports, &mut found)?,
                 Target::Pods(pods) => self.pods(pods, &rule.ports, &mut found)?,
-                Target::Fqdn(_) | Target::Cidr(_) => {}
+                Target::PodPort(pods, port) => self.pod_port(pods, port, &mut found)?,
+                Target::Fqdn(_) | Target::Cidr(_) | Target::Block(_) => {}
             }
         }
         Some(found)
+    }
+
+    /// The same for a rule of Kubernetes: where it covers pods, services that lead to them as well.
+    pub fn find_upstream(&mut self, rule: &Rule) -> Option<Found> {
+        let found = self.find(rule)?;
+        let (services, endpoints) = (self.known.services?, self.known.endpoints?);
+        let behind = self.behind.get_or_insert_with(|| Behind::new(services, endpoints));
+        Some(behind.covered(rule, found))
+    }
+
+    fn pod_port(&mut self, pods: &PodsOf, named: &NamedPort, found: &mut Found) -> Option<()> {
+        let all = selected_pods(pods, self.known.pods?, &self.namespaces);
+        let is_it = |port: &&ServicePort| {
+            port.name == named.name && named.protocol.is_none_or(|protocol| protocol == port.protocol)
+        };
+        let there = all.flat_map(|pod| {
+            let ports = pod.ports.iter().filter(is_it);
+            ports.map(|port| (pod.addresses.clone(), port.range()))
+        });
+        let there = spots(there);
+        if there.is_empty() {
+            found.notes.push(format!("there are no {pods} that have a port `{}`", named.name));
+        }
+        found.spots.extend(there);
+        Some(())
     }
 
     fn pods(&mut self, pods: &PodsOf, ports: &[PortRange], found: &mut Found) -> Option<()> {
@@ -196,14 +235,14 @@ impl<'a> Finder<'a> {
 }
 
 impl ServicePort {
-    fn range(&self) -> PortRange {
+    pub(super) fn range(&self) -> PortRange {
         PortRange { protocol: self.protocol, ports: Some(self.port..=self.port) }
     }
 }
 
 impl Endpoints {
     /// Where `port` of the service is answered.
-    fn of(&self, port: &ServicePort) -> impl Iterator<Item = (Vec<IpAddr>, PortRange)> {
+    pub(super) fn of(&self, port: &ServicePort) -> impl Iterator<Item = (Vec<IpAddr>, PortRange)> {
         self.groups.iter().flat_map(move |(addresses, ports)| {
             let same = ports.iter().filter(|own| own.name == port.name && own.protocol == port.protocol);
             same.map(|own| (addresses.clone(), own.range()))
@@ -251,6 +290,16 @@ fn select(
     all: &BTreeMap<ObjectName, PodAddresses>,
     namespaces: &[Namespace],
 ) -> Arc<[IpAddr]> {
+    let pods = selected_pods(wanted, all, namespaces);
+    sorted(pods.flat_map(|pod| pod.addresses.iter().copied()).collect())
+}
+
+/// The pods that `wanted` selects.
+fn selected_pods<'p>(
+    wanted: &'p PodsOf,
+    all: &'p BTreeMap<ObjectName, PodAddresses>,
+    namespaces: &'p [Namespace],
+) -> impl Iterator<Item = &'p PodAddresses> {
     let names: Vec<&str> = match &wanted.namespaces {
         Namespaces::One(name) => vec![name],
         selected @ Namespaces::Selected(_) => {
@@ -258,11 +307,10 @@ fn select(
             selected.map(|namespace| namespace.name.as_str()).collect()
         }
     };
-    let of = |name: &str| {
+    let of = move |name: &str| {
         let name = name.to_owned();
         let from = all.range((name.clone(), String::new())..);
         from.take_while(move |((namespace, _), _)| *namespace == name).map(|(_, pod)| pod)
     };
-    let pods = names.into_iter().flat_map(of).filter(|pod| wanted.pods.matches(&pod.labels));
-    sorted(pods.flat_map(|pod| pod.addresses.iter().copied()).collect())
+    names.into_iter().flat_map(of).filter(|pod| wanted.pods.matches(&pod.labels))
 }

@@ -117,6 +117,16 @@ impl Problem {
         }
     }
 
+    /// A problem at `path` in the object `file`.
+    pub(super) fn in_object(
+        file: &str,
+        path: String,
+        reason: impl Into<String>,
+        fix: impl Into<String>,
+    ) -> Self {
+        Self { path: Some(in_one_line(&path)), ..Self::whole(file, reason, fix) }
+    }
+
     /// A problem at `span` of `text`, the content of `file`.
     pub(super) fn at(
         file: &Arc<str>,

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use ipnet::IpNet;
 
-use crate::model::{Action, Kind, NameClass, OnDeny, PolicyId, Protocol};
+use crate::model::{Action, Kind, NameClass, OnDeny, Policy, PolicyId, Protocol};
 
 use super::asked::Asked;
 
@@ -16,7 +16,7 @@ use super::asked::Asked;
 pub enum Class {
     /// Addresses bound to names of this class. The same one is the same class in every ruleset.
     Name(NameClass),
-    /// Addresses that the same rules of this ruleset lead to by `cidr`, `service` or `pods`; numbered from 1 within the ruleset.
+    /// Addresses that the same rules of this ruleset lead to other than by name; numbered from 1 within the ruleset.
     Cidrs(u32),
 }
 
@@ -25,8 +25,16 @@ pub enum Class {
 pub struct RuleRef {
     /// The policy.
     pub policy: PolicyId,
-    /// The rule's name, or `allow[0]`; `module/NAME` for a module.
+    /// The rule's name, or `allow[0]`; `module/NAME` for a module; `egress` where no rule of a NetworkPolicy speaks.
     pub rule: String,
+}
+
+impl RuleRef {
+    /// The rule of `policy` that is called `rule`.
+    #[must_use]
+    pub fn of(policy: &Policy, rule: &str) -> Self {
+        Self { policy: policy.id.clone(), rule: rule.to_owned() }
+    }
 }
 
 /// What rules say: nothing, or an action and the rule that decided (deny first, then the first by policy and place).
@@ -86,7 +94,7 @@ pub struct Ruleset {
     pub unmanaged: bool,
     /// Some policy is in mode Enforce: what cannot be read is denied.
     pub enforced: bool,
-    /// Some rule denies: address ranges, for nothing else can be denied. Without one, an allowed name is the last word.
+    /// Some rule may deny address ranges, and nothing else can be denied. Without one, an allowed name is the last word.
     pub denies_ranges: bool,
     /// What the sender of a denied packet sees (of the Enforce policies; Drop beats Reject).
     pub on_deny: OnDeny,

@@ -30,7 +30,7 @@ impl Accepted {
     /// What of the cluster their destinations need to be known.
     #[must_use]
     pub fn wanted(&self) -> Wanted {
-        Wanted::by(self.policies().flat_map(Policy::rules))
+        Wanted::by(self.policies())
     }
 
     /// Looks up their destinations in the cluster; the policies that lead elsewhere now. `selected`: what was looked for before
@@ -39,9 +39,9 @@ impl Accepted {
         let mut finder = Finder::new(known, selected);
         let mut moved = BTreeSet::new();
         for policy in self.files.values_mut().flat_map(|good| &mut good.policies) {
-            let mut is_moved = false;
+            let (mut is_moved, is_upstream) = (false, policy.upstream.is_some());
             for rule in policy.rules_mut() {
-                let found = finder.find(rule);
+                let found = if is_upstream { finder.find_upstream(rule) } else { finder.find(rule) };
                 is_moved |= found != rule.found;
                 rule.found = found;
             }
@@ -78,8 +78,16 @@ pub fn refresh(previous: &Accepted, now: Vec<Outcome>) -> (Accepted, Vec<Problem
     for (file, outcome) in now {
         match outcome {
             Ok(good) => {
-                fresh.insert(file.clone());
-                files.insert(file, good);
+                problems.extend(good.unread.iter().cloned());
+                let last = previous.files.get(&file);
+                // Of an object of Kubernetes, what it was as long as all of it could be read.
+                match last.filter(|last| last.unread.is_empty() && !good.unread.is_empty()) {
+                    Some(last) => _ = files.insert(file, last.clone()),
+                    None => {
+                        fresh.insert(file.clone());
+                        files.insert(file, good);
+                    }
+                }
             }
             Err(mut found) => {
                 problems.append(&mut found);

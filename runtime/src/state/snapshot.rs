@@ -84,7 +84,7 @@ pub struct NextNumbers {
 impl Stored for Snapshot {
     const WHAT: &'static str = "a snapshot";
     const MAGIC: [u8; 8] = *b"EGRETMAP";
-    const VERSION: u32 = 3;
+    const VERSION: u32 = 4;
 }
 
 #[cfg(test)]

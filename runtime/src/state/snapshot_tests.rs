@@ -12,7 +12,7 @@ pub(in crate::state) fn example() -> Snapshot {
             ClassNumber { names: "**.example.com".into(), class: 300 },
         ],
         rules: vec![RuleNumber {
-            policy: PolicyId { namespace: Some("updates".into()), name: "updates".into() },
+            policy: PolicyId::of_namespace("updates", "updates"),
             rule: "allow[0]".into(),
             number: 7,
         }],

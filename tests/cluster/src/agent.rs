@@ -20,6 +20,7 @@ pub struct Agent {
     process: Child,
     folder: tempfile::TempDir,
     cluster: (PathBuf, String, egret_tests::netns::Netns),
+    flags: Vec<String>,
 }
 
 impl Agent {
@@ -31,17 +32,30 @@ impl Agent {
         Self::start_at(cluster, None)
     }
 
+    /// The same with these flags besides.
+    ///
+    /// # Errors
+    /// As [`Self::start`].
+    pub fn start_with(cluster: &Cluster, flags: &[&str]) -> Result<Self> {
+        Self::started(cluster, None, flags)
+    }
+
     /// The same with the API server elsewhere, as in `https://127.0.0.1:6443`.
     ///
     /// # Errors
     /// As [`Self::start`].
     pub fn start_at(cluster: &Cluster, server: Option<&str>) -> Result<Self> {
+        Self::started(cluster, server, &[])
+    }
+
+    fn started(cluster: &Cluster, server: Option<&str>, flags: &[&str]) -> Result<Self> {
         let folder = tempfile::tempdir()?;
         let kubeconfig = folder.path().join("kubeconfig");
         fs::write(&kubeconfig, cluster.kubeconfig_of_agents(server)?)?;
         let cluster = (kubeconfig, cluster.node_name.clone(), cluster.node.clone());
-        let process = spawn(&cluster, folder.path())?;
-        let agent = Self { process, folder, cluster };
+        let flags: Vec<_> = flags.iter().map(|&flag| flag.to_owned()).collect();
+        let process = spawn(&cluster, folder.path(), &flags)?;
+        let agent = Self { process, folder, cluster, flags };
         agent.wait()?;
         Ok(agent)
     }
@@ -53,7 +67,7 @@ impl Agent {
     pub fn restart(&mut self) -> Result<()> {
         self.process.kill()?;
         self.process.wait()?;
-        self.process = spawn(&self.cluster, self.folder.path())?;
+        self.process = spawn(&self.cluster, self.folder.path(), &self.flags)?;
         self.wait()
     }
 
@@ -141,6 +155,7 @@ impl Drop for Agent {
 fn spawn(
     (kubeconfig, node, netns): &(PathBuf, String, egret_tests::netns::Netns),
     folder: &Path,
+    flags: &[String],
 ) -> Result<Child> {
     fs::create_dir_all(BPFFS).context(BPFFS)?;
     let log = File::create(folder.join("log"))?;
@@ -149,6 +164,7 @@ fn spawn(
     command.args(["agent", "--kubernetes", "--node-name", node, "--bpffs", BPFFS]);
     command.arg("--kubeconfig").arg(kubeconfig);
     command.args(["--state-dir", &at("state"), "--socket", &at("socket")]);
+    command.args(flags);
     command.stdout(log.try_clone()?).stderr(log);
     command.spawn().context("the agent does not start")
 }

@@ -96,6 +96,21 @@ impl Cluster {
         Ok(())
     }
 
+    /// Applies a definition of somebody else, of this group and version.
+    ///
+    /// # Errors
+    /// The API server refuses it.
+    pub fn define_other(&self, text: &str, group: [&str; 2], plural: &str) -> Result<()> {
+        self.fed(&["apply", "--validate=false", "-f", "-"], text)?;
+        let xtask = std::env::var("EGRET_XTASK").context("EGRET_XTASK")?;
+        let mut command = Command::new(xtask);
+        command.args(["cluster", "--name", &self.name, "group"]).args(group);
+        done(command.output()?, "the group cannot be added")?;
+        eventually("the kind is not known to the API server", PATIENCE, || {
+            Ok(self.kubectl(&["get", plural, "-A"]).ok().map(drop))
+        })
+    }
+
     /// Gives a service account what the plain manifest gives to agents.
     ///
     /// # Errors
@@ -195,6 +210,14 @@ impl Cluster {
         let args =
             ["run", name, "-n", namespace, &image, &labels, "--image-pull-policy=Never", "--restart=Never"];
         self.kubectl(&[&args[..], &["--command", "--", "sleep", "100000"]].concat())?;
+        self.found(namespace, name)
+    }
+
+    /// The pod of this name, once it runs.
+    ///
+    /// # Errors
+    /// It does not run.
+    pub fn found(&self, namespace: &str, name: &str) -> Result<Pod> {
         let what = format!("{namespace}/{name} does not run");
         let address = eventually(&what, PATIENCE, || {
             let status = self.kubectl(&[
@@ -229,6 +252,7 @@ impl Cluster {
 impl Drop for Cluster {
     fn drop(&mut self) {
         let _ = self.kubectl(&["delete", "clusteregresspolicies", "--all"]);
+        let _ = self.kubectl(&["delete", "clusternetworkpolicies", "--all"]);
         let names: Vec<_> = self.namespaces.iter().map(String::as_str).collect();
         for name in &names {
             let _ = self.kubectl(&["delete", "pods", "--all", "--grace-period=1", "-n", name]);

@@ -219,7 +219,7 @@ fn snapshots() {
         boot_id: "6b1e9f5e".into(),
         classes: vec![ClassNumber { names: "*.example.com".into(), class: 1 }],
         rules: vec![RuleNumber {
-            policy: PolicyId { namespace: Some("shop".into()), name: "egress".into() },
+            policy: PolicyId::of_namespace("shop", "egress"),
             rule: "allow[0]".into(),
             number: 2,
         }],

@@ -75,11 +75,12 @@ impl Around {
                     Namespaces::One(name) => (name.clone(), Labels::new()),
                     Namespaces::Selected(selector) => (format!("n{number}"), selector.match_labels.clone()),
                 };
-                let pod = PodAddresses { labels: pods.match_labels.clone(), addresses: own(number % 3) };
+                let (own_labels, addresses) = (pods.match_labels.clone(), own(number % 3));
+                let pod = PodAddresses { labels: own_labels, addresses, ports: Vec::new() };
                 self.pods.insert((namespace.clone(), format!("p{number}")), pod);
                 self.namespaces.insert((String::new(), namespace), labels);
             }
-            Target::Fqdn(_) | Target::Cidr(_) => {}
+            Target::Fqdn(_) | Target::Cidr(_) | Target::Block(_) | Target::PodPort(..) => {}
         }
     }
 
@@ -194,6 +195,8 @@ fn places(target: &Target) -> Vec<(Vec<Name>, IpAddr)> {
         }
         // What they come to is tried below.
         Target::Service(_) | Target::Pods(_) => Vec::new(),
+        // No file says these.
+        Target::Block(_) | Target::PodPort(..) => Vec::new(),
     }
 }
 

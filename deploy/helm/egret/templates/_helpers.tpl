@@ -33,6 +33,12 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- if .Values.cni.enabled }}
 {{- $own = merge $own (dict "cniBinDir" .Values.cni.binDir "cniConfDir" .Values.cni.confDir "cniExempt" .Values.cni.exemptNamespaces) }}
 {{- end }}
+{{- if .Values.networkPolicies.enabled }}
+{{- $own = merge $own (dict "networkPolicies" true) }}
+{{- end }}
+{{- if .Values.clusterNetworkPolicies.enabled }}
+{{- $own = merge $own (dict "clusterNetworkPolicies" true) }}
+{{- end }}
 {{- if .Values.modules.hostPath }}
 {{- $own = merge $own (dict "modules" "/etc/egret-modules") }}
 {{- end }}

@@ -2,21 +2,19 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::fmt;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use egret_abi::{Epoch, WorkloadIndex};
-use ipnet::{IpNet, Ipv6Net};
+use ipnet::IpNet;
 use tracing::{info, warn};
 
 use super::Reconciler;
 use crate::agent::lookups::Watch;
 use crate::kernel::clock;
-use crate::model::{Modules, Policy, PolicyId, PolicyKind, Rule, WorkloadId};
+use crate::model::{LINK_LOCAL, Modules, Policy, PolicyId, Rule, WorkloadId};
 use crate::policy::{self, Problem, Ranges, Ruleset, TooLarge, compile};
 use crate::state::{self, PolicyText, Snapshot};
-/// fe80::/10, without its length.
-const LINK_LOCAL: Ipv6Addr = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 0);
 
 /// Rulesets by the policies that they come from: each set is compiled once, until a policy or a range changes.
 #[derive(Default)]
@@ -85,7 +83,7 @@ impl Compiled {
                 |why| Withheld { why, bounds: Arc::new(policy::compile_bounds(policies, ranges, modules)) };
             let awaiting = || policies.iter().filter(|policy| policy.rules().any(Rule::is_awaiting));
             if awaiting().next().is_some() {
-                let of_cluster = |policy: &&Policy| policy.id.kind() == PolicyKind::ClusterEgressPolicy;
+                let of_cluster = |policy: &&Policy| policy.id.kind.is_of_cluster();
                 return Err(withheld(Why::Unknown {
                     is_of_cluster: awaiting().copied().any(|p| of_cluster(&p)),
                 }));
@@ -111,7 +109,7 @@ impl Compiled {
 
 /// The policies of the cluster among `policies`: what those of a namespace never keep out of force.
 fn of_cluster(policies: &[&Policy]) -> Vec<Policy> {
-    let of_cluster = policies.iter().filter(|policy| policy.id.kind() == PolicyKind::ClusterEgressPolicy);
+    let of_cluster = policies.iter().filter(|policy| policy.id.kind.is_of_cluster());
     of_cluster.map(|policy| Policy::clone(policy)).collect()
 }
 
@@ -314,7 +312,7 @@ impl Reconciler {
 /// Link-local addresses come and go with every workload's interface: as one range they change no ruleset.
 fn range_of_node(address: IpAddr) -> IpNet {
     match address {
-        IpAddr::V6(v6) if v6.is_unicast_link_local() => IpNet::from(Ipv6Net::new_assert(LINK_LOCAL, 10)),
+        IpAddr::V6(v6) if v6.is_unicast_link_local() => IpNet::from(LINK_LOCAL),
         _ => IpNet::from(address),
     }
 }

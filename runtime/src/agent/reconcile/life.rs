@@ -59,6 +59,7 @@ impl Reconciler {
         self.sweep();
         self.save(true)?;
         self.publish(true);
+        self.has_started = true;
         // Whom it holds is answered from here on.
         if let Some(plugin) = &mut self.parts.plugin {
             plugin.keep();

@@ -203,6 +203,8 @@ pub struct Reconciler {
     has_expired: bool,
     /// Workloads whose rules have changed, and whose flows nobody looked at yet.
     changed: Vec<(WorkloadIndex, Arc<Ruleset>)>,
+    /// All that was there at the start is covered.
+    has_started: bool,
     /// When it began: what ran before was not its to hold.
     since: Instant,
     /// Pods that wait for their policies.
@@ -216,7 +218,7 @@ impl Reconciler {
     pub fn new(parts: Parts, last: &[PolicyText], node_survey: Survey) -> Self {
         let last = last.iter().map(|PolicyText { file, text }| {
             let file: Arc<str> = file.as_str().into();
-            (file.clone(), Good::parse(&file, text.as_str().into()))
+            (file.clone(), Good::parse_again(&file, text.as_str().into()))
         });
         let (accepted, _) = policy::refresh(&Accepted::default(), last.collect());
         let mut this = Self {
@@ -241,6 +243,7 @@ impl Reconciler {
             named_at: None,
             has_expired: false,
             changed: Vec::new(),
+            has_started: false,
             since: Instant::now(),
             starting: Vec::new(),
             collecting: None,

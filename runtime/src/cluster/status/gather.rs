@@ -209,17 +209,14 @@ impl Gathered {
     fn forget(&mut self) {
         let Self { nodes, of_namespaces, of_cluster, heard, written, .. } = self;
         heard.retain(|name, _| nodes.all().contains_key(&(String::new(), name.clone())));
-        written.retain(|(kind, key), _| match kind {
-            PolicyKind::EgressPolicy => of_namespaces.all().contains_key(key),
-            PolicyKind::ClusterEgressPolicy => of_cluster.all().contains_key(key),
+        written.retain(|(kind, key), _| {
+            let mirror = if kind.is_of_cluster() { &*of_cluster } else { &*of_namespaces };
+            mirror.all().contains_key(key)
         });
     }
 
     fn policies(&mut self, kind: PolicyKind) -> &mut Mirror<PolicyNow> {
-        match kind {
-            PolicyKind::EgressPolicy => &mut self.of_namespaces,
-            PolicyKind::ClusterEgressPolicy => &mut self.of_cluster,
-        }
+        if kind.is_of_cluster() { &mut self.of_cluster } else { &mut self.of_namespaces }
     }
 }
 

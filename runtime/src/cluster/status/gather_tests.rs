@@ -15,7 +15,7 @@ fn policy(generation: i64) -> PolicyNow {
 
 fn here(name: &str, denied: u64) -> PolicyHere {
     PolicyHere {
-        id: PolicyId { namespace: Some("shop".into()), name: name.into() },
+        id: PolicyId::of_namespace("shop", name),
         generation: 1,
         refusal: None,
         workloads: 1,

@@ -138,7 +138,7 @@ fn watched(
     what: &'static str,
     api: &Api<DynamicObject>,
 ) -> impl Stream<Item = Event<DynamicObject>> + Send + use<> {
-    patient(what, watcher(api.clone(), watcher::Config::default()))
+    patient(what, false, watcher(api.clone(), watcher::Config::default()))
 }
 
 /// Where statuses are written.
@@ -179,11 +179,9 @@ impl Desk {
         let params = PatchParams::apply(MANAGER).force();
         let patch = Patch::Apply(object(due));
         let name = &due.key.1;
-        match due.kind {
-            PolicyKind::ClusterEgressPolicy => {
-                request(self.of_cluster.patch_status(name, &params, &patch)).await.map(drop)
-            }
-            PolicyKind::EgressPolicy => {
+        match due.kind.is_of_cluster() {
+            true => request(self.of_cluster.patch_status(name, &params, &patch)).await.map(drop),
+            false => {
                 let client = self.of_namespaces.clone().into_client();
                 let api =
                     Api::<DynamicObject>::namespaced_with(client, &due.key.0, &resource::<EgressPolicy>());

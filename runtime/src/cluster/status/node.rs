@@ -46,7 +46,7 @@ pub fn policy(here: &PolicyHere) -> PolicyOnNode {
         last_good_in_force: refusal.has_last_good,
     });
     PolicyOnNode {
-        kind: here.id.kind().word().to_owned(),
+        kind: here.id.kind.word().to_owned(),
         namespace: here.id.namespace.clone(),
         name: here.id.name.clone(),
         observed_generation: here.generation,
@@ -106,7 +106,7 @@ mod tests {
 
     fn here(name: &str, workloads: usize, in_force: usize) -> PolicyHere {
         PolicyHere {
-            id: PolicyId { namespace: Some("shop".into()), name: name.into() },
+            id: PolicyId::of_namespace("shop", name),
             generation: 1,
             refusal: None,
             workloads,

@@ -26,7 +26,7 @@ impl Reach {
         match target {
             Target::Fqdn(pattern) => Some(Self::Names(pattern.clone().into())),
             Target::Cidr(range) => Some(Self::Range(*range)),
-            Target::Service(_) | Target::Pods(_) => None,
+            Target::Service(_) | Target::Pods(_) | Target::Block(_) | Target::PodPort(..) => None,
         }
     }
 
@@ -39,7 +39,7 @@ impl Reach {
                 NameClass::from(pattern.clone()).within(*range).map(Self::Names)
             }
             (Self::Range(own), Target::Cidr(range)) => both(*own, *range).map(Self::Range),
-            (_, Target::Service(_) | Target::Pods(_)) => None,
+            (_, Target::Service(_) | Target::Pods(_) | Target::Block(_) | Target::PodPort(..)) => None,
         }
     }
 }

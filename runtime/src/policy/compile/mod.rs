@@ -7,19 +7,24 @@
 mod ceilings;
 mod destinations;
 mod look_up;
+mod open;
 mod ports;
 mod ranks;
+mod upstream;
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-use crate::model::{Kind, Mode, ModuleStage, Modules, OnDeny, Policy, PolicyKind, Rule, Scope};
+use crate::model::{Kind, Mode, ModuleStage, Modules, OnDeny, Policy, PolicyKind, Rule, Scope, Tier};
 
 use super::asked::asked_by;
 use super::ruleset::{Class, Default3, Ruleset};
+use open::Open;
 use ranks::{Ranking, Rules, too_large};
+
+pub(super) use upstream::ISOLATION;
 
 /// The most entries of [`Ruleset::rules`]. Ranges inside one another, each with many ports of its own, multiply; a
 /// megabyte of YAML could otherwise ask for gigabytes.
@@ -107,7 +112,7 @@ pub fn compile(policies: &[&Policy], ranges: &Ranges, modules: &Modules) -> Resu
     for (name, ranks) in &names {
         rules.add(&Class::Name((*name).clone()), &ranking.table(ranks))?;
     }
-    let dest = destinations::walk(&ranking, ranges, &mut rules)?;
+    let dest = destinations::walk(&ranking, &Open::by(policies), ranges, &mut rules)?;
     let names = names.into_keys().cloned().collect();
     let modules = asked_by(policies, modules);
     Ok(Ruleset { names, dest, rules: rules.entries, modules, ..of_no_rules(policies) })
@@ -120,7 +125,12 @@ pub fn compile(policies: &[&Policy], ranges: &Ranges, modules: &Modules) -> Resu
 pub fn compile_bounds(policies: &[&Policy], ranges: &Ranges, modules: &Modules) -> Ruleset {
     let bounds = bounds(policies);
     let in_force = bounds.iter().filter(|policy| policy.mode == Mode::Enforce);
-    let denies_unknown = in_force.flat_map(|policy| &policy.deny).any(Rule::is_awaiting);
+    // Of a policy of Kubernetes the first rule that matches decides: whichever is not known may be it.
+    let may_deny = |policy: &Policy| {
+        let upstream = policy.upstream.iter().flat_map(|upstream| &upstream.rules);
+        policy.deny.iter().chain(upstream.map(|upstream| &upstream.rule)).any(Rule::is_awaiting)
+    };
+    let denies_unknown = in_force.into_iter().any(may_deny);
     if !denies_unknown && let Ok(ruleset) = compile(&bounds.iter().collect::<Vec<_>>(), ranges, modules) {
         return ruleset;
     }
@@ -130,16 +140,21 @@ pub fn compile_bounds(policies: &[&Policy], ranges: &Ranges, modules: &Modules) 
     Ruleset { applied_default, observed_default: everywhere, denies_ranges: false, ..closed }
 }
 
-/// `policies` without what those of namespaces allow, by rules or by modules: the policies of the cluster, and the denies
-/// and `always` modules of namespaces. No policy of a namespace, however large, keeps one of the cluster out of force.
+/// `policies` without what those of namespaces allow, by rules or by modules: the policies of the cluster, the denies
+/// and `always` modules of namespaces, and whom a NetworkPolicy isolates. No policy of a namespace, however large, keeps one of the cluster out of force.
 #[must_use]
 pub fn bounds(policies: &[&Policy]) -> Vec<Policy> {
     let without_allows = |policy: &&Policy| {
         let mut bound = Policy::clone(policy);
-        if bound.id.kind() == PolicyKind::EgressPolicy {
+        if bound.id.kind == PolicyKind::EgressPolicy {
             bound.default_deny = bound.denies_by_default();
             bound.allow.clear();
             bound.modules.retain(|module| module.stage == ModuleStage::Always);
+        }
+        if let Some(upstream) =
+            bound.upstream.as_mut().filter(|upstream| upstream.tier == Tier::NetworkPolicy)
+        {
+            upstream.rules.clear();
         }
         bound
     };
@@ -151,7 +166,7 @@ fn of_no_rules(policies: &[&Policy]) -> Ruleset {
     Ruleset {
         unmanaged: false,
         enforced: enforced().next().is_some(),
-        denies_ranges: policies.iter().any(|policy| !policy.deny.is_empty()),
+        denies_ranges: policies.iter().any(|policy| !policy.deny.is_empty() || policy.upstream.is_some()),
         on_deny: enforced().map(|policy| policy.on_deny).max().unwrap_or(OnDeny::Reject),
         applied_default: default_of(enforced()),
         observed_default: default_of(policies.iter()),

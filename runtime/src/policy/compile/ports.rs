@@ -101,11 +101,16 @@ impl Table {
 
     /// What the rules of both say together.
     pub fn merged(&self, other: &Self) -> Self {
-        let any = self.any.min(other.any);
+        self.combined(other, Ranks::min)
+    }
+
+    /// What `combine` makes of what each says, port by port.
+    pub fn combined(&self, other: &Self, combine: impl Fn(Ranks, Ranks) -> Ranks) -> Self {
+        let any = combine(self.any, other.any);
         let mut both: Vec<_> = self.protocols.iter().chain(&other.protocols).map(|(key, _)| *key).collect();
         both.sort_unstable();
         both.dedup();
-        let steps = |protocol| (protocol, merge(&self.steps(protocol), &other.steps(protocol)));
+        let steps = |protocol| (protocol, merge(&self.steps(protocol), &other.steps(protocol), &combine));
         let protocols = both.into_iter().map(steps).filter(|(_, steps)| *steps != [(0, any)]).collect();
         Self { any, protocols }
     }
@@ -161,13 +166,17 @@ fn push(steps: &mut Vec<(u16, Ranks)>, start: u32, said: Ranks) {
     }
 }
 
-fn merge(left: &[(u16, Ranks)], right: &[(u16, Ranks)]) -> Vec<(u16, Ranks)> {
+fn merge(
+    left: &[(u16, Ranks)],
+    right: &[(u16, Ranks)],
+    combine: &impl Fn(Ranks, Ranks) -> Ranks,
+) -> Vec<(u16, Ranks)> {
     let mut merged = Vec::with_capacity(left.len() + right.len());
     let (mut at_left, mut at_right) = (0, 0);
     loop {
         let (from_left, said_left) = left[at_left];
         let (from_right, said_right) = right[at_right];
-        push(&mut merged, from_left.max(from_right).into(), said_left.min(said_right));
+        push(&mut merged, from_left.max(from_right).into(), combine(said_left, said_right));
         let next = |steps: &[(u16, Ranks)], at: usize| steps.get(at + 1).map(|(start, _)| *start);
         match (next(left, at_left), next(right, at_right)) {
             (None, None) => return merged,

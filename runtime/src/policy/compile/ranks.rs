@@ -1,5 +1,6 @@
 //! Rules as numbers: the lower one decides. Denies come before allows, then policies by id, those of the cluster first,
-//! then rules by place; so merging what two sets of rules say is taking the smaller number.
+//! then rules by place; so merging what two sets of rules say is taking the smaller number. What the policies of Kubernetes
+//! deny comes after what Egret's deny, and what they accept after what Egret's allow.
 
 use std::collections::BTreeMap;
 use std::iter;
@@ -12,6 +13,7 @@ use crate::model::{Action, Ceiling, Mode, NameClass, Policy, PolicyKind, Rule};
 use super::super::ruleset::{Class, RuleKey, RuleRef, Said};
 use super::ceilings::{Allowance, Left, Reach, cut};
 use super::ports::Table;
+use super::upstream::Layer;
 use super::{Excess, MAX_RULES, TooLarge};
 
 /// The number of the rule that decides, in each verdict; [`Ranks::NONE`] where none speaks.
@@ -33,8 +35,14 @@ impl Ranks {
 
 /// All rules of some policies, by rank, and what ceilings leave of them.
 pub(super) struct Ranking<'a> {
-    rules: Vec<(Action, &'a Policy, &'a Rule)>,
+    policies: Vec<&'a Policy>,
+    /// By rank.
+    said: Vec<(Action, RuleRef)>,
     pieces: Vec<Piece>,
+    /// What the policies of Kubernetes say, by codes.
+    pub layer: Layer<'a>,
+    /// The ranks of what the first code denies, and of what it accepts.
+    layer_ranks: (u32, u32),
 }
 
 /// A rule, or what ceilings leave of it: destinations that have the same ports, in one verdict or in both.
@@ -53,18 +61,30 @@ impl<'a> Ranking<'a> {
                 rules.iter().zip(iter::repeat(*policy)).map(move |(rule, policy)| (action, policy, rule))
             })
         };
-        let rules: Vec<_> = of(Action::Deny).chain(of(Action::Allow)).collect();
+        let layer = Layer::new(&policies).map_err(|excess| too_large(&policies, excess))?;
+        let (denies, allows): (Vec<_>, Vec<_>) = (of(Action::Deny).collect(), of(Action::Allow).collect());
+        let first_allow = denies.len() + layer.codes();
+        let layer_ranks = (denies.len() as u32, (first_allow + allows.len()) as u32);
+        let own = |rules: &[(Action, &'a Policy, &'a Rule)]| {
+            let said = |(action, policy, rule): &(Action, &Policy, &Rule)| {
+                (*action, RuleRef::of(policy, &rule.name))
+            };
+            rules.iter().map(said).collect::<Vec<_>>()
+        };
+        let of_layer = |action| layer.words().map(move |rule| (action, rule)).collect();
+        let said = [own(&denies), of_layer(Action::Deny), own(&allows), of_layer(Action::Allow)].concat();
         let ceilings: Vec<_> =
             policies.iter().filter_map(|policy| Some((policy.mode, policy.ceiling.as_ref()?))).collect();
-        let mut this = Self { rules: Vec::new(), pieces: Vec::new() };
+        let mut this = Self { policies: policies.clone(), said, pieces: Vec::new(), layer, layer_ranks };
         let mut allowance = Allowance::new();
-        for ((action, policy, rule), rank) in rules.iter().zip(0..) {
-            let is_bound = *action == Action::Allow && policy.id.kind() == PolicyKind::EgressPolicy;
+        let denies = denies.iter().zip(0..);
+        for ((action, policy, rule), rank) in denies.chain(allows.iter().zip(first_allow as u32..)) {
+            let is_bound = *action == Action::Allow && policy.id.kind == PolicyKind::EgressPolicy;
             let ceilings: &[_] = if is_bound { &ceilings } else { &[] };
             this.add_pieces(policy, rule, rank, ceilings, &mut allowance)
                 .map_err(|excess| too_large(&policies, excess))?;
         }
-        Ok(Self { rules, ..this })
+        Ok(this)
     }
 
     /// A ceiling on trial counts in the observed verdict only: where there is one, each verdict has pieces of its own.
@@ -135,9 +155,14 @@ impl<'a> Ranking<'a> {
         }
     }
 
+    /// The rank of what `code` of the layer denies, or accepts.
+    pub fn of_layer(&self, action: Action, code: u32) -> u32 {
+        let (deny, accept) = self.layer_ranks;
+        code + if action == Action::Deny { deny } else { accept }
+    }
+
     fn said(&self, rank: u32) -> Said {
-        let (action, policy, rule) = self.rules.get(rank as usize)?;
-        Some((*action, RuleRef { policy: policy.id.clone(), rule: rule.name.clone() }))
+        self.said.get(rank as usize).cloned()
     }
 }
 
@@ -156,8 +181,7 @@ impl<'a> Rules<'a> {
     pub fn add(&mut self, class: &Class, table: &Table) -> Result<(), TooLarge> {
         for (ports, ranks) in table.entries() {
             if self.entries.len() == MAX_RULES {
-                let policies = self.ranking.rules.iter().map(|(_, policy, _)| policy);
-                return Err(too_large(policies, Excess::Rules));
+                return Err(too_large(&self.ranking.policies, Excess::Rules));
             }
             let said = (self.ranking.said(ranks.applied), self.ranking.said(ranks.observed));
             self.entries.insert(RuleKey { class: class.clone(), ports }, said);

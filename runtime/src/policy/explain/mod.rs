@@ -3,6 +3,7 @@
 mod cut;
 mod modules;
 mod near;
+mod upstream;
 mod words;
 
 use serde::{Deserialize, Serialize};
@@ -77,6 +78,8 @@ pub enum Stage {
     Policies,
     /// Deny rules.
     Deny,
+    /// NetworkPolicy and ClusterNetworkPolicy, where the agent follows them: a layer of its own.
+    NetworkPolicies,
     /// The modules that are asked wherever no rule denies.
     Always,
     /// The ceilings of policies of the cluster, which bound the allows below them.
@@ -117,6 +120,7 @@ pub fn explain(policies: &[&Policy], attempt: &Attempt, kind: Kind) -> Explanati
     let mut steps = question.selecting();
     if !question.policies.is_empty() {
         steps.extend(question.by_rules(Stage::Deny, Action::Deny));
+        steps.extend(question.by_upstream());
         steps.extend(question.by_modules(ModuleStage::Always, Stage::Always));
         steps.extend(question.by_ceilings());
         steps.extend(question.by_rules(Stage::Allow, Action::Allow));
@@ -188,7 +192,8 @@ impl Question<'_> {
 
     /// Whether rules of `action` have a say: no deny came before them.
     fn has_a_say(&self, action: Action, policies: &[&Policy]) -> bool {
-        action == Action::Deny || deciding(policies, Action::Deny, self.attempt).is_none()
+        action == Action::Deny
+            || (deciding(policies, Action::Deny, self.attempt).is_none() && !self.upstream_denies())
     }
 
     fn by_rule(&self, stage: Stage, policy: &Policy, rule: &Rule) -> Option<Step> {
@@ -264,10 +269,11 @@ impl Question<'_> {
     }
 
     fn by_default(&self) -> Vec<Step> {
+        let upstream = self.upstream();
         let open = |policies: &[&Policy]| {
-            [Action::Deny, Action::Allow]
-                .into_iter()
-                .all(|action| deciding(policies, action, self.attempt).is_none())
+            let rules = [Action::Deny, Action::Allow];
+            rules.into_iter().all(|action| deciding(policies, action, self.attempt).is_none())
+                && !self.is_told(upstream, policies)
         };
         let (applied_open, observed_open) = (open(&self.enforced), open(&self.policies));
         let denies = |policy: &&&Policy| default_denies(policy, self.kind);

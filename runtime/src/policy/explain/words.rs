@@ -4,7 +4,7 @@ use egret_contract::Scope as Counts;
 
 use crate::model::{
     Action, Attempt, Ceiling, Kind, Mode, ModuleAnswer, ModuleStage, ModuleUse, Policy, PolicyKind,
-    PortRange, Protocol, Rule, Scope, Target,
+    PortRange, Protocol, Rule, Scope, Target, Tier, Upstream,
 };
 
 use super::super::evaluate::spots_of;
@@ -16,9 +16,10 @@ const MAX_LISTED: usize = 4;
 
 /// A policy by its kind and id.
 pub(super) fn named(policy: &Policy) -> String {
-    match policy.id.kind() {
+    match policy.id.kind {
         PolicyKind::EgressPolicy => format!("policy {}", policy.id),
         PolicyKind::ClusterEgressPolicy => format!("cluster policy {}", policy.id),
+        PolicyKind::NetworkPolicy | PolicyKind::ClusterNetworkPolicy => policy.id.to_string(),
     }
 }
 
@@ -50,8 +51,43 @@ pub(super) fn ceiling_denies(policy: &Policy, written: &Ceiling, near: Option<St
     format!("{} does not allow it, whatever policies of namespaces allow: {count}{near}", ceiling(policy))
 }
 
+/// Policies of Kubernetes are about addresses.
+pub(super) const UPSTREAM_WITHOUT_ADDRESS: &str = "policies of Kubernetes select the workload: without an address these cannot be judged; ask again with one";
+
+/// None of them is against it.
+pub(super) const UPSTREAM_OPEN: &str = "no policy of Kubernetes is against it";
+
+/// What a rule of a policy of Kubernetes says.
+pub(super) fn upstream_says(policy: &Policy, rule: &Rule, deny: bool) -> String {
+    let verb = if deny { "denies" } else { "accepts" };
+    format!("rule {} of {} {verb} {} on {}", rule.name, policy.id, targets(&rule.to), ports(rule))
+}
+
+/// That the NetworkPolicies `all` select the workload, and none of their rules accepts it.
+pub(super) fn isolated(all: &[&Policy]) -> String {
+    let names = listed(all, |policy| policy.id.to_string());
+    format!("no rule of {names} allows it: what such a policy does not allow whom it selects is denied")
+}
+
+fn upstream(upstream: &Upstream) -> String {
+    let rules = match upstream.rules.len() {
+        1 => "1 rule".to_owned(),
+        count => format!("{count} rules"),
+    };
+    match upstream.tier {
+        Tier::NetworkPolicy => {
+            format!("what none of its {rules} allows is denied, unless another one allows it")
+        }
+        Tier::Admin => format!("tier Admin, priority {}, {rules}", upstream.priority),
+        Tier::Baseline => format!("tier Baseline, priority {}, {rules}", upstream.priority),
+    }
+}
+
 /// How a policy treats its workloads.
 pub(super) fn policy(policy: &Policy) -> String {
+    if let Some(said) = &policy.upstream {
+        return upstream(said);
+    }
     let mode = match policy.mode {
         Mode::Observe => "mode Observe (reported only)",
         Mode::Enforce => "mode Enforce",
@@ -93,15 +129,15 @@ pub(super) fn ports_at(rule: &Rule, attempt: &Attempt) -> String {
 }
 
 fn targets(targets: &[Target]) -> String {
-    listed(targets, Target::to_string)
+    if targets.is_empty() { "nothing".to_owned() } else { listed(targets, Target::to_string) }
 }
 
 fn ports(rule: &Rule) -> String {
     if !rule.ports.is_empty() {
         return listed(&rule.ports, range);
     }
-    let is_service = |target: &Target| matches!(target, Target::Service(_));
-    if rule.to.iter().all(is_service) { "all of its ports" } else { "every protocol and port" }.to_owned()
+    let has_own = |target: &Target| matches!(target, Target::Service(_) | Target::PodPort(..));
+    if rule.to.iter().all(has_own) { "all of its ports" } else { "every protocol and port" }.to_owned()
 }
 
 fn range(range: &PortRange) -> String {

@@ -28,25 +28,22 @@ const OF_CLUSTER: Shape = Shape {
 
 /// The policy's id, and where its name stands.
 pub(super) fn read(reader: &mut Reader<'_>, entry: &Entry, kind: PolicyKind) -> Option<(Span, PolicyId)> {
-    let shape = match kind {
-        PolicyKind::ClusterEgressPolicy => &OF_CLUSTER,
-        PolicyKind::EgressPolicy => &OF_NAMESPACE,
-    };
+    let shape = if kind.is_of_cluster() { &OF_CLUSTER } else { &OF_NAMESPACE };
     let fields = reader.fields(&entry.node, entry.at, shape)?;
     let name = fields.require(reader, "name", "write `name: NAME`");
     let name = name.and_then(|entry| {
         let name = checked(reader, entry, words::is_subdomain, "labels of 1 to 63", "joined by dots")?;
         Some((entry.node.at, name))
     });
-    let namespace = match kind {
-        PolicyKind::ClusterEgressPolicy => Some(None),
-        PolicyKind::EgressPolicy => fields
+    let namespace = match kind.is_of_cluster() {
+        true => Some(None),
+        false => fields
             .require(reader, "namespace", "write `namespace: NAMESPACE`, that of the workloads")
             .and_then(|entry| checked(reader, entry, words::is_label, "1 to 63", "and no dots"))
             .map(Some),
     };
     let (at, name) = name?;
-    Some((at, PolicyId { namespace: namespace?, name }))
+    Some((at, PolicyId { kind, namespace: namespace?, name }))
 }
 
 fn checked(

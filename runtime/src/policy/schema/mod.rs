@@ -65,9 +65,9 @@ fn read(reader: &mut Reader<'_>, document: &Node) -> Option<(Span, Policy)> {
     let kind = kind_of(reader, document)?;
     let fields = reader.fields(document, document.at, &DOCUMENT)?;
     check_api_version(reader, &fields);
-    let fix = match kind {
-        PolicyKind::EgressPolicy => "write `metadata: {name: NAME, namespace: NAMESPACE}`",
-        PolicyKind::ClusterEgressPolicy => "write `metadata: {name: NAME}`",
+    let fix = match kind.is_of_cluster() {
+        false => "write `metadata: {name: NAME, namespace: NAMESPACE}`",
+        true => "write `metadata: {name: NAME}`",
     };
     let id = fields.require(reader, "metadata", fix).and_then(|entry| metadata::read(reader, entry, kind));
     let home = Home::of(kind, id.as_ref().map(|(_, id)| id));

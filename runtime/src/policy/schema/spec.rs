@@ -83,7 +83,7 @@ pub(super) fn read(
     }
     let plain = |rules: Vec<(Span, Rule)>| rules.into_iter().map(|(_, rule)| rule).collect();
     let origin = fields.get("ceiling").map(|entry| reader.origin(entry.at));
-    let unnamed = PolicyId { namespace: None, name: String::new() };
+    let unnamed = PolicyId::of_cluster("");
     Some(Policy {
         id: unnamed,
         origin: reader.origin(entry.at),
@@ -97,6 +97,7 @@ pub(super) fn read(
         deny: plain(deny),
         ceiling: origin.map(|origin| Ceiling { entries: plain(entries), origin }),
         modules: modules.into_iter().map(|(_, module)| module).collect(),
+        upstream: None,
     })
 }
 

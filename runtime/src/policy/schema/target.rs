@@ -95,11 +95,9 @@ pub(super) struct Home<'a>(Option<&'a str>);
 impl<'a> Home<'a> {
     /// That of a policy; `id`: `None` where its metadata is refused, and nothing of the policy counts.
     pub fn of(kind: PolicyKind, id: Option<&'a PolicyId>) -> Self {
-        match kind {
-            PolicyKind::ClusterEgressPolicy => Self(None),
-            PolicyKind::EgressPolicy => {
-                Self(Some(id.and_then(|id| id.namespace.as_deref()).unwrap_or_default()))
-            }
+        match kind.is_of_cluster() {
+            true => Self(None),
+            false => Self(Some(id.and_then(|id| id.namespace.as_deref()).unwrap_or_default())),
         }
     }
 }

@@ -50,7 +50,12 @@ impl Cluster {
         let group = |ready: &str, all: &str| (addresses(ready), ports(all));
         let behind = |groups: Vec<_>| Endpoints { groups, has_more: false };
         let named = Service { external: Some("db.example.com".to_owned()), ..Service::default() };
-        let pod = |all: &str, own: &str| PodAddresses { labels: labels(all), addresses: addresses(own) };
+        let pod = |all: &str, own: &str| PodAddresses {
+            labels: labels(all),
+            addresses: addresses(own),
+            // Not all call the same number so.
+            ports: ports(if own.contains("10.244.0.6") { "sql:TCP:25432" } else { "sql:TCP:15432" }),
+        };
         Self {
             services: [
                 ("data/db", service("10.96.0.5 fd00:96::5", "sql:TCP:5432 metrics:TCP:9187")),

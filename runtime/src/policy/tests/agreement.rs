@@ -8,8 +8,9 @@ use proptest::prelude::*;
 
 use super::super::{Ranges, compile, evaluate, explain};
 use crate::model::{
-    Action, Attempt, Ceiling, Found, Kind, Mode, Modules, Name, OnDeny, Origin, Pattern, Policy, PolicyId,
-    PortRange, Protocol, Rule, Scope, Selector, Spot, Target, Verdict, Verdicts,
+    Action, Attempt, Block, Ceiling, Found, Kind, Mode, Modules, Name, OnDeny, Origin, Pattern, Policy,
+    PolicyId, PolicyKind, PortRange, Protocol, Rule, Scope, Selector, Spot, Target, Tier, Upstream,
+    UpstreamAction, UpstreamRule, Verdict, Verdicts,
 };
 
 /// Some imply one another, some meet and do not, some never meet.
@@ -72,7 +73,7 @@ fn spot() -> impl Strategy<Value = Spot> {
 
 fn rules(prefix: &'static str, target: impl Strategy<Value = Target>) -> impl Strategy<Value = Vec<Rule>> {
     let spots = prop::option::weighted(0.4, prop::collection::vec(spot(), 0..3));
-    let found = spots.prop_map(|spots| spots.map(|spots| Found { spots, notes: Vec::new() }));
+    let found = spots.prop_map(|spots| spots.map(|spots| Found { spots, ..Found::default() }));
     let rule = (prop::collection::vec(target, 1..4), prop::collection::vec(ports(), 0..3), found);
     prop::collection::vec(rule, 0..4).prop_map(move |rules| {
         let rule = |(n, (to, ports, found))| Rule {
@@ -97,7 +98,7 @@ fn policy() -> impl Strategy<Value = Policy> {
     let ceiling = prop::option::weighted(0.4, rules("ceiling", target()));
     (modes, scopes, any::<bool>(), rules("allow", target()), deny, ceiling).prop_map(
         |(mode, scope, default_deny, allow, deny, ceiling)| Policy {
-            id: PolicyId { namespace: ceiling.is_none().then(|| "n".into()), name: String::new() },
+            id: if ceiling.is_none() { PolicyId::of_namespace("n", "") } else { PolicyId::of_cluster("") },
             origin: origin(),
             namespace_selector: Selector::default(),
             pod_selector: Selector::default(),
@@ -109,20 +110,82 @@ fn policy() -> impl Strategy<Value = Policy> {
             deny,
             ceiling: ceiling.map(|entries| Ceiling { entries, origin: origin() }),
             modules: Vec::new(),
+            upstream: None,
         },
     )
 }
 
-/// Policies of a namespace and of the cluster, those of the cluster with a ceiling or without.
-pub(crate) fn policies() -> impl Strategy<Value = Vec<Policy>> {
+/// A rule of Kubernetes: no names, and of what it found of services some may be covered in part.
+fn upstream_rule() -> impl Strategy<Value = UpstreamRule> {
+    let block = (net(), prop::collection::vec(net(), 0..3))
+        .prop_map(|(range, except)| Target::Block(Block { range, except }));
+    let to = prop::collection::vec(prop_oneof![net().prop_map(Target::Cidr), block], 0..3);
+    let (spots, partly) = (prop::collection::vec(spot(), 0..2), prop::collection::vec(spot(), 0..2));
+    let actions =
+        prop::sample::select(vec![UpstreamAction::Accept, UpstreamAction::Deny, UpstreamAction::Pass]);
+    (actions, to, prop::collection::vec(ports(), 0..3), prop::option::weighted(0.4, (spots, partly)))
+        .prop_map(|(action, to, ports, found)| UpstreamRule {
+            action,
+            rule: Rule {
+                name: String::new(),
+                to,
+                ports,
+                origin: origin(),
+                found: found.map(|(spots, partly)| Found { spots, partly, notes: Vec::new() }),
+            },
+        })
+}
+
+/// A policy of Kubernetes.
+fn upstream() -> impl Strategy<Value = Policy> {
+    let tiers = prop::sample::select(vec![Tier::Admin, Tier::NetworkPolicy, Tier::Baseline]);
+    (tiers, 0u16..3, prop::collection::vec(upstream_rule(), 0..4)).prop_map(|(tier, priority, mut rules)| {
+        for (place, upstream) in rules.iter_mut().enumerate() {
+            upstream.rule.name = format!("egress[{place}]");
+            if tier == Tier::NetworkPolicy {
+                upstream.action = UpstreamAction::Accept;
+            }
+        }
+        let kind = match tier {
+            Tier::NetworkPolicy => PolicyKind::NetworkPolicy,
+            Tier::Admin | Tier::Baseline => PolicyKind::ClusterNetworkPolicy,
+        };
+        Policy {
+            id: PolicyId::of(kind, "n", ""),
+            origin: origin(),
+            namespace_selector: Selector::default(),
+            pod_selector: Selector::default(),
+            mode: Mode::Enforce,
+            scope: Scope::All,
+            on_deny: OnDeny::Reject,
+            default_deny: false,
+            allow: Vec::new(),
+            deny: Vec::new(),
+            ceiling: None,
+            modules: Vec::new(),
+            upstream: Some(Upstream { tier, priority, rules }),
+        }
+    })
+}
+
+/// Egret's policies of a namespace and of the cluster, those of the cluster with a ceiling or without.
+pub(super) fn own_policies() -> impl Strategy<Value = Vec<Policy>> {
     let one = (policy(), prop::bool::weighted(0.2)).prop_map(|(policy, no_ceiling)| match no_ceiling {
-        true => Policy { id: PolicyId { namespace: None, ..policy.id }, ceiling: None, ..policy },
+        true => Policy { id: PolicyId::of_cluster(policy.id.name), ceiling: None, ..policy },
         false => policy,
     });
-    prop::collection::vec(one, 0..5).prop_map(|mut policies| {
-        policies.iter_mut().enumerate().for_each(|(n, policy)| policy.id.name = format!("p{n}"));
-        policies
-    })
+    prop::collection::vec(one, 0..5).prop_map(named)
+}
+
+/// The same, and policies of Kubernetes.
+pub(crate) fn policies() -> impl Strategy<Value = Vec<Policy>> {
+    let upstream = prop_oneof![Just(Vec::new()), prop::collection::vec(upstream(), 1..4)];
+    (own_policies(), upstream).prop_map(|(own, upstream)| named(own.into_iter().chain(upstream).collect()))
+}
+
+fn named(mut policies: Vec<Policy>) -> Vec<Policy> {
+    policies.iter_mut().enumerate().for_each(|(n, policy)| policy.id.name = format!("p{n}"));
+    policies
 }
 
 pub(crate) fn attempt() -> impl Strategy<Value = Attempt> {
@@ -149,6 +212,7 @@ fn same(
     of: fn(Verdicts) -> Verdict,
     policies: &[Policy],
     attempt: &Attempt,
+    kind: Kind,
 ) -> bool {
     let alike = (compiled.action, compiled.reason) == (plain.action, plain.reason);
     if compiled.action == Action::Deny || compiled.rule.is_none() {
@@ -160,7 +224,7 @@ fn same(
         policy.allow.retain(|rule| is_named && compiled.rule.as_ref() == Some(&rule.name));
     }
     let all: Vec<_> = alone.iter().collect();
-    alike && of(evaluate(&all, attempt, Kind::Internet)) == *compiled
+    alike && of(evaluate(&all, attempt, kind)) == *compiled
 }
 
 proptest! {
@@ -179,8 +243,8 @@ proptest! {
             let kind = ranges.kind_of(address);
             let plain = evaluate(&all, attempt, kind);
             let fast = ruleset.look_up(&attempt.names, address, attempt.protocol, attempt.port);
-            prop_assert!(same(&fast.applied, &plain.applied, |v| v.applied, &policies, attempt), "{attempt:?} {fast:?} {plain:?}");
-            prop_assert!(same(&fast.observed, &plain.observed, |v| v.observed, &policies, attempt), "{attempt:?} {fast:?} {plain:?}");
+            prop_assert!(same(&fast.applied, &plain.applied, |v| v.applied, &policies, attempt, kind), "{attempt:?} {fast:?} {plain:?}");
+            prop_assert!(same(&fast.observed, &plain.observed, |v| v.observed, &policies, attempt, kind), "{attempt:?} {fast:?} {plain:?}");
             prop_assert_eq!(&plain, &evaluate(&reversed, attempt, kind));
         }
     }

@@ -102,7 +102,7 @@ fn every_word_of_a_policy_is_understood() {
     // The same name in a namespace and in the cluster are two policies.
     let of_cluster = &policies[2];
     assert_eq!(
-        (of_cluster.id.to_string().as_str(), of_cluster.id.kind()),
+        (of_cluster.id.to_string().as_str(), of_cluster.id.kind),
         ("second", PolicyKind::ClusterEgressPolicy)
     );
     assert_eq!(of_cluster.namespace_selector.match_expressions.len(), 3);

@@ -11,6 +11,8 @@ mod files;
 mod modules;
 mod neighbours;
 mod statements;
+mod upstream;
+mod upstream_cluster;
 
 use crate::model::{Attempt, Name, Policy, Protocol};
 

@@ -325,6 +325,7 @@ fn more_addresses_than_are_compiled_are_too_large() {
             PodAddresses {
                 labels: Labels::new(),
                 addresses: vec![IpAddr::from((10 << 24 | number).to_be_bytes())],
+                ports: Vec::new(),
             },
         )
     };

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use proptest::prelude::*;
 
 use super::super::{Asked, Which, consult, evaluate};
-use super::agreement::{attempt as any_attempt, policies as any_policies, ranges as any_ranges};
+use super::agreement::{attempt as any_attempt, own_policies as any_policies, ranges as any_ranges};
 use super::consulting::asked_by;
 use crate::model::{
     Action, Attempt, Kind, Mode, ModuleAnswer, ModuleStage, ModuleUse, Policy, PolicyKind, PortRange, Reason,
@@ -75,7 +75,7 @@ fn naive(
             let mut policy = Policy::clone(policy);
             policy.deny.clear();
             policy.allow.clear();
-            if policy.id.kind() == PolicyKind::EgressPolicy {
+            if policy.id.kind == PolicyKind::EgressPolicy {
                 policy.allow = vec![Rule {
                     name: "all".to_owned(),
                     to: everywhere.to_vec(),
@@ -96,7 +96,7 @@ fn naive(
         if !counts(asked.mode) || !in_scope(asked) {
             continue;
         }
-        let bounded = asked.policy.kind() == PolicyKind::EgressPolicy;
+        let bounded = asked.policy.kind == PolicyKind::EgressPolicy;
         match (asked.module.stage, *answer) {
             (ModuleStage::Always, DENY) => statements.push((1, asked.verdict(Action::Deny))),
             (ModuleStage::Unmatched, DENY) => statements.push((3, asked.verdict(Action::Deny))),

@@ -1,0 +1,149 @@
+//! ClusterNetworkPolicy: its tiers, and what of it cannot be read.
+
+use super::upstream::{accepted, said};
+
+const HEAD: &str = "subject: {namespaces: {}}";
+
+fn policy(name: &str, tier: &str, priority: u16, egress: &str) -> String {
+    format!("ClusterNetworkPolicy {name}: {{tier: {tier}, priority: {priority}, {HEAD}, egress: [{egress}]}}")
+}
+
+#[test]
+fn tiers_are_asked_in_their_order_and_the_first_match_decides() {
+    let to = |action: &str, range: &str| format!("{{action: {action}, to: [{{networks: [{range}]}}]}}");
+    let np = |range: &str| {
+        format!("NP web: {{podSelector: {{}}, egress: [{{to: [{{ipBlock: {{cidr: {range}}}}}]}}]}}")
+    };
+    let (net, all) = ("192.0.2.0/24", "0.0.0.0/0");
+    for (objects, expected) in [
+        (
+            vec![policy("a", "Admin", 1, &to("Deny", net)), np(all)],
+            "deny by ClusterNetworkPolicy a egress[0]",
+        ),
+        (
+            vec![policy("a", "Admin", 1, &to("Accept", net)), np("10.0.0.0/8")],
+            "allow by ClusterNetworkPolicy a egress[0]",
+        ),
+        (
+            vec![
+                policy("a", "Admin", 1, &to("Pass", net)),
+                policy("b", "Admin", 2, &to("Deny", net)),
+                np(all),
+            ],
+            "allow by NetworkPolicy shop/web egress[0]",
+        ),
+        (
+            vec![policy("a", "Admin", 2, &to("Deny", net)), policy("b", "Admin", 1, &to("Accept", net))],
+            "allow by ClusterNetworkPolicy b egress[0]",
+        ),
+        // Of equal ones the first by name.
+        (
+            vec![policy("b", "Admin", 1, &to("Deny", net)), policy("a", "Admin", 1, &to("Accept", net))],
+            "allow by ClusterNetworkPolicy a egress[0]",
+        ),
+        (
+            vec![policy("a", "Admin", 1, &format!("{}, {}", to("Accept", "192.0.2.1/32"), to("Deny", all)))],
+            "allow by ClusterNetworkPolicy a egress[0]",
+        ),
+        (
+            vec![policy("a", "Admin", 1, &format!("{}, {}", to("Accept", "192.0.2.9/32"), to("Deny", all)))],
+            "deny by ClusterNetworkPolicy a egress[1]",
+        ),
+        (vec![policy("a", "Baseline", 1, &to("Deny", all))], "deny by ClusterNetworkPolicy a egress[0]"),
+        (
+            vec![policy("a", "Baseline", 1, &to("Deny", all)), np(net)],
+            "allow by NetworkPolicy shop/web egress[0]",
+        ),
+        (
+            vec![policy("a", "Baseline", 1, &to("Accept", all)), np("10.0.0.0/8")],
+            "deny by NetworkPolicy shop/web egress",
+        ),
+        (vec![policy("a", "Admin", 1, &to("Deny", "198.51.100.0/24"))], "allow not-enforced"),
+        (vec![policy("a", "Baseline", 1, &to("Pass", all))], "allow not-enforced"),
+    ] {
+        let objects: Vec<_> = objects.iter().map(String::as_str).collect();
+        let accepted = accepted(&objects);
+        let policies: Vec<_> = accepted.policies().collect();
+        assert_eq!(said(&policies, "@192.0.2.1|TCP|80"), expected, "{objects:?}");
+    }
+}
+
+#[test]
+fn peers_and_protocols_are_what_they_are_upstream() {
+    let deny = |to: &str, rest: &str| {
+        policy("a", "Admin", 1, &format!("{{name: a rule, action: Deny, to: [{to}]{rest}}}"))
+    };
+    let by = "deny by ClusterNetworkPolicy a a rule";
+    let open = "allow not-enforced";
+    let db =
+        "{pods: {namespaceSelector: {matchLabels: {tier: back}}, podSelector: {matchLabels: {app: db}}}}";
+    for (object, tried, expected) in [
+        (deny("{namespaces: {matchLabels: {tier: back}}}", ""), "10.244.0.5|TCP|1", by),
+        (deny("{namespaces: {matchLabels: {tier: back}}}", ""), "10.244.1.1|TCP|1", open),
+        (deny(db, ""), "10.244.0.6|UDP|1", by),
+        (deny(db, ", protocols: [{tcp: {destinationPort: {number: 80}}}]"), "10.244.0.6|TCP|80", by),
+        (deny(db, ", protocols: [{tcp: {destinationPort: {number: 80}}}]"), "10.244.0.6|UDP|80", open),
+        (
+            deny(db, ", protocols: [{udp: {destinationPort: {range: {start: 1, end: 9}}}}]"),
+            "10.244.0.6|UDP|9",
+            by,
+        ),
+        (deny(db, ", protocols: [{destinationNamedPort: sql}]"), "10.244.0.6|TCP|25432", by),
+        (deny(db, ", protocols: [{destinationNamedPort: sql}]"), "10.244.0.5|TCP|25432", open),
+        // Some of what is behind the service is denied.
+        (deny(db, ""), "10.96.0.5|TCP|5432", by),
+        (deny("{networks: [192.0.2.0/24, '2001:db8::/32']}", ""), "2001:db8::1|ICMP|0", by),
+    ] {
+        let accepted = accepted(&[&object]);
+        let policies: Vec<_> = accepted.policies().collect();
+        assert_eq!(said(&policies, &format!("@{tried}")), expected, "{object} {tried}");
+    }
+}
+
+#[test]
+fn what_is_not_understood_fails_closed() {
+    let accept = "{action: Accept, to: [{networks: [0.0.0.0/0]}]}";
+    let spec =
+        |tier: &str, rules: &str| format!("ClusterNetworkPolicy a: {{{tier}, {HEAD}, egress: [{rules}]}}");
+    let admin = "tier: Admin, priority: 1";
+    let denied = "deny by ClusterNetworkPolicy a egress[0]";
+    for (object, expected) in [
+        // One that accepts covers nothing, and the next one counts.
+        (
+            spec(admin, &format!("{{action: Accept, to: [{{later: {{}}}}]}}, {accept}")),
+            "allow by ClusterNetworkPolicy a egress[1]",
+        ),
+        (
+            spec(
+                admin,
+                "{action: Accept, to: [{domainNames: [a.test]}]}, {action: Deny, to: [{networks: [0.0.0.0/0]}]}",
+            ),
+            "deny by ClusterNetworkPolicy a egress[1]",
+        ),
+        (spec(admin, &format!("{{action: Deny, to: [{{later: {{}}}}]}}, {accept}")), denied),
+        (spec(admin, &format!("{{action: Pass, to: [{{nodes: {{}}}}]}}, {accept}")), denied),
+        (spec(admin, &format!("{{action: Ask, to: [{{networks: [192.0.2.0/24]}}]}}, {accept}")), denied),
+        (spec(admin, &format!("{{action: Deny, to: []}}, {accept}")), denied),
+        (spec(admin, &format!("{{action: Deny, to: [{{networks: [192.0.2/24]}}]}}, {accept}")), denied),
+        (
+            spec(
+                admin,
+                &format!(
+                    "{{action: Deny, to: [{{networks: [10.0.0.0/8]}}], protocols: [{{icmp: {{}}}}]}}, {accept}"
+                ),
+            ),
+            denied,
+        ),
+        (spec("tier: Later, priority: 1", "{action: Deny, to: [{networks: [0.0.0.0/0]}]}"), denied),
+        // A name that verdicts cannot tell is none.
+        (spec(admin, "{name: module/x, action: Deny, to: [{networks: [0.0.0.0/0]}]}"), denied),
+    ] {
+        let accepted = accepted(&[&object]);
+        let policies: Vec<_> = accepted.policies().collect();
+        assert_eq!(said(&policies, "a.test@192.0.2.1|TCP|80"), expected, "{object}");
+    }
+    let none = accepted(&[
+        "ClusterNetworkPolicy a: {tier: Admin, priority: 1, subject: {namespaces: {}}, ingress: []}",
+    ]);
+    assert_eq!(none.policies().count(), 0, "nothing of egress");
+}
