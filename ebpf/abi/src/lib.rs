@@ -21,11 +21,12 @@ pub use module::{Asks, CachedVerdict, VerdictKey, Waiting, failure};
 pub use name::{LearnedKey, Lesson, NAME_BYTES, NameKey, Named, NamedClass};
 pub use probe::{PROBE, PROBE_LENGTH, PROBE_NUMBER_AT, Probe};
 pub use rule::{
-    Address, Binding, Dest, DestKey, Home, Kind, OwnKey, RuleKey, RuleValue, Ruleset, Said, Slot,
+    Address, Binding, Dest, DestKey, Effect, First, Home, Kind, OwnKey, RuleKey, RuleValue, Ruleset, Said,
+    Slot,
 };
 
 /// Version of every layout in this crate.
-pub const ABI_VERSION: u32 = 6;
+pub const ABI_VERSION: u32 = 7;
 /// Version of the layouts of BINDINGS, LEARNED and TURNS: what workloads looked up outlives a change of all others.
 pub const LEARNED_VERSION: u32 = 1;
 

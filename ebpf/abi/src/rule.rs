@@ -192,6 +192,70 @@ impl Said {
     }
 }
 
+/// What the first rule of a tier of Kubernetes' policies says, of those that speak of some destination.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, IntoBytes, FromBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct First {
+    /// Its turn, over two bits of its [`Effect`]: the larger one is asked earlier. 0: no rule speaks.
+    pub turn: u32,
+    /// The rule.
+    pub rule: RuleId,
+}
+
+/// What a rule of Kubernetes' policies does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub enum Effect {
+    /// The next tier is asked.
+    Pass = 0,
+    /// It is allowed, and nobody else is asked.
+    Accept = 1,
+    /// It is denied.
+    Deny = 2,
+}
+
+impl First {
+    /// No rule speaks.
+    pub const NOTHING: Self = Self { turn: 0, rule: RuleId::NONE };
+    const EFFECT: u32 = 3;
+    const TURNS: u32 = u32::MAX >> 2;
+
+    /// `rule`, before which `others`, some hundred million at most, are asked.
+    #[must_use]
+    pub const fn new(others: u32, effect: Effect, rule: RuleId) -> Self {
+        let left = Self::TURNS.saturating_sub(others);
+        Self { turn: (if left == 0 { 1 } else { left }) << 2 | effect as u32, rule }
+    }
+
+    /// This, or what is said of another class of the same destination: whichever is asked earlier.
+    #[must_use]
+    #[inline(always)]
+    pub const fn or(self, other: Self) -> Self {
+        if self.turn >= other.turn { self } else { other }
+    }
+
+    /// Whether a rule speaks.
+    #[must_use]
+    #[inline(always)]
+    pub const fn speaks(self) -> bool {
+        self.turn != 0
+    }
+
+    /// Whether a rule accepts.
+    #[must_use]
+    #[inline(always)]
+    pub const fn accepts(self) -> bool {
+        self.turn & Self::EFFECT == Effect::Accept as u32
+    }
+
+    /// Whether a rule denies.
+    #[must_use]
+    #[inline(always)]
+    pub const fn denies(self) -> bool {
+        self.turn & Self::EFFECT == Effect::Deny as u32
+    }
+}
+
 /// Value of EXACT and RULES.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, IntoBytes, FromBytes, Immutable, KnownLayout)]
 #[repr(C)]
@@ -200,6 +264,8 @@ pub struct RuleValue {
     pub applied: Said,
     /// All policies.
     pub observed: Said,
+    /// The policies of Kubernetes, which count in both: those of the first tier, and of the tier that is asked after it.
+    pub tiers: [First; 2],
 }
 
 /// Value of RULESETS: what happens where no rule speaks. Arrays are by [`Kind`]; 1 is deny.
@@ -228,8 +294,14 @@ pub struct Ruleset {
     pub observed_failure: u8,
     /// 1: the programs learn all of its names themselves, and nobody else needs to read an answer before it goes on.
     pub learns: u8,
-    /// Zero.
-    pub zero: u8,
+    /// Where what a rule of Kubernetes' policies accepts is told by it: a bit by [`Kind`] for the applied verdict, and three
+    /// bits up for the observed one.
+    pub tells: u8,
+}
+
+impl Ruleset {
+    /// Bits of [`Self::tells`] from those of the applied verdict to those of the observed one.
+    pub const TELLS_OBSERVED: u32 = 3;
 }
 
 /// Value of HOMES: the first own address of each family, where most packets come from. The others are in ADDRESSES.

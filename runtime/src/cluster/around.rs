@@ -1,17 +1,19 @@
-//! Services and pods of the whole cluster, as far as policies name them: what of their objects counts, and what is known. Pure.
+//! Services, pods and nodes of the whole cluster, as far as policies name them: what of their objects counts, and what is known. Pure.
 //!
-//! Nothing is kept that no policy needs, and of pods elsewhere labels and addresses alone.
+//! Nothing is kept that no policy needs, and of pods elsewhere and nodes labels and addresses alone.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use k8s_openapi::api::core::v1::{Pod as PodObject, Service as ServiceObject, ServicePort as PortObject};
+use k8s_openapi::api::core::v1::{
+    Node as NodeObject, Pod as PodObject, Service as ServiceObject, ServicePort as PortObject,
+};
 
 use super::behind::{Behind, Piece};
 use super::mirror::{Key, Mirror, Told};
 use super::pods::Pod;
 use crate::model::{Labels, PolicyId, Protocol};
-use crate::policy::{Accepted, Neighbours, PodAddresses, Selected, Service, ServicePort};
+use crate::policy::{Accepted, Neighbours, NodeAddresses, PodAddresses, Selected, Service, ServicePort};
 
 /// What is followed together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,6 +22,12 @@ pub(super) enum Part {
     Services,
     /// Pods.
     Pods,
+    /// Nodes.
+    Nodes,
+}
+
+impl Part {
+    const ALL: [Self; 3] = [Self::Services, Self::Pods, Self::Nodes];
 }
 
 /// From when on something was followed: what was told before counts no more.
@@ -32,6 +40,7 @@ pub(super) enum Heard {
     Service(Told<Service>),
     Behind(Told<Piece>),
     Pod(Told<PodAddresses>),
+    Node(Told<NodeAddresses>),
 }
 
 impl Heard {
@@ -39,6 +48,7 @@ impl Heard {
         match self {
             Self::Service(_) | Self::Behind(_) => Part::Services,
             Self::Pod(_) => Part::Pods,
+            Self::Node(_) => Part::Nodes,
         }
     }
 }
@@ -49,10 +59,11 @@ pub(super) struct Around {
     services: Mirror<Service>,
     behind: Behind,
     pods: Mirror<PodAddresses>,
+    nodes: Mirror<NodeAddresses>,
     selected: Selected,
     rounds: u64,
-    /// The rounds of services and of pods, where these are followed.
-    now: (Option<Round>, Option<Round>),
+    /// The round of each part, where it is followed.
+    now: [Option<Round>; 3],
 }
 
 impl Around {
@@ -72,21 +83,20 @@ impl Around {
         match part {
             Part::Services => {
                 (self.services, self.behind) = (Mirror::default(), Behind::default());
-                self.now.0 = round;
             }
             Part::Pods => {
                 self.pods = Mirror::default();
                 self.selected.forget_all();
-                self.now.1 = round;
             }
+            Part::Nodes => self.nodes = Mirror::default(),
         }
+        self.now[part as usize] = round;
     }
 
     /// Takes it in; whether what policies lead to may be different now. `namespaces`: their labels, by name.
     pub fn take(&mut self, round: Round, heard: Heard, namespaces: &BTreeMap<Key, Labels>) -> bool {
         let part = heard.part();
-        let current = if part == Part::Services { self.now.0 } else { self.now.1 };
-        if current != Some(round) {
+        if self.now[part as usize] != Some(round) {
             return false;
         }
         let is_news = match heard {
@@ -96,6 +106,7 @@ impl Around {
                 self.forget_selected(&told, namespaces);
                 self.pods.take(told)
             }
+            Heard::Node(told) => self.nodes.take(told),
         };
         is_news && self.is_whole(part)
     }
@@ -104,13 +115,13 @@ impl Around {
         match part {
             Part::Services => self.services.is_whole() && self.behind.is_whole(),
             Part::Pods => self.pods.is_whole(),
+            Part::Nodes => self.nodes.is_whole(),
         }
     }
 
     /// Whether nothing is missing of what is followed.
     pub fn is_complete(&self) -> bool {
-        (self.now.0.is_none() || self.is_whole(Part::Services))
-            && (self.now.1.is_none() || self.is_whole(Part::Pods))
+        Part::ALL.into_iter().all(|part| self.now[part as usize].is_none() || self.is_whole(part))
     }
 
     /// Forgets which pods were selected by what may be another selection once this was taken in.
@@ -142,6 +153,7 @@ impl Around {
             services: services.then(|| self.services.all()),
             endpoints: services.then(|| self.behind.all()),
             pods: pods.then(|| self.pods.all()),
+            nodes: self.is_whole(Part::Nodes).then(|| self.nodes.all()),
             namespaces,
         };
         accepted.look_up(known, &mut self.selected)
@@ -170,6 +182,14 @@ pub(super) fn pod(object: PodObject, with_ports: bool) -> PodAddresses {
     let is_reached = !pod.is_of_node && !pod.has_ended;
     let addresses = if is_reached { pod.addresses } else { Vec::new() };
     PodAddresses { labels: pod.labels, addresses, ports }
+}
+
+/// What counts of a node.
+pub(super) fn node(object: NodeObject) -> NodeAddresses {
+    let all = object.status.and_then(|status| status.addresses).unwrap_or_default();
+    // Its name is among them.
+    let told = all.into_iter().map(|told| told.address);
+    NodeAddresses { labels: object.metadata.labels.unwrap_or_default(), addresses: addresses(told) }
 }
 
 fn named_ports(object: &PodObject) -> Vec<ServicePort> {

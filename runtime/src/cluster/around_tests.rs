@@ -47,6 +47,18 @@ fn a_pod_of_the_node_and_one_that_ended_have_no_addresses_of_their_own() {
     assert_eq!(pod(serde_json::from_str(ended).expect("a pod"), true).addresses.len(), 0);
 }
 
+#[test]
+fn of_a_node_its_labels_count_and_its_addresses() {
+    let read = |text: &str| node(serde_json::from_str(text).expect("a node"));
+    let full = read(
+        r#"{"metadata": {"labels": {"role": "edge"}}, "status": {"addresses": [{"type": "InternalIP", "address": "10.9.9.1"},
+            {"type": "Hostname", "address": "one"}, {"type": "ExternalIP", "address": "2001:db8::1"}]}}"#,
+    );
+    assert_eq!(listed(&full.addresses), ["10.9.9.1", "2001:db8::1"]);
+    assert_eq!(full.labels.get("role").map(String::as_str), Some("edge"));
+    assert_eq!(read(r#"{"metadata": {}}"#), NodeAddresses::default());
+}
+
 /// A policy of namespace shop whose rules lead to `to`.
 fn accepted(to: &[&str]) -> Accepted {
     let rules: Vec<_> = to.iter().map(|to| format!("{{to: [{{{to}}}]}}")).collect();

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use futures_util::Stream;
 use k8s_openapi::api::apps::v1::DaemonSet;
-use k8s_openapi::api::core::v1::{Endpoints, Namespace, Pod as PodObject, Service};
+use k8s_openapi::api::core::v1::{Endpoints, Namespace, Node, Pod as PodObject, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use kube::api::DynamicObject;
@@ -36,7 +36,7 @@ const RESOLVERS: (&str, &str) = ("kube-system", "k8s-app=kube-dns");
 /// What is behind services, as today's clusters have it: the group and version, and the resource.
 const SLICES: (&str, &str) = ("discovery.k8s.io/v1", "endpointslices");
 
-/// Follows services and pods of the whole cluster, for as long as policies name such.
+/// Follows services, pods and nodes of the whole cluster, for as long as policies name such.
 pub struct Follower {
     client: Client,
     view: Arc<View>,
@@ -44,6 +44,7 @@ pub struct Follower {
     services: Option<JoinSet<()>>,
     /// And whether the names of ports are known.
     pods: Option<(JoinSet<()>, bool)>,
+    nodes: Option<JoinSet<()>>,
 }
 
 /// A kind of policies.
@@ -123,7 +124,7 @@ pub fn follow(client: Client, access: &Access, view: &Arc<View>, tell: Tell) -> 
         Listener { what: "endpoints", may_be_absent: false, view: view.clone(), tell: tell.clone() };
     tasks.spawn(listen_behind(client.clone(), which, behind::answers_at, word, listener));
     tasks.detach_all();
-    Follower { client, view: view.clone(), tell, services: None, pods: None }
+    Follower { client, view: view.clone(), tell, services: None, pods: None, nodes: None }
 }
 
 impl Follower {
@@ -143,6 +144,13 @@ impl Follower {
         } else if !wanted.pods && self.pods.take().is_some() {
             info!("no policy names pods any more: what was known of those of other nodes is forgotten");
             self.view.end(Part::Pods);
+        }
+        if wanted.nodes && self.nodes.is_none() {
+            info!("policies name nodes: those of the whole cluster are followed");
+            self.nodes = Some(self.follow_nodes());
+        } else if !wanted.nodes && self.nodes.take().is_some() {
+            info!("no policy names nodes any more: what was known of them is forgotten");
+            self.view.end(Part::Nodes);
         }
     }
 
@@ -170,6 +178,15 @@ impl Follower {
         let what = "the pods of the cluster";
         let pod = move |pod| around::pod(pod, with_ports);
         spawn(&mut tasks, what, watcher(pods, living), pod, word, &self.view, &self.tell);
+        tasks
+    }
+
+    fn follow_nodes(&self) -> JoinSet<()> {
+        let (round, mut tasks) = (self.view.begin(Part::Nodes), JoinSet::new());
+        let nodes: Api<Node> = Api::all(self.client.clone());
+        let word = move |told| Word::Around(round, Heard::Node(told));
+        let events = watcher(nodes, watcher::Config::default());
+        spawn(&mut tasks, "the nodes of the cluster", events, around::node, word, &self.view, &self.tell);
         tasks
     }
 }

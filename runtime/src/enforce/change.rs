@@ -15,6 +15,7 @@ pub fn only_range(before: &Ruleset, after: &Ruleset) -> Option<IpNet> {
         on_deny,
         applied_default,
         observed_default,
+        open,
         names,
         dest,
         rules,
@@ -26,6 +27,7 @@ pub fn only_range(before: &Ruleset, after: &Ruleset) -> Option<IpNet> {
         && before.on_deny == *on_deny
         && before.applied_default == *applied_default
         && before.observed_default == *observed_default
+        && before.open == *open
         && before.names == *names
         && before.rules == *rules
         && before.modules == *modules;

@@ -4,17 +4,17 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use egret_abi::{
-    Asks, Class as ClassNumber, Dest, DestKey, Home, Kind as KindNumber, NameKey, Named, RuleKey, RuleValue,
-    Ruleset as Defaults, RulesetId, Said, failure,
+    Asks, Class as ClassNumber, Dest, DestKey, Effect, First, Home, Kind as KindNumber, NameKey, Named,
+    RuleKey, RuleValue, Ruleset as Defaults, RulesetId, Said, failure,
 };
 use ipnet::IpNet;
 
 use super::Numbers;
 use super::teach::taught;
 use crate::kernel::maps::address;
-use crate::model::{Action, FailurePolicy, Kind, OnDeny};
+use crate::model::{Action, FailurePolicy, Kind, OnDeny, UpstreamAction};
 use crate::policy::{
-    self, Class, Default3, DestEntry, PortKey, RuleKey as RuleWords, Ruleset, Said as Words, Which,
+    self, Class, Default3, DestEntry, Entry, PortKey, RuleKey as RuleWords, Ruleset, Said as Words, Which,
 };
 
 /// A ruleset as its map entries, each with the bits of its key that count.
@@ -47,7 +47,7 @@ pub fn encode(ruleset: &Ruleset, id: RulesetId, numbers: &mut Numbers) -> Encode
             observed_failure: failure(ruleset.failure(Which::Observed)),
             // Modules are told by what name a destination goes before they are asked: the agent reads the answer first.
             learns: (taught.is_complete && ruleset.modules.is_empty()).into(),
-            zero: 0,
+            tells: tells(ruleset),
         },
         dest: ruleset.dest.iter().map(|(range, entry)| dest(id, range, entry)).collect(),
         rules: ruleset.rules.iter().map(|(key, said)| rule(id, key, said, numbers)).collect(),
@@ -88,6 +88,14 @@ fn kind_number(kind: Kind) -> KindNumber {
     }
 }
 
+fn tells(ruleset: &Ruleset) -> u8 {
+    [Kind::Internet, Kind::Cluster, Kind::Node].into_iter().fold(0, |tells, kind| {
+        let (applied, observed) = ruleset.open.of(kind);
+        let both = u8::from(applied) | u8::from(observed) << Defaults::TELLS_OBSERVED;
+        tells | both << kind_number(kind) as u32
+    })
+}
+
 fn defaults(denies: Default3) -> [u8; 3] {
     [denies.internet.into(), denies.cluster.into(), denies.node.into()]
 }
@@ -109,12 +117,7 @@ pub fn dest(id: RulesetId, range: &IpNet, entry: &DestEntry) -> (u32, DestKey, D
     (bits, key, Dest { class, kind: kind as u32 })
 }
 
-fn rule(
-    id: RulesetId,
-    key: &RuleWords,
-    said: &(Words, Words),
-    numbers: &mut Numbers,
-) -> (u32, RuleKey, RuleValue) {
+fn rule(id: RulesetId, key: &RuleWords, said: &Entry, numbers: &mut Numbers) -> (u32, RuleKey, RuleValue) {
     let class = match &key.class {
         Class::Name(names) => numbers.class(names),
         Class::Cidrs(number) => ClassNumber(*number),
@@ -126,7 +129,12 @@ fn rule(
             (RuleKey::PROTOCOL_BITS + u32::from(bits), protocol.0, port)
         }
     };
-    let value = RuleValue { applied: number_of(&said.0, numbers), observed: number_of(&said.1, numbers) };
+    let [first, next] = &said.tiers;
+    let value = RuleValue {
+        applied: number_of(&said.applied, numbers),
+        observed: number_of(&said.observed, numbers),
+        tiers: [first_of(first.as_ref(), numbers), first_of(next.as_ref(), numbers)],
+    };
     (bits, RuleKey::new(id, class, protocol, port.to_be_bytes()), value)
 }
 
@@ -136,4 +144,14 @@ fn number_of(said: &Words, numbers: &mut Numbers) -> Said {
         Some((Action::Allow, rule)) => Said::allow(numbers.rule(rule)),
         Some((Action::Deny, rule)) => Said::deny(numbers.rule(rule)),
     }
+}
+
+fn first_of(first: Option<&policy::First>, numbers: &mut Numbers) -> First {
+    let Some(policy::First { turn, action, rule }) = first else { return First::NOTHING };
+    let effect = match action {
+        UpstreamAction::Pass => Effect::Pass,
+        UpstreamAction::Accept => Effect::Accept,
+        UpstreamAction::Deny => Effect::Deny,
+    };
+    First::new(*turn, effect, numbers.rule(rule))
 }

@@ -6,7 +6,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use egret_abi::{Class, Epoch, RULESETS_MAX, RuleId, RulesetId, WORKLOADS_MAX, WorkloadIndex};
 
 use crate::model::{NameClass, WorkloadId};
-use crate::policy::{RuleRef, Ruleset};
+use crate::policy::{Entry, RuleRef, Ruleset};
 use crate::state::{ClassNumber, NextNumbers, RuleNumber, Snapshot, WorkloadNumber};
 
 /// The words of rule numbers, for whoever tells a verdict. A number never changes its meaning.
@@ -163,8 +163,9 @@ impl Numbers {
 
     /// Gives a number to every class and rule of `ruleset`; the classes of names with theirs.
     pub fn words_of(&mut self, ruleset: &Ruleset) -> Vec<(NameClass, Class)> {
-        for (applied, observed) in ruleset.rules.values() {
-            for (_, rule) in applied.iter().chain(observed) {
+        for Entry { applied, observed, tiers } in ruleset.rules.values() {
+            let of_tiers = tiers.iter().flatten().map(|first| &first.rule);
+            for rule in applied.iter().chain(observed).map(|(_, rule)| rule).chain(of_tiers) {
                 self.rule(rule);
             }
         }

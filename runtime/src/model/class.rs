@@ -40,6 +40,14 @@ impl NameClass {
         Some(Self { within: Some(within), ..self.clone() })
     }
 
+    /// Whether all of `other` is in this.
+    #[must_use]
+    pub fn covers(&self, other: &Self) -> bool {
+        let is_implied = |pattern: &Pattern| other.patterns.iter().any(|own| own.implies(pattern));
+        let is_around = |range: IpNet| other.within.is_some_and(|inner| range.contains(&inner));
+        self.patterns.iter().all(is_implied) && self.within.is_none_or(is_around)
+    }
+
     /// The same names, wherever they lead.
     #[must_use]
     pub fn anywhere(&self) -> Self {

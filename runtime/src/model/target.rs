@@ -23,13 +23,15 @@ pub enum Target {
     Block(Block),
     /// A port of pods that these call by a name, whatever the ports of the rule; of policies of Kubernetes only.
     PodPort(PodsOf, NamedPort),
+    /// Nodes of the cluster, by labels; of policies of Kubernetes only.
+    Nodes(Selector),
 }
 
 impl Target {
     /// Whether what it comes to has to be looked for in the cluster.
     #[must_use]
     pub fn is_of_cluster(&self) -> bool {
-        matches!(self, Self::Service(_) | Self::Pods(_) | Self::PodPort(..))
+        matches!(self, Self::Service(_) | Self::Pods(_) | Self::PodPort(..) | Self::Nodes(_))
     }
 }
 
@@ -42,6 +44,8 @@ impl fmt::Display for Target {
             Self::Service(service) => write!(f, "service {service}"),
             Self::Pods(pods) => pods.fmt(f),
             Self::Block(block) => block.fmt(f),
+            Self::Nodes(nodes) if nodes.is_everything() => f.write_str("all nodes"),
+            Self::Nodes(nodes) => write!(f, "nodes `{nodes}`"),
             Self::PodPort(pods, port) => write!(f, "port `{}` of {pods}", port.name),
         }
     }

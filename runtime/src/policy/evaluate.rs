@@ -167,7 +167,7 @@ fn covers_plainly(rule: &Rule, attempt: &Attempt) -> bool {
         Target::Fqdn(pattern) => attempt.names.iter().any(|name| pattern.matches(name)),
         Target::Cidr(net) => attempt.address.is_some_and(|address| net.contains(&address)),
         Target::Block(block) => attempt.address.is_some_and(|address| block.holds(address)),
-        Target::Service(_) | Target::Pods(_) | Target::PodPort(..) => false,
+        Target::Service(_) | Target::Pods(_) | Target::PodPort(..) | Target::Nodes(_) => false,
     })
 }
 

@@ -28,7 +28,7 @@ pub(crate) mod tests;
 
 pub use asked::{Asked, Asks, Which};
 pub use check::{CheckResult, Checked, Report, check};
-pub use compile::{Excess, MAX_COMBINED, MAX_RULES, Ranges, TooLarge, bounds, compile, compile_bounds};
+pub use compile::{Excess, MAX_COMBINED, MAX_RULES, Open, Ranges, TooLarge, bounds, compile, compile_bounds};
 pub use consult::{consult, consult_after};
 pub use evaluate::evaluate;
 pub use explain::{
@@ -36,10 +36,10 @@ pub use explain::{
 };
 pub use load::{Good, Outcome, load_dir, of_files};
 pub use neighbours::{
-    Endpoints, Neighbours, ObjectName, PodAddresses, Selected, Service, ServicePort, Wanted,
+    Endpoints, Neighbours, NodeAddresses, ObjectName, PodAddresses, Selected, Service, ServicePort, Wanted,
 };
 pub use problem::Problem;
-pub use ruleset::{Class, Default3, DestEntry, PortKey, RuleKey, RuleRef, Ruleset, Said};
+pub use ruleset::{Class, Default3, DestEntry, Entry, First, PortKey, RuleKey, RuleRef, Ruleset, Said};
 pub use schema::parse;
 pub use store::{Accepted, refresh};
 pub use yaml::MAX_FILE_BYTES;

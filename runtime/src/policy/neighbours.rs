@@ -9,8 +9,8 @@ use std::sync::Arc;
 
 use super::behind::Behind;
 use crate::model::{
-    Found, Labels, NamedPort, Namespace, Namespaces, PodsOf, Policy, PortRange, Protocol, Rule, ServiceName,
-    Spot, Target,
+    Found, Labels, NamedPort, Namespace, Namespaces, PodsOf, Policy, PortRange, Protocol, Rule, Selector,
+    ServiceName, Spot, Target,
 };
 
 /// What an object of Kubernetes is called: its namespace, empty where it is of none, and its name.
@@ -25,6 +25,8 @@ pub struct Neighbours<'a> {
     pub endpoints: Option<&'a BTreeMap<ObjectName, Endpoints>>,
     /// The addresses of its pods.
     pub pods: Option<&'a BTreeMap<ObjectName, PodAddresses>>,
+    /// The addresses of its nodes.
+    pub nodes: Option<&'a BTreeMap<ObjectName, NodeAddresses>>,
     /// The labels of its namespaces.
     pub namespaces: &'a BTreeMap<ObjectName, Labels>,
 }
@@ -62,6 +64,8 @@ pub struct Wanted {
     pub pods: bool,
     /// The named ports of pods as well.
     pub pod_ports: bool,
+    /// Nodes.
+    pub nodes: bool,
 }
 
 /// What counts of a service.
@@ -106,6 +110,15 @@ pub struct PodAddresses {
     pub ports: Vec<ServicePort>,
 }
 
+/// What counts of a node.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct NodeAddresses {
+    /// Its labels.
+    pub labels: Labels,
+    /// Its addresses.
+    pub addresses: Vec<IpAddr>,
+}
+
 impl Wanted {
     /// What the destinations of `policies` need to be known.
     pub fn by<'p>(policies: impl Iterator<Item = &'p Policy>) -> Self {
@@ -113,9 +126,10 @@ impl Wanted {
         for policy in policies {
             for target in policy.rules().flat_map(|rule| &rule.to) {
                 let is_of_pods = matches!(target, Target::Pods(_) | Target::PodPort(..));
-                // A policy of Kubernetes that covers pods covers services that lead to them.
-                wanted.services |=
-                    matches!(target, Target::Service(_)) || is_of_pods && policy.upstream.is_some();
+                // A policy of Kubernetes that covers pods or nodes covers services that lead to them.
+                wanted.services |= matches!(target, Target::Service(_))
+                    || target.is_of_cluster() && policy.upstream.is_some();
+                wanted.nodes |= matches!(target, Target::Nodes(_));
                 wanted.pods |= is_of_pods;
                 wanted.pod_ports |= matches!(target, Target::PodPort(..));
             }
@@ -156,18 +170,30 @@ impl<'a> Finder<'a> {
                 Target::Service(service) => self.service(service, &rule.ports, &mut found)?,
                 Target::Pods(pods) => self.pods(pods, &rule.ports, &mut found)?,
                 Target::PodPort(pods, port) => self.pod_port(pods, port, &mut found)?,
+                Target::Nodes(nodes) => self.nodes(nodes, &rule.ports, &mut found)?,
                 Target::Fqdn(_) | Target::Cidr(_) | Target::Block(_) => {}
             }
         }
         Some(found)
     }
 
-    /// The same for a rule of Kubernetes: where it covers pods, services that lead to them as well.
+    /// The same for a rule of Kubernetes: where it covers pods or nodes, services that lead to them as well.
     pub fn find_upstream(&mut self, rule: &Rule) -> Option<Found> {
         let found = self.find(rule)?;
         let (services, endpoints) = (self.known.services?, self.known.endpoints?);
         let behind = self.behind.get_or_insert_with(|| Behind::new(services, endpoints));
         Some(behind.covered(rule, found))
+    }
+
+    fn nodes(&self, nodes: &Selector, ports: &[PortRange], found: &mut Found) -> Option<()> {
+        let selected = self.known.nodes?.values().filter(|node| nodes.matches(&node.labels));
+        let addresses = sorted(selected.flat_map(|node| node.addresses.iter().copied()).collect());
+        if addresses.is_empty() {
+            found.notes.push(format!("there are no nodes `{nodes}`"));
+        } else {
+            found.spots.push(Spot { addresses, ports: ports.to_vec() });
+        }
+        Some(())
     }
 
     fn pod_port(&mut self, pods: &PodsOf, named: &NamedPort, found: &mut Found) -> Option<()> {

@@ -7,9 +7,10 @@ use std::collections::BTreeMap;
 
 use ipnet::IpNet;
 
-use crate::model::{Action, Kind, NameClass, OnDeny, Policy, PolicyId, Protocol};
+use crate::model::{Action, Kind, NameClass, OnDeny, Policy, PolicyId, Protocol, UpstreamAction};
 
 use super::asked::Asked;
+use super::compile::Open;
 
 /// A set of destinations that the rules of a ruleset treat alike.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -39,6 +40,28 @@ impl RuleRef {
 
 /// What rules say: nothing, or an action and the rule that decided (deny first, then the first by policy and place).
 pub type Said = Option<(Action, RuleRef)>;
+
+/// What the first rule of a tier of Kubernetes' policies says, of those that speak of a destination.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct First {
+    /// When the rule is asked: the lower one first.
+    pub turn: u32,
+    /// What it says.
+    pub action: UpstreamAction,
+    /// The rule.
+    pub rule: RuleRef,
+}
+
+/// What all rules say of some destinations.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Entry {
+    /// Those of the Enforce policies.
+    pub applied: Said,
+    /// Those of all policies.
+    pub observed: Said,
+    /// Those of Kubernetes' policies: of the first tier, and of the tier that is asked after it.
+    pub tiers: [Option<First>; 2],
+}
 
 /// Ports in the order of a longest-prefix match.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -102,12 +125,15 @@ pub struct Ruleset {
     pub applied_default: Default3,
     /// Where the default of all policies, as if in force, denies.
     pub observed_default: Default3,
-    /// What the ceilings leave of the names of all allow rules: sorted, each once.
+    /// Where what a rule of Kubernetes' policies accepts is told by it.
+    pub open: Open,
+    /// What the ceilings leave of the names of all allow rules, and the names that Kubernetes' policies accept: sorted, each
+    /// once.
     pub names: Vec<NameClass>,
     /// Address ranges; the longest match is final.
     pub dest: BTreeMap<IpNet, DestEntry>,
-    /// Class and ports to what the rules say, applied then observed; the longest match is final.
-    pub rules: BTreeMap<RuleKey, (Said, Said)>,
+    /// Class and ports to what the rules say; the longest match is final.
+    pub rules: BTreeMap<RuleKey, Entry>,
     /// The modules that are asked, in this order. One of another digest, or with other settings, makes another ruleset:
     /// so what it said before no longer counts.
     pub modules: Vec<Asked>,

@@ -19,6 +19,8 @@ const RESOLVER: [u8; 4] = [10, 96, 0, 10];
 const IMAGE: &str = "egret.test/busybox:1";
 /// How long a pod may take to run, or to be gone.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// How long what was just said may take to be in force.
+const SOON: Duration = Duration::from_secs(15);
 
 /// A Kubernetes of one node. What a test made in it, the next one finds gone: namespaces are deleted in the end.
 pub struct Cluster {
@@ -264,12 +266,31 @@ impl Drop for Cluster {
 }
 
 impl Pod {
-    /// Tries once to connect over IPv4 to a name, which it looks up at the cluster's resolver.
+    /// Tries once to connect over IPv4 to an address, or to a name, which it looks up at the cluster's resolver.
     ///
     /// # Errors
     /// It cannot be tried.
     pub fn connect(&self, name: &str, port: u16) -> Result<Seen> {
         Ok(self.dial(&Attempt::tcp(name, port).ipv4().via(RESOLVER))?.seen)
+    }
+
+    /// Tries until connecting to `name`, as [`Self::connect`] does, comes to `wanted`.
+    ///
+    /// # Errors
+    /// It does not within some seconds.
+    pub fn becomes(&self, name: &str, port: u16, wanted: Seen) -> Result<()> {
+        let what = format!("{} to {name}:{port} is not {wanted}", self.id);
+        eventually(&what, SOON, || Ok((self.connect(name, port)? == wanted).then_some(())))
+    }
+
+    /// Connecting to `name`, as [`Self::connect`] does, comes to `wanted` at once.
+    ///
+    /// # Errors
+    /// It does not.
+    pub fn is(&self, name: &str, port: u16, wanted: Seen) -> Result<()> {
+        let seen = self.connect(name, port)?;
+        ensure!(seen == wanted, "{} to {name}:{port} is {seen}, not {wanted}", self.id);
+        Ok(())
     }
 
     /// Tries once to connect; it may take two seconds.

@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use egret_tests::dial::{Attempt, Seen};
+use egret_tests::dial::Seen;
 use egret_tests::eventually;
 use egret_tests::servers::serve_tcp;
 use egret_tests_cluster::{Agent, Cluster, Pod};
@@ -38,21 +38,6 @@ fn answering(cluster: &Cluster, runtime: &Runtime, name: &str, labels: &str) -> 
     Ok(pod)
 }
 
-fn connect(pod: &Pod, address: &str, port: u16) -> Result<Seen> {
-    Ok(pod.dial(&Attempt::tcp(address, port))?.seen)
-}
-
-fn becomes(pod: &Pod, address: &str, port: u16, wanted: Seen) -> Result<()> {
-    let what = format!("{} to {address}:{port} is not {wanted}", pod.id);
-    eventually(&what, AT_ONCE, || Ok((connect(pod, address, port)? == wanted).then_some(())))
-}
-
-fn is(pod: &Pod, address: &str, port: u16, wanted: Seen) -> Result<()> {
-    let seen = connect(pod, address, port)?;
-    ensure!(seen == wanted, "{} to {address}:{port} is {seen}, not {wanted}", pod.id);
-    Ok(())
-}
-
 /// The address of a service, once there is something behind it.
 fn address_of(cluster: &Cluster, name: &str) -> Result<String> {
     eventually("nothing is behind the service", AT_ONCE, || {
@@ -75,10 +60,10 @@ fn a_service_is_reached_by_its_address_and_behind_it_on_the_ports_meant_and_noth
     let mut agent = Agent::start(&cluster)?;
     agent.wait_for(&web, "unmanaged")?;
     for (address, port) in [(&sql, 5432), (&sql, 9000), (&cache.address, 15432)] {
-        becomes(&web, address, port, Seen::Connected)?;
+        web.becomes(address, port, Seen::Connected)?;
     }
     for port in PORTS {
-        is(&web, &db.address, port, Seen::Connected)?;
+        web.is(&db.address, port, Seen::Connected)?;
     }
     ensure!(!agent.log().contains("policies name services"), "nobody does yet:\n{}", agent.log());
 
@@ -87,17 +72,17 @@ fn a_service_is_reached_by_its_address_and_behind_it_on_the_ports_meant_and_noth
     ))?;
     agent.wait_for(&web, "Enforce")?;
     let only_sql = |web: &Pod| -> Result<()> {
-        becomes(web, &sql, 5432, Seen::Connected).context("the service")?;
-        becomes(web, &db.address, 15432, Seen::Connected).context("what is behind it, without a proxy")?;
+        web.becomes(&sql, 5432, Seen::Connected).context("the service")?;
+        web.becomes(&db.address, 15432, Seen::Connected).context("what is behind it, without a proxy")?;
         // Until all services were told, what was in force stays.
-        becomes(web, &sql, 9000, Seen::Refused).context("another port of the service")?;
-        is(web, &db.address, 19000, Seen::Refused).context("what is behind another port")?;
-        is(web, &db.address, 5432, Seen::Refused)
+        web.becomes(&sql, 9000, Seen::Refused).context("another port of the service")?;
+        web.is(&db.address, 19000, Seen::Refused).context("what is behind another port")?;
+        web.is(&db.address, 5432, Seen::Refused)
             .context("the port of the service where it does not answer")?;
-        is(web, &db.address, 22, Seen::Refused).context("no port of the service")?;
-        is(web, &cache.address, 15432, Seen::Refused).context("another pod")?;
+        web.is(&db.address, 22, Seen::Refused).context("no port of the service")?;
+        web.is(&cache.address, 15432, Seen::Refused).context("another pod")?;
         // By the policy now, whatever was in force before.
-        is(web, &db.address, 15432, Seen::Connected).context("what is behind it")
+        web.is(&db.address, 15432, Seen::Connected).context("what is behind it")
     };
     only_sql(&web).with_context(|| agent.log())?;
     let told = agent.json(&["explain", "shop/web", &format!("{}:15432", db.address)])?.to_string();
@@ -112,15 +97,15 @@ fn a_service_is_reached_by_its_address_and_behind_it_on_the_ports_meant_and_noth
 
     // What is behind it is followed.
     let second = answering(&cluster, &runtime, "db-1", "app=db")?;
-    becomes(&web, &second.address, 15432, Seen::Connected)?;
-    is(&web, &second.address, 19000, Seen::Refused)?;
+    web.becomes(&second.address, 15432, Seen::Connected)?;
+    web.is(&second.address, 19000, Seen::Refused)?;
     cluster.kubectl(&["label", "pod", "-n", "data", "db-1", "--overwrite", "app=other"])?;
-    becomes(&web, &second.address, 15432, Seen::Refused)?;
+    web.becomes(&second.address, 15432, Seen::Refused)?;
     only_sql(&web)?;
 
     // The next agent knows it before it puts anything in force.
     agent.restart()?;
-    is(&web, &db.address, 15432, Seen::Connected).context("after a restart")?;
+    web.is(&db.address, 15432, Seen::Connected).context("after a restart")?;
     agent.wait_for(&web, "Enforce")?;
     only_sql(&web).context("after a restart")?;
 
@@ -128,25 +113,25 @@ fn a_service_is_reached_by_its_address_and_behind_it_on_the_ports_meant_and_noth
     cluster.apply(&policy(
         "  allow:\n  - to: [{service: {name: db, namespace: data}}, {service: {name: later, namespace: data}}]\n",
     ))?;
-    becomes(&web, &sql, 9000, Seen::Connected)?;
-    is(&web, &db.address, 19000, Seen::Connected)?;
-    is(&web, &db.address, 22, Seen::Refused)?;
+    web.becomes(&sql, 9000, Seen::Connected)?;
+    web.is(&db.address, 19000, Seen::Connected)?;
+    web.is(&db.address, 22, Seen::Refused)?;
     let notes = agent.json(&["policies"])?["policies"][0]["notes"].to_string();
     ensure!(notes.contains("service data/later is not there"), "{notes}");
     cluster.apply(&service("later"))?;
-    becomes(&web, &address_of(&cluster, "later")?, 5432, Seen::Connected)?;
+    web.becomes(&address_of(&cluster, "later")?, 5432, Seen::Connected)?;
 
     // Deny beats allow, where it is meant.
     cluster.apply(&policy(
         "  allow:\n  - to: [{cidr: 10.0.0.0/8}]\n  deny:\n  - to: [{service: {name: db, namespace: data}}]\n",
     ))?;
-    becomes(&web, &sql, 5432, Seen::Refused)?;
-    is(&web, &db.address, 15432, Seen::Refused)?;
-    is(&web, &db.address, 22, Seen::Connected)?;
+    web.becomes(&sql, 5432, Seen::Refused)?;
+    web.is(&db.address, 15432, Seen::Refused)?;
+    web.is(&db.address, 22, Seen::Connected)?;
 
     // Nobody names a service any more.
     cluster.apply(&policy("  allow:\n  - to: [{cidr: 10.0.0.0/8}]\n"))?;
-    becomes(&web, &sql, 5432, Seen::Connected)?;
+    web.becomes(&sql, 5432, Seen::Connected)?;
     ensure!(agent.log().contains("no policy names services any more"), "{}", agent.log());
     ensure!(!agent.log().contains("policies name pods"), "nobody did:\n{}", agent.log());
     Ok(())
@@ -166,39 +151,39 @@ fn pods_are_selected_by_their_labels_and_those_of_their_namespaces_as_they_are_n
          ports: [{protocol: TCP, port: 5432}]\n",
     ))?;
     agent.wait_for(&web, "Enforce")?;
-    becomes(&web, &db.address, 5432, Seen::Connected)?;
-    is(&web, &db.address, 15432, Seen::Refused).context("another port")?;
-    is(&web, &cache.address, 5432, Seen::Refused).context("another pod")?;
+    web.becomes(&db.address, 5432, Seen::Connected)?;
+    web.is(&db.address, 15432, Seen::Refused).context("another port")?;
+    web.is(&cache.address, 5432, Seen::Refused).context("another pod")?;
     let relabelled =
         |kind: &[&str], labels: &str| cluster.kubectl(&[&["label", "--overwrite"], kind, &[labels]].concat());
     relabelled(&["pod", "-n", "data", "cache"], "app=db")?;
-    becomes(&web, &cache.address, 5432, Seen::Connected)?;
+    web.becomes(&cache.address, 5432, Seen::Connected)?;
     relabelled(&["pod", "-n", "data", "db-0"], "app=cache")?;
-    becomes(&web, &db.address, 5432, Seen::Refused)?;
-    is(&web, &cache.address, 5432, Seen::Connected)?;
+    web.becomes(&db.address, 5432, Seen::Refused)?;
+    web.is(&cache.address, 5432, Seen::Connected)?;
     relabelled(&["namespace", "data"], "tier=front")?;
-    becomes(&web, &cache.address, 5432, Seen::Refused)?;
+    web.becomes(&cache.address, 5432, Seen::Refused)?;
 
     // All pods of some namespaces; below a ceiling, as many of them as it lets pass.
     cluster
         .apply(&policy("  allow:\n  - to: [{pods: {namespaceSelector: {matchLabels: {tier: front}}}}]\n"))?;
     for pod in [&db, &cache] {
-        becomes(&web, &pod.address, 22, Seen::Connected)?;
+        web.becomes(&pod.address, 22, Seen::Connected)?;
     }
     cluster.apply(
         "apiVersion: egret.dev/v1alpha1\nkind: ClusterEgressPolicy\nmetadata: {name: company}\nspec:\n  namespaceSelector: {}\n  \
          podSelector: {matchLabels: {app: web}}\n  mode: Enforce\n  scope: all\n  ceiling:\n  \
          - to: [{pods: {podSelector: {matchLabels: {app: db}}, namespaceSelector: {}}}]\n",
     )?;
-    becomes(&web, &db.address, 22, Seen::Refused)?;
-    is(&web, &cache.address, 22, Seen::Connected)?;
+    web.becomes(&db.address, 22, Seen::Refused)?;
+    web.is(&cache.address, 22, Seen::Connected)?;
     cluster.delete(&cache)?;
     let status = agent.status()?.to_string();
     ensure!(status.contains("\"problems\":[]"), "{status}");
 
     // The pod that comes next may have its address.
     cluster.kubectl(&["delete", "egresspolicy", "-n", "shop", "web"])?;
-    becomes(&web, &db.address, 22, Seen::Refused).context("a ceiling denies by default")
+    web.becomes(&db.address, 22, Seen::Refused).context("a ceiling denies by default")
 }
 
 #[test]
@@ -221,20 +206,20 @@ fn until_services_are_told_what_was_in_force_stays_and_a_pod_that_starts_is_deni
     eventually("why it waits is not told", AT_ONCE, || {
         tells("shop/web: its policies stay as they were: Kubernetes")
     })?;
-    is(&web, &db.address, 22, Seen::Connected).context("nothing was in force, and that stays")?;
+    web.is(&db.address, 22, Seen::Connected).context("nothing was in force, and that stays")?;
     let late = cluster.run("shop", "late", "app=web")?;
     agent.wait_for(&late, "Enforce")?;
     eventually("why it is denied is not told", AT_ONCE, || {
         tells("shop/late: nothing that its namespace allows")
     })?;
-    is(&late, &sql, 5432, Seen::Refused).context("what it may is not known")?;
+    late.is(&sql, 5432, Seen::Refused).context("what it may is not known")?;
 
     cluster.give_rights()?;
     // It is asked less and less often.
-    let waited = || Ok((connect(&late, &sql, 5432)? == Seen::Connected).then_some(()));
+    let waited = || Ok((late.connect(&sql, 5432)? == Seen::Connected).then_some(()));
     eventually("services are not known", Duration::from_secs(60), waited).with_context(|| agent.log())?;
-    becomes(&web, &db.address, 22, Seen::Refused)?;
-    is(&web, &db.address, 15432, Seen::Connected)?;
+    web.becomes(&db.address, 22, Seen::Refused)?;
+    web.is(&db.address, 15432, Seen::Connected)?;
     let status = agent.status()?.to_string();
     ensure!(!status.contains("has not told yet"), "{status}");
     Ok(())

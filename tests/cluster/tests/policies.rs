@@ -8,7 +8,7 @@ use anyhow::{Context, Result, ensure};
 use egret_tests::dial::Seen;
 use egret_tests::eventually;
 use egret_tests_cluster::gateway::{Gateway, SERVER};
-use egret_tests_cluster::{Agent, Cluster, Pod, UPDATES, World};
+use egret_tests_cluster::{Agent, Cluster, UPDATES, World};
 
 const PAYMENT: &str = "apiVersion: egret.dev/v1alpha1
 kind: EgressPolicy
@@ -16,11 +16,6 @@ metadata: {name: payment, namespace: payment}
 spec: {podSelector: {}, mode: Enforce, scope: internet, default: Deny}
 ";
 const AT_ONCE: Duration = Duration::from_secs(10);
-
-fn becomes(pod: &Pod, name: &str, port: u16, wanted: Seen) -> Result<()> {
-    let what = format!("{} to {name}:{port} is not {wanted}", pod.id);
-    eventually(&what, AT_ONCE, || Ok((pod.connect(name, port)? == wanted).then_some(())))
-}
 
 #[test]
 fn policies_are_in_force_for_the_pods_that_they_select_and_for_no_other() -> Result<()> {
@@ -55,9 +50,9 @@ fn policies_are_in_force_for_the_pods_that_they_select_and_for_no_other() -> Res
     let relabelled =
         |labels: &str| cluster.kubectl(&["label", "pod", "-n", "updates", "git", "--overwrite", labels]);
     relabelled("app=other")?;
-    becomes(&again, "pagerduty.com", 443, Seen::Connected)?;
+    again.becomes("pagerduty.com", 443, Seen::Connected)?;
     relabelled("app=update")?;
-    becomes(&again, "pagerduty.com", 443, Seen::Refused)?;
+    again.becomes("pagerduty.com", 443, Seen::Refused)?;
 
     // What only the reader can refuse changes nothing of what is in force.
     cluster.apply(&UPDATES.replace("github.com", "git..hub.com"))?;
@@ -67,8 +62,8 @@ fn policies_are_in_force_for_the_pods_that_they_select_and_for_no_other() -> Res
     ensure!(again.connect("github.com", 22)? == Seen::Connected, "the last good one counts");
     ensure!(again.connect("pagerduty.com", 443)? == Seen::Refused, "the last good one counts");
     cluster.apply(&UPDATES.replace("port: 22", "port: 443"))?;
-    becomes(&again, "github.com", 443, Seen::Connected)?;
-    becomes(&again, "github.com", 22, Seen::Refused)?;
+    again.becomes("github.com", 443, Seen::Connected)?;
+    again.becomes("github.com", 22, Seen::Refused)?;
 
     // The next agent takes over what is in force, and what changes while there is none.
     agent.restart()?;
@@ -76,7 +71,7 @@ fn policies_are_in_force_for_the_pods_that_they_select_and_for_no_other() -> Res
     ensure!(again.connect("github.com", 443)? == Seen::Connected, "after a restart");
     ensure!(payment.connect("github.com", 22)? == Seen::Refused, "after a restart");
     cluster.kubectl(&["delete", "egresspolicy", "-n", "payment", "payment"])?;
-    becomes(&payment, "github.com", 22, Seen::Connected)
+    payment.becomes("github.com", 22, Seen::Connected)
 }
 
 #[test]
@@ -107,8 +102,8 @@ fn what_is_in_force_stays_while_the_api_server_is_away_whatever_becomes_of_the_a
 
     gateway.open();
     agent.wait_for(&pod, "Enforce")?;
-    becomes(&pod, "pagerduty.com", 443, Seen::Connected)?;
-    becomes(&pod, "github.com", 22, Seen::Refused)
+    pod.becomes("pagerduty.com", 443, Seen::Connected)?;
+    pod.becomes("github.com", 22, Seen::Refused)
 }
 
 #[test]
@@ -132,7 +127,8 @@ fn a_pod_in_the_namespace_of_the_node_is_told_of_and_one_that_ended_is_not() -> 
             cluster.kubectl(&["get", "pod", "-n", "shop", "ended", "-o", "jsonpath={.status.phase}"])?;
         Ok((phase == "Succeeded").then_some(()))
     })?;
-    eventually("the ended pod is still known", AT_ONCE, || {
+    // The kubelet takes its sandbox away in its own time.
+    eventually("the ended pod is still known", Duration::from_secs(60), || {
         Ok(agent.workload("shop/ended").is_err().then_some(()))
     })
     .with_context(|| agent.log())

@@ -5,10 +5,10 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use egret_tests::dial::{Attempt, Seen};
+use egret_tests::dial::Seen;
 use egret_tests::eventually;
 use egret_tests::servers::serve_tcp;
-use egret_tests_cluster::{Agent, Cluster, Pod};
+use egret_tests_cluster::{Agent, Cluster, Pod, World};
 use tokio::runtime::Runtime;
 
 const AT_ONCE: Duration = Duration::from_secs(15);
@@ -21,6 +21,7 @@ metadata: {name: egret-test-upstream}
 rules:
 - {apiGroups: [networking.k8s.io], resources: [networkpolicies], verbs: [get, list, watch]}
 - {apiGroups: [policy.networking.k8s.io], resources: [clusternetworkpolicies], verbs: [get, list, watch]}
+- {apiGroups: [''], resources: [nodes], verbs: [get, list, watch]}
 ---
 apiVersion: rbac.authorization.k8s.io/v1
 kind: ClusterRoleBinding
@@ -29,22 +30,8 @@ roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: egret-te
 subjects: [{kind: ServiceAccount, name: egret, namespace: egret}]
 ";
 
-/// The definition without its schema, which the agent does not need.
-const DEFINITION: &str = "apiVersion: apiextensions.k8s.io/v1
-kind: CustomResourceDefinition
-metadata:
-  name: clusternetworkpolicies.policy.networking.k8s.io
-  annotations: {api-approved.kubernetes.io: 'https://github.com/kubernetes-sigs/network-policy-api/pull/347'}
-spec:
-  group: policy.networking.k8s.io
-  names: {kind: ClusterNetworkPolicy, listKind: ClusterNetworkPolicyList, plural: clusternetworkpolicies, singular: clusternetworkpolicy}
-  scope: Cluster
-  versions:
-  - name: v1alpha2
-    served: true
-    storage: true
-    schema: {openAPIV3Schema: {type: object, x-kubernetes-preserve-unknown-fields: true}}
-";
+/// Its definition.
+const DEFINITION: &str = include_str!("../definitions/clusternetworkpolicies.yaml");
 
 /// A ClusterNetworkPolicy for the pods `app=web` of all namespaces.
 fn cluster_policy(name: &str, tier: &str, rules: &str) -> String {
@@ -77,21 +64,6 @@ fn answering(cluster: &Cluster, runtime: &Runtime, name: &str, labels: &str) -> 
     Ok(pod)
 }
 
-fn connect(pod: &Pod, address: &str, port: u16) -> Result<Seen> {
-    Ok(pod.dial(&Attempt::tcp(address, port))?.seen)
-}
-
-fn becomes(pod: &Pod, address: &str, port: u16, wanted: Seen) -> Result<()> {
-    let what = format!("{} to {address}:{port} is not {wanted}", pod.id);
-    eventually(&what, AT_ONCE, || Ok((connect(pod, address, port)? == wanted).then_some(())))
-}
-
-fn is(pod: &Pod, address: &str, port: u16, wanted: Seen) -> Result<()> {
-    let seen = connect(pod, address, port)?;
-    ensure!(seen == wanted, "{} to {address}:{port} is {seen}, not {wanted}", pod.id);
-    Ok(())
-}
-
 #[test]
 fn a_network_policy_isolates_whom_it_selects_and_egret_does_not_widen_it() -> Result<()> {
     let cluster = Cluster::with_namespaces(&["shop", "data"])?;
@@ -104,15 +76,15 @@ fn a_network_policy_isolates_whom_it_selects_and_egret_does_not_widen_it() -> Re
     let cache = answering(&cluster, &runtime, "cache", "app: cache")?;
     let mut agent = Agent::start_with(&cluster, &["--network-policies"])?;
     agent.wait_for(&web, "unmanaged")?;
-    becomes(&web, &db.address, 22, Seen::Connected)?;
+    web.becomes(&db.address, 22, Seen::Connected)?;
 
     // A range without an address in it.
     let block = format!("[{{to: [{{ipBlock: {{cidr: 10.0.0.0/8, except: [{}/32]}}}}]}}]", cache.address);
     cluster.apply(&network_policy("web", &block))?;
-    becomes(&web, &cache.address, 22, Seen::Refused).with_context(|| agent.log())?;
-    is(&web, &db.address, 22, Seen::Connected)?;
+    web.becomes(&cache.address, 22, Seen::Refused).with_context(|| agent.log())?;
+    web.is(&db.address, 22, Seen::Connected)?;
     agent.wait_for(&web, "Enforce")?;
-    is(&other, &cache.address, 22, Seen::Connected).context("whom it does not select")?;
+    other.is(&cache.address, 22, Seen::Connected).context("whom it does not select")?;
     let told = agent.json(&["explain", "shop/web", &format!("{}:22", cache.address)])?.to_string();
     ensure!(told.contains("no rule of NetworkPolicy shop/web allows it"), "{told}");
     let rows = agent.json(&["policies"])?.to_string();
@@ -127,11 +99,11 @@ fn a_network_policy_isolates_whom_it_selects_and_egret_does_not_widen_it() -> Re
     let rules = "[{to: [{podSelector: {matchLabels: {app: db}}, namespaceSelector: {matchLabels: {tier: back}}}], \
                  ports: [{port: sql}]}]";
     cluster.apply(&network_policy("web", rules))?;
-    becomes(&web, &db.address, 22, Seen::Refused)?;
-    becomes(&web, &db.address, 15432, Seen::Connected).with_context(|| agent.log())?;
-    is(&web, &db.address, 5432, Seen::Refused).context("another port")?;
-    is(&web, &cache.address, 15432, Seen::Refused).context("another pod")?;
-    is(&web, "10.9.9.1", 9, Seen::Refused).context("nobody answers there")?;
+    web.becomes(&db.address, 22, Seen::Refused)?;
+    web.becomes(&db.address, 15432, Seen::Connected).with_context(|| agent.log())?;
+    web.is(&db.address, 5432, Seen::Refused).context("another port")?;
+    web.is(&cache.address, 15432, Seen::Refused).context("another pod")?;
+    web.is("10.9.9.1", 9, Seen::Refused).context("nobody answers there")?;
     let explained = agent.json(&["explain", "shop/web", "10.9.9.1:9"])?;
     ensure!(explained["applied"]["action"] == "allow", "its own node: {explained}");
 
@@ -142,32 +114,32 @@ fn a_network_policy_isolates_whom_it_selects_and_egret_does_not_widen_it() -> Re
     )?;
     let address =
         cluster.kubectl(&["get", "service", "-n", "data", "db", "-o", "jsonpath={.spec.clusterIP}"])?;
-    becomes(&web, &address, 5432, Seen::Connected).with_context(|| agent.log())?;
-    is(&web, &address, 22, Seen::Refused).context("another port of it")?;
+    web.becomes(&address, 5432, Seen::Connected).with_context(|| agent.log())?;
+    web.is(&address, 22, Seen::Refused).context("another port of it")?;
 
     // Several allow what any does, and Egret's own policies must allow as well.
     cluster.apply(&network_policy(
         "more",
         &format!("[{{to: [{{ipBlock: {{cidr: {}/32}}}}]}}]", cache.address),
     ))?;
-    becomes(&web, &cache.address, 22, Seen::Connected)?;
+    web.becomes(&cache.address, 22, Seen::Connected)?;
     cluster.apply(&format!(
         "apiVersion: egret.dev/v1alpha1\nkind: EgressPolicy\nmetadata: {{name: web, namespace: shop}}\nspec:\n  podSelector: {{}}\n  \
          mode: Enforce\n  scope: all\n  allow: [{{to: [{{cidr: {}/32}}]}}]\n",
         db.address
     ))?;
-    becomes(&web, &cache.address, 22, Seen::Refused).context("Egret does not allow it")?;
-    is(&web, &db.address, 15432, Seen::Connected).context("both allow it")?;
-    is(&web, &db.address, 22, Seen::Refused).context("the NetworkPolicy does not allow it")?;
+    web.becomes(&cache.address, 22, Seen::Refused).context("Egret does not allow it")?;
+    web.is(&db.address, 15432, Seen::Connected).context("both allow it")?;
+    web.is(&db.address, 22, Seen::Refused).context("the NetworkPolicy does not allow it")?;
 
     // The next agent puts the same in force.
     agent.restart()?;
     agent.wait_for(&web, "Enforce")?;
-    is(&web, &db.address, 15432, Seen::Connected).context("after a restart")?;
-    is(&web, &db.address, 22, Seen::Refused).context("after a restart")?;
+    web.is(&db.address, 15432, Seen::Connected).context("after a restart")?;
+    web.is(&db.address, 22, Seen::Refused).context("after a restart")?;
     cluster.kubectl(&["delete", "networkpolicy", "-n", "shop", "--all"])?;
-    becomes(&web, &db.address, 22, Seen::Connected)?;
-    is(&web, &cache.address, 22, Seen::Refused)
+    web.becomes(&db.address, 22, Seen::Connected)?;
+    web.is(&cache.address, 22, Seen::Refused)
 }
 
 #[test]
@@ -190,13 +162,13 @@ fn tiers_of_a_cluster_network_policy_are_above_and_below_network_policies() -> R
     cluster.kubectl(&["label", "namespace", "data", "tier=back"])?;
     apply("base", "Baseline", &format!("[{{action: Deny, to: [{pods}]}}]"))?;
     // It is looked for at least every half minute.
-    let is_denied = || Ok((connect(&web, &db.address, 22)? == Seen::Refused).then_some(()));
+    let is_denied = || Ok((web.connect(&db.address, 22)? == Seen::Refused).then_some(()));
     eventually("the definition is not noticed", Duration::from_secs(60), is_denied)
         .with_context(|| agent.log())?;
 
     // A NetworkPolicy goes before the Baseline tier.
     cluster.apply(&network_policy("web", "[{}]"))?;
-    becomes(&web, &db.address, 22, Seen::Connected)?;
+    web.becomes(&db.address, 22, Seen::Connected)?;
     // The Admin tier goes before both.
     apply(
         "admin",
@@ -205,8 +177,8 @@ fn tiers_of_a_cluster_network_policy_are_above_and_below_network_policies() -> R
             "[{{name: no-ssh, action: Deny, to: [{pods}], protocols: [{{tcp: {{destinationPort: {{number: 22}}}}}}]}}]"
         ),
     )?;
-    becomes(&web, &db.address, 22, Seen::Refused)?;
-    is(&web, &db.address, 15432, Seen::Connected).context("another port")?;
+    web.becomes(&db.address, 22, Seen::Refused)?;
+    web.is(&db.address, 15432, Seen::Connected).context("another port")?;
     let told = agent.json(&["explain", "shop/web", &format!("{}:22", db.address)])?.to_string();
     ensure!(told.contains("rule no-ssh of ClusterNetworkPolicy admin denies"), "{told}");
     // What is passed is judged by the NetworkPolicy.
@@ -215,22 +187,93 @@ fn tiers_of_a_cluster_network_policy_are_above_and_below_network_policies() -> R
         db.address
     );
     apply("admin", "Admin", &pass)?;
-    becomes(&web, &db.address, 22, Seen::Connected)?;
-    becomes(&web, &cache.address, 22, Seen::Refused)?;
+    web.becomes(&db.address, 22, Seen::Connected)?;
+    web.becomes(&cache.address, 22, Seen::Refused)?;
     // What is accepted is not.
     cluster.apply(&network_policy("web", "[]"))?;
-    becomes(&web, &db.address, 22, Seen::Refused)?;
+    web.becomes(&db.address, 22, Seen::Refused)?;
     apply("admin", "Admin", &pass.replace("Pass", "Accept"))?;
-    becomes(&web, &db.address, 22, Seen::Connected)?;
+    web.becomes(&db.address, 22, Seen::Connected)?;
 
     // What cannot be read changes nothing of what is in force, and is told.
-    apply("admin", "Admin", &pass.replace("Pass", "Accept").replace("networks", "later"))?;
-    let is_told = || Ok(agent.status()?.to_string().contains("`later` is not known here").then_some(()));
+    apply(
+        "admin",
+        "Admin",
+        &pass.replace("Pass", "Accept").replace(&format!("{}/32", db.address), "nowhere"),
+    )?;
+    let is_told = || Ok(agent.status()?.to_string().contains("`nowhere` is no range").then_some(()));
     eventually("what cannot be read is not told", AT_ONCE, is_told)?;
-    is(&web, &db.address, 22, Seen::Connected).context("what was in force stays")?;
-    is(&web, &cache.address, 22, Seen::Refused).context("what was in force stays")?;
+    web.is(&db.address, 22, Seen::Connected).context("what was in force stays")?;
+    web.is(&cache.address, 22, Seen::Refused).context("what was in force stays")?;
     cluster.kubectl(&["delete", "clusternetworkpolicies", "--all"])?;
-    becomes(&web, &db.address, 22, Seen::Refused)
+    web.becomes(&db.address, 22, Seen::Refused)
+}
+
+/// Names that are accepted before everything is denied, and nodes.
+#[test]
+fn a_cluster_network_policy_knows_names_and_nodes() -> Result<()> {
+    let cluster = Cluster::with_namespaces(&["shop"])?;
+    let world = World::of(&cluster)?;
+    cluster.give_rights()?;
+    cluster.apply(RIGHTS)?;
+    cluster.define_other(DEFINITION, ["policy.networking.k8s.io", "v1alpha2"], "clusternetworkpolicies")?;
+    let web = cluster.run("shop", "web", "app=web")?;
+    let agent = Agent::start_with(&cluster, &["--cluster-network-policies"])?;
+    agent.wait_for(&web, "unmanaged")?;
+    web.becomes("github.com", 443, Seen::Connected)?;
+
+    let ssh = "protocols: [{tcp: {destinationPort: {number: 22}}}]";
+    let names =
+        format!("{{name: code, action: Accept, to: [{{domainNames: ['*.name.test', github.com]}}], {ssh}}}");
+    let all = "{name: rest, action: Deny, to: [{networks: [0.0.0.0/0, '::/0']}]}";
+    let apply = |rules: &str| cluster.apply(&cluster_policy("admin", "Admin", rules));
+    apply(&format!("[{names}, {all}]"))?;
+    web.becomes("github.com", 443, Seen::Refused).with_context(|| agent.log())?;
+    web.is("github.com", 22, Seen::Connected).with_context(|| agent.log())?;
+    web.is("pagerduty.com", 22, Seen::Refused).context("another name")?;
+    world.zone.set("very.deep.name.test", &["203.0.113.30"]);
+    web.is("very.deep.name.test", 22, Seen::Connected).context("more than one label in the place of `*`")?;
+    web.is("203.0.113.20", 22, Seen::Refused).context("an address of no name")?;
+    let told = |rule: &str, action: &str| {
+        let is_it = |flow: &serde_json::Value| {
+            flow["applied"]["policy"] == "ClusterNetworkPolicy admin"
+                && flow["applied"]["rule"] == rule
+                && flow["applied"]["action"] == action
+        };
+        let flows = agent.flows()?;
+        ensure!(flows.iter().any(is_it), "no {action} by {rule}: {flows:?}");
+        Ok(())
+    };
+    told("code", "allow")?;
+    told("rest", "deny")?;
+    let explained = agent.json(&["explain", "shop/web", "github.com:22"])?.to_string();
+    ensure!(explained.contains("rule code of ClusterNetworkPolicy admin"), "{explained}");
+
+    // Egret's own policies must allow as well, by whichever names they know it.
+    cluster.apply(
+        "apiVersion: egret.dev/v1alpha1\nkind: EgressPolicy\nmetadata: {name: web, namespace: shop}\nspec:\n  podSelector: {}\n  \
+         mode: Enforce\n  scope: all\n  allow: [{to: [{fqdn: '**.test'}, {fqdn: pagerduty.com}]}]\n",
+    )?;
+    web.becomes("github.com", 22, Seen::Refused).context("Egret does not allow it")?;
+    web.is("pagerduty.com", 22, Seen::Refused).context("the ClusterNetworkPolicy does not allow it")?;
+    web.is("very.deep.name.test", 22, Seen::Connected).context("both allow it")?;
+    cluster.kubectl(&["delete", "egresspolicy", "-n", "shop", "web"])?;
+    web.becomes("github.com", 22, Seen::Connected)?;
+
+    let runtime = Runtime::new()?;
+    serve_tcp(&runtime, &cluster.node, "10.9.9.1:8022".parse()?)?;
+    web.is("10.9.9.1", 8022, Seen::Refused)?;
+    let nodes =
+        |label: &str| format!("{{action: Accept, to: [{{nodes: {{matchLabels: {{role: {label}}}}}}}]}}");
+    cluster.kubectl(&["label", "nodes", "--all", "--overwrite", "role=edge"])?;
+    apply(&format!("[{}, {names}, {all}]", nodes("edge")))?;
+    web.becomes("10.9.9.1", 8022, Seen::Connected).with_context(|| agent.log())?;
+    web.is("github.com", 443, Seen::Refused)?;
+    cluster.kubectl(&["label", "nodes", "--all", "--overwrite", "role=core"])?;
+    web.becomes("10.9.9.1", 8022, Seen::Refused)?;
+    cluster.kubectl(&["label", "nodes", "--all", "role-"])?;
+    cluster.kubectl(&["delete", "clusternetworkpolicies", "--all"])?;
+    web.becomes("pagerduty.com", 22, Seen::Connected)
 }
 
 #[test]
@@ -242,5 +285,5 @@ fn without_the_switch_no_network_policy_is_looked_at() -> Result<()> {
     cluster.apply(&network_policy("web", "[]"))?;
     let agent = Agent::start(&cluster)?;
     agent.wait_for(&web, "unmanaged")?;
-    is(&web, &db.address, 22, Seen::Connected)
+    web.is(&db.address, 22, Seen::Connected)
 }

@@ -80,7 +80,9 @@ impl Around {
                 self.pods.insert((namespace.clone(), format!("p{number}")), pod);
                 self.namespaces.insert((String::new(), namespace), labels);
             }
-            Target::Fqdn(_) | Target::Cidr(_) | Target::Block(_) | Target::PodPort(..) => {}
+            Target::Fqdn(_) | Target::Cidr(_) => {}
+            // No file says these.
+            Target::Block(_) | Target::PodPort(..) | Target::Nodes(_) => {}
         }
     }
 
@@ -89,6 +91,7 @@ impl Around {
             services: Some(&self.services),
             endpoints: Some(&self.endpoints),
             pods: Some(&self.pods),
+            nodes: None,
             namespaces: &self.namespaces,
         }
     }
@@ -196,7 +199,7 @@ fn places(target: &Target) -> Vec<(Vec<Name>, IpAddr)> {
         // What they come to is tried below.
         Target::Service(_) | Target::Pods(_) => Vec::new(),
         // No file says these.
-        Target::Block(_) | Target::PodPort(..) => Vec::new(),
+        Target::Block(_) | Target::PodPort(..) | Target::Nodes(_) => Vec::new(),
     }
 }
 

@@ -1,6 +1,6 @@
 //! What the rules say of a destination: by address, by the name that admitted a known flow, by the names it is bound to.
 
-use egret_abi::{Class, Dest, OwnKey, RuleKey, RuleValue, Ruleset, Slot, Tick};
+use egret_abi::{Class, Dest, OwnKey, RuleKey, RuleValue, Ruleset, Said, Slot, Tick};
 
 use super::Pending;
 use crate::Tables;
@@ -15,6 +15,8 @@ pub struct Findings {
     /// What rules would say if no binding had expired.
     pub(super) expired: RuleValue,
     pub(super) class: Class,
+    /// 1: of the names in hand, `class` is one that Kubernetes' policies accept.
+    pub(super) accepted: u32,
     pub(super) kind: u32,
     /// The defaults, which count where no rule speaks.
     pub(super) ruleset: Ruleset,
@@ -50,6 +52,7 @@ pub(super) fn look_up<T: Tables, K: FlowKey>(
     if class != Class::NONE {
         found.add(class, says(class));
     }
+    found.ask_tiers();
 }
 
 #[inline(always)]
@@ -83,13 +86,35 @@ impl Findings {
     #[inline(always)]
     fn add(&mut self, class: Class, said: RuleValue) {
         // The class whose rule, of a policy in force, is the one told; else of a policy on trial, so that a connection
-        // begun under Observe is known by its name when enforcement is switched on.
+        // begun under Observe is known by its name when enforcement is switched on. A name that Kubernetes' policies
+        // accept before it: what Egret's allow as well is told by the narrower of two names, where one holds the other.
         let admits = said.applied.allows() && said.applied.0 > self.said.applied.0;
         let would = said.observed.allows() && said.observed.0 > self.said.observed.0;
-        if admits || (would && !self.said.applied.allows()) {
+        let accepts = class.is_name() && (said.tiers[0].speaks() || said.tiers[1].speaks());
+        let would = would && !self.said.applied.allows();
+        if (admits || would || (accepts && self.accepted == 0)) && (accepts || self.accepted == 0) {
             self.class = class;
         }
+        self.accepted |= accepts as u32;
         self.said.applied = self.said.applied.and(said.applied);
         self.said.observed = self.said.observed.and(said.observed);
+        self.said.tiers[0] = self.said.tiers[0].or(said.tiers[0]);
+        self.said.tiers[1] = self.said.tiers[1].or(said.tiers[1]);
+    }
+
+    /// What Kubernetes' policies say counts as what Egret's do: a denial, and where nothing of Egret's has a say, what is
+    /// accepted.
+    #[inline(always)]
+    fn ask_tiers(&mut self) {
+        let [first, next] = self.said.tiers;
+        let decides = if first.accepts() || first.denies() { first } else { next };
+        let tells = u32::from(self.ruleset.tells) >> (self.kind & 3);
+        let with = |said: Said, tells: u32| match said {
+            _ if decides.denies() && !said.denies() => Said::deny(decides.rule),
+            Said::NOTHING if decides.accepts() && tells & 1 != 0 => Said::allow(decides.rule),
+            _ => said,
+        };
+        self.said.applied = with(self.said.applied, tells);
+        self.said.observed = with(self.said.observed, tells >> Ruleset::TELLS_OBSERVED);
     }
 }

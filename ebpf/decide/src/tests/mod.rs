@@ -19,6 +19,7 @@ mod replies;
 mod socket;
 mod spoofed;
 mod tables;
+mod tiers;
 mod unreadable;
 mod verdicts;
 

@@ -26,7 +26,11 @@ impl Reach {
         match target {
             Target::Fqdn(pattern) => Some(Self::Names(pattern.clone().into())),
             Target::Cidr(range) => Some(Self::Range(*range)),
-            Target::Service(_) | Target::Pods(_) | Target::Block(_) | Target::PodPort(..) => None,
+            Target::Service(_)
+            | Target::Pods(_)
+            | Target::Block(_)
+            | Target::PodPort(..)
+            | Target::Nodes(_) => None,
         }
     }
 
@@ -39,7 +43,8 @@ impl Reach {
                 NameClass::from(pattern.clone()).within(*range).map(Self::Names)
             }
             (Self::Range(own), Target::Cidr(range)) => both(*own, *range).map(Self::Range),
-            (_, Target::Service(_) | Target::Pods(_) | Target::Block(_) | Target::PodPort(..)) => None,
+            (_, Target::Service(_) | Target::Pods(_) | Target::Block(_)) => None,
+            (_, Target::PodPort(..) | Target::Nodes(_)) => None,
         }
     }
 }

@@ -5,13 +5,12 @@ use std::rc::Rc;
 
 use ipnet::{IpNet, Ipv6Net};
 
-use crate::model::{Action, Kind, LINK_LOCAL};
+use crate::model::{Kind, LINK_LOCAL};
 
 use super::super::ruleset::{Class, DestEntry};
-use super::open::Open;
-use super::ports::Table;
+use super::ports::{Ports, Table};
 use super::ranks::{Ranking, Ranks, Rules};
-use super::upstream::Tiers;
+use super::upstream::EVERYWHERE;
 use super::{Ranges, TooLarge};
 
 /// The destinations of all address ranges; what each class of them says goes to `rules`.
@@ -19,11 +18,10 @@ use super::{Ranges, TooLarge};
 /// Sorted ranges come with each one right after those that hold it, so one walk with a stack knows all that cover it.
 pub(super) fn walk(
     ranking: &Ranking<'_>,
-    open: &Open,
     ranges: &Ranges,
     rules: &mut Rules<'_>,
 ) -> Result<BTreeMap<IpNet, DestEntry>, TooLarge> {
-    let mut classes = Classes::new(ranking, open);
+    let mut classes = Classes::new(ranking);
     let mut dest = BTreeMap::new();
     let mut holders: Vec<(IpNet, Place)> = Vec::new();
     for (net, found) in all_ranges(ranking, ranges) {
@@ -47,35 +45,30 @@ struct Place {
     /// What all rules say of it together; 0: no rule names it.
     class: u32,
     kind: Kind,
-    /// What Egret's rules say of it.
-    own: u32,
-    /// What the rules of Kubernetes' policies say of it.
-    tiers: u32,
+    /// The same without isolation.
+    said: u32,
 }
 
 impl Place {
-    const OUTSIDE: Self = Self { class: 0, kind: Kind::Internet, own: 0, tiers: 0 };
+    const OUTSIDE: Self = Self { class: 0, kind: Kind::Internet, said: 0 };
 }
 
 /// What is about one range.
 #[derive(Default)]
 struct Found {
-    /// Pieces of Egret's rules.
-    own: Vec<u32>,
-    /// Pieces of the rules of Kubernetes' policies.
-    upstream: Vec<u32>,
+    /// Pieces of rules.
+    pieces: Vec<u32>,
     kind: Option<Kind>,
 }
 
 /// Ranges of rules and of the configuration, sorted so that a range follows those that hold it.
 fn all_ranges(ranking: &Ranking<'_>, ranges: &Ranges) -> BTreeMap<IpNet, Found> {
-    let own = ranking.cidrs().into_iter().map(|(net, own)| (net, Found { own, ..Found::default() }));
-    let mut all: BTreeMap<_, _> = own.collect();
-    for (net, pieces) in ranking.layer.ranges() {
-        all.entry(net).or_default().upstream.clone_from(pieces);
-    }
-    if ranking.layer.is_there {
-        all.entry(LINK_LOCAL.into()).or_default();
+    let of_rules = ranking.cidrs().into_iter().map(|(net, pieces)| (net, Found { pieces, kind: None }));
+    let mut all: BTreeMap<_, _> = of_rules.collect();
+    if ranking.layer.isolation().is_some() {
+        for net in EVERYWHERE.into_iter().chain([LINK_LOCAL.into()]) {
+            all.entry(net).or_default();
+        }
     }
     let kinds = [(&ranges.cluster, Kind::Cluster), (&ranges.node, Kind::Node)];
     for (net, kind) in kinds.into_iter().flat_map(|(nets, kind)| nets.iter().map(move |net| (net, kind))) {
@@ -87,21 +80,18 @@ fn all_ranges(ranking: &Ranking<'_>, ranges: &Ranges) -> BTreeMap<IpNet, Found> 
 /// Classes by what their rules say together: ranges of which the same is said share one.
 struct Classes<'a> {
     ranking: &'a Ranking<'a>,
-    open: &'a Open,
-    own: Tables<Rc<Table>>,
-    tiers: Tables<Tiers>,
+    said: Tables,
     /// By number; 0 says nothing.
     numbers: HashMap<Rc<Table>, u32>,
-    /// What each layer says, the kind, and whether it is of the node, to the class.
-    known: HashMap<(u32, u32, Kind, bool), u32>,
+    /// What is said, and whether who is isolated is isolated from there, to the class.
+    known: HashMap<(u32, bool), u32>,
 }
 
 impl<'a> Classes<'a> {
-    fn new(ranking: &'a Ranking<'a>, open: &'a Open) -> Self {
+    fn new(ranking: &'a Ranking<'a>) -> Self {
         let nothing = Rc::new(Table::default());
         let numbers = HashMap::from([(nothing.clone(), 0)]);
-        let (own, tiers) = (Tables::new(nothing), Tables::new(Tiers::silent()));
-        Self { ranking, open, own, tiers, numbers, known: HashMap::new() }
+        Self { ranking, said: Tables::new(nothing), numbers, known: HashMap::new() }
     }
 
     /// What the range `net` is, within `outer`.
@@ -112,35 +102,29 @@ impl<'a> Classes<'a> {
         found: Found,
         rules: &mut Rules<'_>,
     ) -> Result<Place, TooLarge> {
-        let ranking = self.ranking;
         let kind = found.kind.unwrap_or(outer.kind);
-        let own = self
-            .own
-            .within(outer.own, found.own, |outer, ranks| Rc::new(outer.merged(&ranking.table(ranks))));
-        let tiers = self
-            .tiers
-            .within(outer.tiers, found.upstream, |outer, pieces| ranking.layer.within(outer, pieces));
-        let is_own_node = kind == Kind::Node && !is_link_local(net);
-        let key = (own, tiers, kind, is_own_node);
-        let class = match self.known.get(&key) {
+        let said = self.said.within(outer.said, found.pieces, self.ranking);
+        // A pod and its node may always talk. Whose a link-local address is depends on the link.
+        let is_isolated = kind != Kind::Node || is_link_local(net);
+        let class = match self.known.get(&(said, is_isolated)) {
             Some(class) => *class,
             None => {
-                let class = self.class(key, rules)?;
-                self.known.insert(key, class);
+                let class = self.class(said, is_isolated, rules)?;
+                self.known.insert((said, is_isolated), class);
                 class
             }
         };
-        Ok(Place { class, kind, own, tiers })
+        Ok(Place { class, kind, said })
     }
 
-    fn class(&mut self, key: (u32, u32, Kind, bool), rules: &mut Rules<'_>) -> Result<u32, TooLarge> {
-        let (own, tiers, kind, is_own_node) = key;
-        let own = &self.own.all[own as usize];
-        let table = match self.ranking.layer.is_there {
-            false => own.clone(),
-            true => {
-                let decided = self.ranking.layer.decided(&self.tiers.all[tiers as usize], is_own_node);
-                Rc::new(own.combined(&decided, |own, code| own.min(self.ranks(code.applied, kind))))
+    fn class(&mut self, said: u32, is_isolated: bool, rules: &mut Rules<'_>) -> Result<u32, TooLarge> {
+        let said = &self.said.all[said as usize];
+        let table = match self.ranking.layer.isolation().filter(|_| is_isolated) {
+            None => said.clone(),
+            // It has the last code of all.
+            Some(code) => {
+                let isolated = Ranks { tiers: [u32::MAX, code], ..Ranks::NONE };
+                Rc::new(said.merged(&Table::of_rule(&Ports::All, isolated)))
             }
         };
         if let Some(class) = self.numbers.get(&table) {
@@ -151,45 +135,28 @@ impl<'a> Classes<'a> {
         self.numbers.insert(table, class);
         Ok(class)
     }
-
-    /// What a code of the layer comes to: a denial always, and what it accepts is told where nothing of Egret's has a say.
-    fn ranks(&self, code: u32, kind: Kind) -> Ranks {
-        match self.ranking.layer.verdict(code) {
-            None => Ranks::NONE,
-            Some(Action::Deny) => {
-                let rank = self.ranking.of_layer(Action::Deny, code);
-                Ranks { applied: rank, observed: rank }
-            }
-            Some(Action::Allow) => {
-                let rank = self.ranking.of_layer(Action::Allow, code);
-                let where_open = |is_open: bool| if is_open { rank } else { u32::MAX };
-                let (applied, observed) = self.open.of(kind);
-                Ranks { applied: where_open(applied), observed: where_open(observed) }
-            }
-        }
-    }
 }
 
 fn is_link_local(net: &IpNet) -> bool {
     matches!(net, IpNet::V6(net) if Ipv6Net::contains(&LINK_LOCAL, net))
 }
 
-/// What rules say of ranges, each once and by number, in one layer.
-struct Tables<T> {
-    all: Vec<T>,
-    numbers: HashMap<T, u32>,
+/// What rules say of ranges, each once and by number.
+struct Tables {
+    all: Vec<Rc<Table>>,
+    numbers: HashMap<Rc<Table>, u32>,
     /// What is said around and the pieces of a range, to what is said in it: ten thousand ranges of one rule are merged once.
     known: HashMap<(u32, Vec<u32>), u32>,
 }
 
-impl<T: Clone + Eq + std::hash::Hash> Tables<T> {
+impl Tables {
     /// `nothing` is number 0.
-    fn new(nothing: T) -> Self {
+    fn new(nothing: Rc<Table>) -> Self {
         Self { all: vec![nothing.clone()], numbers: HashMap::from([(nothing, 0)]), known: HashMap::new() }
     }
 
     /// What is said of a range with `pieces` of its own, within one of which `outer` is said.
-    fn within(&mut self, outer: u32, pieces: Vec<u32>, merge: impl Fn(&T, &[u32]) -> T) -> u32 {
+    fn within(&mut self, outer: u32, pieces: Vec<u32>, ranking: &Ranking<'_>) -> u32 {
         if pieces.is_empty() {
             return outer;
         }
@@ -197,7 +164,7 @@ impl<T: Clone + Eq + std::hash::Hash> Tables<T> {
         if let Some(number) = self.known.get(&key) {
             return *number;
         }
-        let said = merge(&self.all[outer as usize], &key.1);
+        let said = Rc::new(self.all[outer as usize].merged(&ranking.table(&key.1)));
         let number = *self.numbers.entry(said.clone()).or_insert(self.all.len() as u32);
         if number as usize == self.all.len() {
             self.all.push(said);

@@ -21,9 +21,9 @@ use crate::model::{Kind, Mode, ModuleStage, Modules, OnDeny, Policy, PolicyKind,
 
 use super::asked::asked_by;
 use super::ruleset::{Class, Default3, Ruleset};
-use open::Open;
 use ranks::{Ranking, Rules, too_large};
 
+pub use open::Open;
 pub(super) use upstream::ISOLATION;
 
 /// The most entries of [`Ruleset::rules`]. Ranges inside one another, each with many ports of its own, multiply; a
@@ -61,6 +61,11 @@ pub enum Excess {
          larger ranges in the ceilings, and split the workloads"
     )]
     Ceilings,
+    /// Beyond [`MAX_COMBINED`].
+    #[error(
+        "have more than {MAX_COMBINED} pairs of a name and one of `domainNames`; write wildcards, and split the workloads"
+    )]
+    Names,
     /// Beyond [`MAX_ADDRESSES`].
     #[error(
         "lead to more than {MAX_ADDRESSES} addresses of services and pods; select fewer pods, or write the range that they \
@@ -108,11 +113,11 @@ pub fn compile(policies: &[&Policy], ranges: &Ranges, modules: &Modules) -> Resu
     }
     let ranking = Ranking::new(policies)?;
     let mut rules = Rules::new(&ranking);
-    let names = ranking.names();
-    for (name, ranks) in &names {
-        rules.add(&Class::Name((*name).clone()), &ranking.table(ranks))?;
+    let names = ranking.names()?;
+    for (name, pieces) in &names {
+        rules.add(&Class::Name((*name).clone()), &ranking.table(pieces))?;
     }
-    let dest = destinations::walk(&ranking, &Open::by(policies), ranges, &mut rules)?;
+    let dest = destinations::walk(&ranking, ranges, &mut rules)?;
     let names = names.into_keys().cloned().collect();
     let modules = asked_by(policies, modules);
     Ok(Ruleset { names, dest, rules: rules.entries, modules, ..of_no_rules(policies) })
@@ -163,13 +168,15 @@ pub fn bounds(policies: &[&Policy]) -> Vec<Policy> {
 
 fn of_no_rules(policies: &[&Policy]) -> Ruleset {
     let enforced = || policies.iter().filter(|policy| policy.mode == Mode::Enforce);
+    let has_upstream = policies.iter().any(|policy| policy.upstream.is_some());
     Ruleset {
         unmanaged: false,
         enforced: enforced().next().is_some(),
-        denies_ranges: policies.iter().any(|policy| !policy.deny.is_empty() || policy.upstream.is_some()),
+        denies_ranges: has_upstream || policies.iter().any(|policy| !policy.deny.is_empty()),
         on_deny: enforced().map(|policy| policy.on_deny).max().unwrap_or(OnDeny::Reject),
         applied_default: default_of(enforced()),
         observed_default: default_of(policies.iter()),
+        open: if has_upstream { Open::by(policies) } else { Open::default() },
         names: Vec::new(),
         dest: BTreeMap::new(),
         rules: BTreeMap::new(),

@@ -1,18 +1,20 @@
-//! Where Egret's own policies leave everything open: nothing is denied by default there, and no module is asked where no rule
-//! speaks. What a policy of Kubernetes accepts is told as the reason there, and would say more than it may elsewhere.
+//! Where Egret's own policies leave everything open.
 
 use crate::model::{Kind, ModuleStage, Policy};
 
 use super::super::asked::Which;
 
-/// For each kind of destination, in the applied verdict and in the observed one.
-pub(super) struct Open([(bool, bool); 3]);
+/// Where Egret's own policies leave everything open: nothing is denied by default there, and no module is asked where no rule
+/// speaks. What a policy of Kubernetes accepts is told as the reason there, and would say more than it may elsewhere. For each
+/// kind of destination, in the applied verdict and in the observed one.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Open([(bool, bool); 3]);
 
 const KINDS: [Kind; 3] = [Kind::Internet, Kind::Cluster, Kind::Node];
 
 impl Open {
     /// What `policies` leave open.
-    pub fn by(policies: &[&Policy]) -> Self {
+    pub(super) fn by(policies: &[&Policy]) -> Self {
         let is_open = |which: Which, kind| {
             let counting =
                 policies.iter().filter(|policy| which.counts(policy.mode) && policy.scope.covers(kind));
@@ -24,6 +26,7 @@ impl Open {
     }
 
     /// Whether destinations of `kind` are open in the applied verdict, and in the observed one.
+    #[must_use]
     pub fn of(&self, kind: Kind) -> (bool, bool) {
         self.0[match kind {
             Kind::Internet => 0,

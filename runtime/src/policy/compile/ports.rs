@@ -220,7 +220,7 @@ mod tests {
 
     #[test]
     fn overlapping_and_touching_ranges_of_a_rule_are_one() {
-        let said = Ranks { applied: 1, observed: 1 };
+        let said = Ranks { applied: 1, observed: 1, ..Ranks::NONE };
         let tcp = |ports| PortRange { protocol: Protocol::TCP, ports: Some(ports) };
         let table =
             Table::of_rule(&Ports::of(&[tcp(90..=95), tcp(80..=85), tcp(86..=89), tcp(82..=83)]), said);

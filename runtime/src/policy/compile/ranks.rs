@@ -1,6 +1,6 @@
 //! Rules as numbers: the lower one decides. Denies come before allows, then policies by id, those of the cluster first,
-//! then rules by place; so merging what two sets of rules say is taking the smaller number. What the policies of Kubernetes
-//! deny comes after what Egret's deny, and what they accept after what Egret's allow.
+//! then rules by place; so merging what two sets of rules say is taking the smaller number. Those of the policies of Kubernetes
+//! have numbers of their own ([`super::upstream`]).
 
 use std::collections::BTreeMap;
 use std::iter;
@@ -10,26 +10,33 @@ use ipnet::IpNet;
 
 use crate::model::{Action, Ceiling, Mode, NameClass, Policy, PolicyKind, Rule};
 
-use super::super::ruleset::{Class, RuleKey, RuleRef, Said};
+use super::super::ruleset::{Class, Entry, RuleKey, RuleRef, Said};
 use super::ceilings::{Allowance, Left, Reach, cut};
 use super::ports::Table;
 use super::upstream::Layer;
-use super::{Excess, MAX_RULES, TooLarge};
+use super::{Excess, MAX_COMBINED, MAX_RULES, TooLarge};
 
-/// The number of the rule that decides, in each verdict; [`Ranks::NONE`] where none speaks.
+/// The number of the rule that decides, in each verdict and in each tier; `u32::MAX` where none speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Ranks {
     pub applied: u32,
     pub observed: u32,
+    /// Codes of the layer of Kubernetes.
+    pub tiers: [u32; 2],
 }
 
 impl Ranks {
     /// No rule speaks.
-    pub const NONE: Self = Self { applied: u32::MAX, observed: u32::MAX };
+    pub const NONE: Self = Self { applied: u32::MAX, observed: u32::MAX, tiers: [u32::MAX; 2] };
 
     /// What both together say.
     pub fn min(self, other: Self) -> Self {
-        Self { applied: self.applied.min(other.applied), observed: self.observed.min(other.observed) }
+        let [first, next] = self.tiers;
+        Self {
+            applied: self.applied.min(other.applied),
+            observed: self.observed.min(other.observed),
+            tiers: [first.min(other.tiers[0]), next.min(other.tiers[1])],
+        }
     }
 }
 
@@ -39,10 +46,10 @@ pub(super) struct Ranking<'a> {
     /// By rank.
     said: Vec<(Action, RuleRef)>,
     pieces: Vec<Piece>,
-    /// What the policies of Kubernetes say, by codes.
+    /// How many pieces are of Egret's rules; those of Kubernetes' policies come after them.
+    own: usize,
+    /// The policies of Kubernetes.
     pub layer: Layer<'a>,
-    /// The ranks of what the first code denies, and of what it accepts.
-    layer_ranks: (u32, u32),
 }
 
 /// A rule, or what ceilings leave of it: destinations that have the same ports, in one verdict or in both.
@@ -61,28 +68,23 @@ impl<'a> Ranking<'a> {
                 rules.iter().zip(iter::repeat(*policy)).map(move |(rule, policy)| (action, policy, rule))
             })
         };
-        let layer = Layer::new(&policies).map_err(|excess| too_large(&policies, excess))?;
+        let (layer, of_layer) = Layer::new(&policies).map_err(|excess| too_large(&policies, excess))?;
         let (denies, allows): (Vec<_>, Vec<_>) = (of(Action::Deny).collect(), of(Action::Allow).collect());
-        let first_allow = denies.len() + layer.codes();
-        let layer_ranks = (denies.len() as u32, (first_allow + allows.len()) as u32);
-        let own = |rules: &[(Action, &'a Policy, &'a Rule)]| {
-            let said = |(action, policy, rule): &(Action, &Policy, &Rule)| {
-                (*action, RuleRef::of(policy, &rule.name))
-            };
-            rules.iter().map(said).collect::<Vec<_>>()
-        };
-        let of_layer = |action| layer.words().map(move |rule| (action, rule)).collect();
-        let said = [own(&denies), of_layer(Action::Deny), own(&allows), of_layer(Action::Allow)].concat();
+        let said = denies.iter().chain(&allows);
+        let said = said.map(|(action, policy, rule)| (*action, RuleRef::of(policy, &rule.name))).collect();
         let ceilings: Vec<_> =
             policies.iter().filter_map(|policy| Some((policy.mode, policy.ceiling.as_ref()?))).collect();
-        let mut this = Self { policies: policies.clone(), said, pieces: Vec::new(), layer, layer_ranks };
+        let mut this = Self { policies: policies.clone(), said, pieces: Vec::new(), own: 0, layer };
         let mut allowance = Allowance::new();
-        let denies = denies.iter().zip(0..);
-        for ((action, policy, rule), rank) in denies.chain(allows.iter().zip(first_allow as u32..)) {
+        for ((action, policy, rule), rank) in denies.iter().chain(&allows).zip(0..) {
             let is_bound = *action == Action::Allow && policy.id.kind == PolicyKind::EgressPolicy;
             let ceilings: &[_] = if is_bound { &ceilings } else { &[] };
             this.add_pieces(policy, rule, rank, ceilings, &mut allowance)
                 .map_err(|excess| too_large(&policies, excess))?;
+        }
+        this.own = this.pieces.len();
+        for (left, ranks) in of_layer {
+            this.push(vec![left], ranks);
         }
         Ok(this)
     }
@@ -101,9 +103,9 @@ impl<'a> Ranking<'a> {
         let in_force: Vec<_> = in_force.map(|(_, ceiling)| *ceiling).collect();
         let is_enforced = policy.mode == Mode::Enforce;
         let applied = if is_enforced && in_force.len() == all.len() { rank } else { u32::MAX };
-        self.push(cut(rule, &all, allowance)?, Ranks { applied, observed: rank });
+        self.push(cut(rule, &all, allowance)?, Ranks { applied, observed: rank, ..Ranks::NONE });
         if is_enforced && in_force.len() != all.len() {
-            self.push(cut(rule, &in_force, allowance)?, Ranks { applied: rank, observed: u32::MAX });
+            self.push(cut(rule, &in_force, allowance)?, Ranks { applied: rank, ..Ranks::NONE });
         }
         Ok(())
     }
@@ -115,11 +117,41 @@ impl<'a> Ranking<'a> {
     }
 
     /// The classes of names of all pieces, each with the numbers of the pieces that reach it.
-    pub fn names(&self) -> BTreeMap<&NameClass, Vec<u32>> {
-        self.reached(|reach| match reach {
+    pub fn names(&self) -> Result<BTreeMap<&NameClass, Vec<u32>>, TooLarge> {
+        let names = self.reached(|reach| match reach {
             Reach::Names(class) => Some(class),
             Reach::Range(_) => None,
-        })
+        });
+        self.with_those_around(names).map_err(|excess| too_large(&self.policies, excess))
+    }
+
+    /// A flow remembers one class of names that it was admitted by. Where Kubernetes' policies accept names, that one must say
+    /// what both layers do: so of two classes, one within the other, the inner one has the pieces of both.
+    fn with_those_around<'s>(
+        &self,
+        names: BTreeMap<&'s NameClass, Vec<u32>>,
+    ) -> Result<BTreeMap<&'s NameClass, Vec<u32>>, Excess> {
+        let accepts = |pieces: &[u32]| pieces.iter().any(|piece| self.is_of_layer(*piece));
+        let (accepted, allowed): (Vec<_>, Vec<_>) = names.iter().partition(|(_, pieces)| accepts(pieces));
+        let all = names.len();
+        accepted.len().checked_mul(all).filter(|pairs| *pairs <= MAX_COMBINED).ok_or(Excess::Names)?;
+        let mut whole = names.clone();
+        let mut add = |inner: &'s NameClass, pieces: &[u32]| {
+            let known = whole.entry(inner).or_default();
+            known.extend(pieces);
+            known.sort_unstable();
+            known.dedup();
+        };
+        for (one, pieces) in &accepted {
+            for (other, others) in accepted.iter().chain(&allowed).filter(|(other, _)| other != one) {
+                if one.covers(other) {
+                    add(other, pieces);
+                } else if other.covers(one) {
+                    add(one, others);
+                }
+            }
+        }
+        Ok(whole)
     }
 
     /// The address ranges of all pieces, each with the numbers of the pieces that reach it.
@@ -155,10 +187,8 @@ impl<'a> Ranking<'a> {
         }
     }
 
-    /// The rank of what `code` of the layer denies, or accepts.
-    pub fn of_layer(&self, action: Action, code: u32) -> u32 {
-        let (deny, accept) = self.layer_ranks;
-        code + if action == Action::Deny { deny } else { accept }
+    fn is_of_layer(&self, piece: u32) -> bool {
+        piece as usize >= self.own
     }
 
     fn said(&self, rank: u32) -> Said {
@@ -169,7 +199,7 @@ impl<'a> Ranking<'a> {
 /// The rules of a ruleset, as they grow.
 pub(super) struct Rules<'a> {
     ranking: &'a Ranking<'a>,
-    pub entries: BTreeMap<RuleKey, (Said, Said)>,
+    pub entries: BTreeMap<RuleKey, Entry>,
 }
 
 impl<'a> Rules<'a> {
@@ -183,8 +213,12 @@ impl<'a> Rules<'a> {
             if self.entries.len() == MAX_RULES {
                 return Err(too_large(&self.ranking.policies, Excess::Rules));
             }
-            let said = (self.ranking.said(ranks.applied), self.ranking.said(ranks.observed));
-            self.entries.insert(RuleKey { class: class.clone(), ports }, said);
+            let entry = Entry {
+                applied: self.ranking.said(ranks.applied),
+                observed: self.ranking.said(ranks.observed),
+                tiers: ranks.tiers.map(|code| self.ranking.layer.first(code)),
+            };
+            self.entries.insert(RuleKey { class: class.clone(), ports }, entry);
         }
         Ok(())
     }

@@ -1,18 +1,18 @@
-//! The layer of Kubernetes' own policies, as tables: which of its rules is the first that speaks of an address and a port.
+//! The layer of Kubernetes' own policies, as pieces of the tables: which of its rules is the first of its tier that speaks of a
+//! destination and a port. Which of two tiers decides, the look-up finds out, for a name may be accepted before its address
+//! is denied.
 //!
 //! A code is twice the place of a rule in the order in which they are asked, or one more where the rule denies for it covers a
 //! service's address in part. So the lowest of several codes is the first match, and merging is as with Egret's own rules. The
 //! last code is that of the isolation by a NetworkPolicy, which no rule speaks.
 
-use std::collections::BTreeMap;
-use std::rc::Rc;
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
-use ipnet::IpNet;
+use crate::model::{Block, Policy, Target, Tier, UpstreamAction, UpstreamRule};
 
-use crate::model::{Action, Block, Policy, Target, Tier, UpstreamAction, UpstreamRule};
-
-use super::super::ruleset::RuleRef;
-use super::ports::{Ports, Table};
+use super::super::ruleset::{First, RuleRef};
+use super::ceilings::{Left, Reach};
+use super::ports::Ports;
 use super::ranks::Ranks;
 use super::{Excess, MAX_ADDRESSES};
 
@@ -21,201 +21,110 @@ pub(in super::super) const ISOLATION: &str = "egress";
 
 /// The policies of Kubernetes among those that select a workload.
 pub(super) struct Layer<'a> {
-    /// There are any.
-    pub is_there: bool,
     rules: Vec<(&'a Policy, &'a UpstreamRule)>,
     /// The first NetworkPolicy.
     isolating: Option<&'a Policy>,
-    pieces: Vec<Piece>,
-    /// To the numbers of pieces.
-    ranges: BTreeMap<IpNet, Vec<u32>>,
 }
 
-/// A rule on some ports.
-struct Piece {
-    is_admin: bool,
-    table: Rc<Table>,
-}
-
-/// What the layer's rules say of an address: those of the first tier, and those of the tier below that is asked.
-#[derive(Clone, PartialEq, Eq, Hash)]
-pub(super) struct Tiers {
-    admin: Rc<Table>,
-    below: Rc<Table>,
-}
-
-impl Tiers {
-    /// No rule speaks.
-    pub fn silent() -> Self {
-        let nothing = Rc::new(Table::default());
-        Self { admin: nothing.clone(), below: nothing }
-    }
-}
+/// Destinations of the layer's rules, with the codes of those.
+pub(super) type Pieces = Vec<(Left, Ranks)>;
 
 impl<'a> Layer<'a> {
-    /// Of `policies`, sorted by id.
-    pub fn new(policies: &[&'a Policy]) -> Result<Self, Excess> {
+    /// Of `policies`, sorted by id; and where its rules lead.
+    pub fn new(policies: &[&'a Policy]) -> Result<(Self, Pieces), Excess> {
         let upstream = policies.iter().filter_map(|policy| Some((*policy, policy.upstream.as_ref()?)));
         let mut upstream: Vec<_> = upstream.collect();
         upstream.sort_by_key(|(policy, upstream)| (upstream.tier, upstream.priority, &policy.id));
         let isolating = upstream.iter().find(|(_, upstream)| upstream.tier == Tier::NetworkPolicy);
         let isolating = isolating.map(|(policy, _)| *policy);
-        let is_there = !upstream.is_empty();
         let asked =
             upstream.into_iter().filter(|(_, policy)| isolating.is_none() || policy.tier != Tier::Baseline);
-        let rules: Vec<_> = asked
-            .flat_map(|(policy, upstream)| {
-                upstream.rules.iter().map(move |rule| (upstream.tier, policy, rule))
-            })
-            .collect();
-        let bare = rules.iter().map(|(_, policy, rule)| (*policy, *rule)).collect();
-        let mut this = Self { is_there, rules: bare, isolating, pieces: Vec::new(), ranges: BTreeMap::new() };
-        let mut left = MAX_ADDRESSES;
-        for (place, (tier, _, rule)) in rules.iter().enumerate() {
-            this.add(place, *tier == Tier::Admin, rule, &mut left)?;
-        }
-        if is_there {
-            for everywhere in EVERYWHERE {
-                this.ranges.entry(everywhere).or_default();
+        let (mut rules, mut pieces, mut left) = (Vec::new(), Vec::new(), MAX_ADDRESSES);
+        for (policy, upstream) in asked {
+            for rule in &upstream.rules {
+                let code = 2 * rules.len() as u32;
+                rules.push((policy, rule));
+                add(&mut pieces, upstream.tier, rule, code, &mut left)?;
             }
         }
-        Ok(this)
+        Ok((Self { rules, isolating }, pieces))
     }
 
-    fn add(
-        &mut self,
-        place: usize,
-        is_admin: bool,
-        upstream: &UpstreamRule,
-        left: &mut usize,
-    ) -> Result<(), Excess> {
-        let UpstreamRule { action, rule } = upstream;
-        let code = 2 * place as u32;
-        let mut ranges = Vec::new();
-        for target in &rule.to {
-            match target {
-                Target::Cidr(range) => ranges.push(range.trunc()),
-                Target::Block(block) => without(block, left, &mut ranges)?,
-                Target::Fqdn(_) | Target::Service(_) | Target::Pods(_) | Target::PodPort(..) => {}
+    /// The code where no rule of the tier after the first speaks; `None`: nobody is isolated.
+    pub fn isolation(&self) -> Option<u32> {
+        self.isolating.map(|_| 2 * self.rules.len() as u32)
+    }
+
+    /// What `code` stands for.
+    pub fn first(&self, code: u32) -> Option<First> {
+        match (self.rules.get(code as usize / 2), self.isolating) {
+            (Some((policy, upstream)), _) => {
+                let action = if code % 2 == 1 { UpstreamAction::Deny } else { upstream.action };
+                Some(First { turn: code, action, rule: RuleRef::of(policy, &upstream.rule.name) })
             }
+            (None, Some(policy)) if Some(code) == self.isolation() => {
+                let rule = RuleRef::of(policy, ISOLATION);
+                Some(First { turn: code, action: UpstreamAction::Deny, rule })
+            }
+            _ => None,
         }
-        self.push(ranges, is_admin, Ports::of(&rule.ports), code);
-        if let Some(found) = &rule.found {
-            for spot in &found.spots {
-                self.push(spot.ranges(), is_admin, Ports::of(&spot.ports), code);
-            }
-            // What accepts a part accepts nothing.
-            let of_part = match action {
-                UpstreamAction::Accept => return Ok(()),
-                UpstreamAction::Deny => code,
-                UpstreamAction::Pass => code + 1,
-            };
-            for spot in &found.partly {
-                self.push(spot.ranges(), is_admin, Ports::of(&spot.ports), of_part);
-            }
-        }
-        Ok(())
-    }
-
-    fn push(&mut self, ranges: Vec<IpNet>, is_admin: bool, ports: Ports, code: u32) {
-        let number = self.pieces.len() as u32;
-        let table = Rc::new(Table::of_rule(&ports, Ranks { applied: code, observed: code }));
-        self.pieces.push(Piece { is_admin, table });
-        for range in ranges {
-            let pieces = self.ranges.entry(range).or_default();
-            if pieces.last() != Some(&number) {
-                pieces.push(number);
-            }
-        }
-    }
-
-    /// How many codes there are.
-    pub fn codes(&self) -> usize {
-        self.words().count()
-    }
-
-    /// What verdicts call each code.
-    pub fn words(&self) -> impl Iterator<Item = RuleRef> {
-        let of_rules = self.rules.iter().flat_map(|(policy, upstream)| {
-            let rule = RuleRef::of(policy, &upstream.rule.name);
-            [rule.clone(), rule]
-        });
-        // Nobody is isolated where there is no NetworkPolicy, and the code is not used then.
-        let isolating = self.isolating.or(self.rules.first().map(|(policy, _)| *policy));
-        of_rules.chain(isolating.map(|policy| RuleRef::of(policy, ISOLATION)))
-    }
-
-    /// The ranges that rules lead to, with the pieces that do.
-    pub fn ranges(&self) -> impl Iterator<Item = (IpNet, &Vec<u32>)> {
-        self.ranges.iter().map(|(range, pieces)| (*range, pieces))
-    }
-
-    /// What rules say of a range that `pieces` lead to, within one of which they say `outer`.
-    pub fn within(&self, outer: &Tiers, pieces: &[u32]) -> Tiers {
-        let of = |is_admin, outer: &Rc<Table>| {
-            let pieces = pieces.iter().map(|number| &self.pieces[*number as usize]);
-            let tables: Vec<_> =
-                pieces.filter(|piece| piece.is_admin == is_admin).map(|piece| &piece.table).collect();
-            if tables.is_empty() { outer.clone() } else { Rc::new(outer.merged(&together(&tables))) }
-        };
-        Tiers { admin: of(true, &outer.admin), below: of(false, &outer.below) }
-    }
-
-    /// The code that decides, port by port. `is_own_node`: a NetworkPolicy denies nothing there.
-    pub fn decided(&self, tiers: &Tiers, is_own_node: bool) -> Table {
-        let isolated = self.isolating.is_some() && !is_own_node;
-        let last = 2 * self.rules.len() as u32;
-        tiers.admin.combined(&tiers.below, |admin, below| match (self.effect(admin.applied), below) {
-            (Some(UpstreamAction::Accept | UpstreamAction::Deny), _) => admin,
-            (None | Some(UpstreamAction::Pass), Ranks::NONE) if isolated => {
-                Ranks { applied: last, observed: last }
-            }
-            (None | Some(UpstreamAction::Pass), below) => below,
-        })
-    }
-
-    /// What `code` comes to; `None`: nobody says anything.
-    pub fn verdict(&self, code: u32) -> Option<Action> {
-        match self.effect(code) {
-            Some(UpstreamAction::Accept) => Some(Action::Allow),
-            Some(UpstreamAction::Deny) => Some(Action::Deny),
-            Some(UpstreamAction::Pass) => None,
-            None => (code == 2 * self.rules.len() as u32).then_some(Action::Deny),
-        }
-    }
-
-    fn effect(&self, code: u32) -> Option<UpstreamAction> {
-        let (_, upstream) = self.rules.get(code as usize / 2)?;
-        Some(if code % 2 == 1 { UpstreamAction::Deny } else { upstream.action })
     }
 }
 
-const EVERYWHERE: [IpNet; 2] = [
-    IpNet::V4(ipnet::Ipv4Net::new_assert(std::net::Ipv4Addr::UNSPECIFIED, 0)),
-    IpNet::V6(ipnet::Ipv6Net::new_assert(std::net::Ipv6Addr::UNSPECIFIED, 0)),
+/// Adds where the rule of `code` leads; `left` ranges may still be had.
+fn add(
+    pieces: &mut Pieces,
+    tier: Tier,
+    upstream: &UpstreamRule,
+    code: u32,
+    left: &mut usize,
+) -> Result<(), Excess> {
+    let UpstreamRule { action, rule } = upstream;
+    let ranks = |code| match tier {
+        Tier::Admin => Ranks { tiers: [code, u32::MAX], ..Ranks::NONE },
+        Tier::NetworkPolicy | Tier::Baseline => Ranks { tiers: [u32::MAX, code], ..Ranks::NONE },
+    };
+    let mut to = Vec::new();
+    for target in &rule.to {
+        match target {
+            Target::Cidr(range) => to.push(Reach::Range(range.trunc())),
+            Target::Block(block) => without(block, left, &mut to)?,
+            Target::Fqdn(pattern) => to.push(Reach::Names(pattern.clone().into())),
+            Target::Service(_) | Target::Pods(_) | Target::PodPort(..) | Target::Nodes(_) => {}
+        }
+    }
+    pieces.push(((Ports::of(&rule.ports), to), ranks(code)));
+    let Some(found) = &rule.found else { return Ok(()) };
+    // What accepts a part accepts nothing.
+    let of_part = match action {
+        UpstreamAction::Accept => None,
+        UpstreamAction::Deny => Some(code),
+        UpstreamAction::Pass => Some(code + 1),
+    };
+    let whole = found.spots.iter().map(|spot| (spot, code));
+    let partly = of_part.into_iter().flat_map(|code| found.partly.iter().map(move |spot| (spot, code)));
+    for (spot, code) in whole.chain(partly) {
+        let to = spot.ranges().into_iter().map(Reach::Range).collect();
+        pieces.push(((Ports::of(&spot.ports), to), ranks(code)));
+    }
+    Ok(())
+}
+
+/// All addresses.
+pub(super) const EVERYWHERE: [IpNet; 2] = [
+    IpNet::V4(Ipv4Net::new_assert(std::net::Ipv4Addr::UNSPECIFIED, 0)),
+    IpNet::V6(Ipv6Net::new_assert(std::net::Ipv6Addr::UNSPECIFIED, 0)),
 ];
 
-/// Merged by halves: one by one would be quadratic.
-fn together(tables: &[&Rc<Table>]) -> Rc<Table> {
-    match tables {
-        [] => Rc::new(Table::default()),
-        [table] => (*table).clone(),
-        _ => {
-            let (left, right) = tables.split_at(tables.len() / 2);
-            Rc::new(together(left).merged(&together(right)))
-        }
-    }
-}
-
 /// Adds the ranges that make up `block`, of which `left` may still be had.
-fn without(block: &Block, left: &mut usize, ranges: &mut Vec<IpNet>) -> Result<(), Excess> {
+fn without(block: &Block, left: &mut usize, ranges: &mut Vec<Reach>) -> Result<(), Excess> {
     let mut todo = vec![(block.range.trunc(), block.except.clone())];
     while let Some((range, except)) = todo.pop() {
         *left = left.checked_sub(1).ok_or(Excess::Addresses)?;
         let meets: Vec<_> =
             except.into_iter().filter(|except| range.contains(except) || except.contains(&range)).collect();
         if meets.is_empty() {
-            ranges.push(range);
+            ranges.push(Reach::Range(range));
         } else if !meets.iter().any(|except| except.contains(&range))
             && let Ok(halves) = range.subnets(range.prefix_len() + 1)
         {
@@ -245,7 +154,11 @@ mod tests {
             let mut ranges = Vec::new();
             without(&block, &mut 1000, &mut ranges).expect("not too many");
             ranges.sort();
-            assert_eq!(ranges, expected.iter().map(|range| net(range)).collect::<Vec<_>>(), "{block}");
+            assert_eq!(
+                ranges,
+                expected.iter().map(|range| Reach::Range(net(range))).collect::<Vec<_>>(),
+                "{block}"
+            );
         }
         let many = (0..=255).map(|last| net(&format!("fd00::{last:x}00/128"))).collect();
         let block = Block { range: net("::/0"), except: many };

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use super::super::{Endpoints, Neighbours, ObjectName, PodAddresses, Service, ServicePort};
+use super::super::{Endpoints, Neighbours, NodeAddresses, ObjectName, PodAddresses, Service, ServicePort};
 use crate::model::{Labels, Protocol};
 
 /// A cluster of the namespaces shop (tier=front) and data (tier=back).
@@ -11,6 +11,7 @@ pub(super) struct Cluster {
     pub services: BTreeMap<ObjectName, Service>,
     pub endpoints: BTreeMap<ObjectName, Endpoints>,
     pub pods: BTreeMap<ObjectName, PodAddresses>,
+    pub nodes: BTreeMap<ObjectName, NodeAddresses>,
     pub namespaces: BTreeMap<ObjectName, Labels>,
 }
 
@@ -99,6 +100,15 @@ impl Cluster {
             ]
             .map(|(name, pod)| (key(name), pod))
             .into(),
+            nodes: [
+                ("/one", NodeAddresses { labels: labels("role=edge"), addresses: addresses("172.18.0.2") }),
+                (
+                    "/two",
+                    NodeAddresses { labels: labels("role=core"), addresses: addresses("172.18.0.3 fd18::3") },
+                ),
+            ]
+            .map(|(name, node)| (key(name), node))
+            .into(),
             namespaces: [("/data", "tier=back"), ("/data-2", "tier=back"), ("/shop", "tier=front")]
                 .map(|(name, all)| (key(name), labels(all)))
                 .into(),
@@ -110,6 +120,7 @@ impl Cluster {
             services: Some(&self.services),
             endpoints: Some(&self.endpoints),
             pods: Some(&self.pods),
+            nodes: Some(&self.nodes),
             namespaces: &self.namespaces,
         }
     }

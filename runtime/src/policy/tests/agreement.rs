@@ -115,15 +115,19 @@ fn policy() -> impl Strategy<Value = Policy> {
     )
 }
 
-/// A rule of Kubernetes: no names, and of what it found of services some may be covered in part.
+/// A rule of Kubernetes: with names only where it accepts, and of what it found of services some may be covered in part.
 fn upstream_rule() -> impl Strategy<Value = UpstreamRule> {
     let block = (net(), prop::collection::vec(net(), 0..3))
         .prop_map(|(range, except)| Target::Block(Block { range, except }));
-    let to = prop::collection::vec(prop_oneof![net().prop_map(Target::Cidr), block], 0..3);
+    let to = prop::collection::vec(prop_oneof![2 => target(), 1 => block], 0..3);
     let (spots, partly) = (prop::collection::vec(spot(), 0..2), prop::collection::vec(spot(), 0..2));
     let actions =
         prop::sample::select(vec![UpstreamAction::Accept, UpstreamAction::Deny, UpstreamAction::Pass]);
     (actions, to, prop::collection::vec(ports(), 0..3), prop::option::weighted(0.4, (spots, partly)))
+        .prop_map(|(action, mut to, ports, found)| {
+            to.retain(|to| action == UpstreamAction::Accept || !matches!(to, Target::Fqdn(_)));
+            (action, to, ports, found)
+        })
         .prop_map(|(action, to, ports, found)| UpstreamRule {
             action,
             rule: Rule {

@@ -1,5 +1,6 @@
 //! ClusterNetworkPolicy: its tiers, and what of it cannot be read.
 
+use super::policies;
 use super::upstream::{accepted, said};
 
 const HEAD: &str = "subject: {namespaces: {}}";
@@ -63,8 +64,8 @@ fn tiers_are_asked_in_their_order_and_the_first_match_decides() {
     ] {
         let objects: Vec<_> = objects.iter().map(String::as_str).collect();
         let accepted = accepted(&objects);
-        let policies: Vec<_> = accepted.policies().collect();
-        assert_eq!(said(&policies, "@192.0.2.1|TCP|80"), expected, "{objects:?}");
+        let all: Vec<_> = accepted.policies().collect();
+        assert_eq!(said(&all, "@192.0.2.1|TCP|80"), expected, "{objects:?}");
     }
 }
 
@@ -92,11 +93,91 @@ fn peers_and_protocols_are_what_they_are_upstream() {
         (deny(db, ", protocols: [{destinationNamedPort: sql}]"), "10.244.0.5|TCP|25432", open),
         // Some of what is behind the service is denied.
         (deny(db, ""), "10.96.0.5|TCP|5432", by),
+        (deny("{nodes: {matchLabels: {role: core}}}", ""), "172.18.0.3|TCP|6443", by),
+        (deny("{nodes: {matchLabels: {role: core}}}", ""), "fd18::3|UDP|1", by),
+        (deny("{nodes: {matchLabels: {role: core}}}", ""), "172.18.0.2|TCP|6443", open),
+        (deny("{nodes: {}}", ""), "172.18.0.2|TCP|6443", by),
         (deny("{networks: [192.0.2.0/24, '2001:db8::/32']}", ""), "2001:db8::1|ICMP|0", by),
     ] {
         let accepted = accepted(&[&object]);
-        let policies: Vec<_> = accepted.policies().collect();
-        assert_eq!(said(&policies, &format!("@{tried}")), expected, "{object} {tried}");
+        let all: Vec<_> = accepted.policies().collect();
+        assert_eq!(said(&all, &format!("@{tried}")), expected, "{object} {tried}");
+    }
+}
+
+/// A name that is accepted reaches what is denied after it, and nothing that is denied before.
+#[test]
+fn names_are_accepted_in_their_turn() {
+    let to = |action: &str, to: &str| format!("{{action: {action}, to: [{to}]}}");
+    let names = |names: &str| to("Accept", &format!("{{domainNames: [{names}]}}"));
+    let (all, net) =
+        (to("Deny", "{networks: [0.0.0.0/0, '::/0']}"), to("Deny", "{networks: [192.0.2.0/24]}"));
+    let np = "NP web: {podSelector: {}, egress: [{to: [{ipBlock: {cidr: 10.0.0.0/8}}]}]}".to_owned();
+    let admin = |rules: &[&str]| policy("a", "Admin", 1, &rules.join(", "));
+    let allowed = "allow by ClusterNetworkPolicy a egress[0]";
+    let denied = "deny by ClusterNetworkPolicy a egress[1]";
+    for (objects, tried, expected) in [
+        (vec![admin(&[&names("a.test"), &all])], "a.test@192.0.2.1", allowed),
+        (vec![admin(&[&names("a.test"), &all])], "b.test@192.0.2.1", denied),
+        (vec![admin(&[&names("a.test"), &all])], "@192.0.2.1", denied),
+        (vec![admin(&[&names("A.test."), &all])], "a.test@2001:db8::1", allowed),
+        // One label or more, and not the name itself.
+        (vec![admin(&[&names("'*.test'"), &all])], "x.a.test@192.0.2.1", allowed),
+        (vec![admin(&[&names("'*.a.test'"), &all])], "a.test@192.0.2.1", denied),
+        // Denied before.
+        (
+            vec![admin(&[&net, &names("a.test")])],
+            "a.test@192.0.2.1",
+            "deny by ClusterNetworkPolicy a egress[0]",
+        ),
+        (
+            vec![admin(&[&net, &names("a.test"), &all])],
+            "a.test@198.51.100.1",
+            "allow by ClusterNetworkPolicy a egress[1]",
+        ),
+        // Passed on before, to a policy that isolates.
+        (
+            vec![admin(&[&to("Pass", "{networks: [192.0.2.0/24]}"), &names("a.test")]), np.clone()],
+            "a.test@192.0.2.1",
+            "deny by NetworkPolicy shop/web egress",
+        ),
+        (vec![admin(&[&names("a.test")]), np.clone()], "a.test@192.0.2.1", allowed),
+        (
+            vec![policy("a", "Baseline", 1, &names("a.test")), np],
+            "a.test@192.0.2.1",
+            "deny by NetworkPolicy shop/web egress",
+        ),
+        (
+            vec![policy("a", "Baseline", 1, &[names("a.test"), all.clone()].join(", "))],
+            "a.test@192.0.2.1",
+            allowed,
+        ),
+    ] {
+        let objects: Vec<_> = objects.iter().map(String::as_str).collect();
+        let accepted = accepted(&objects);
+        let all: Vec<_> = accepted.policies().collect();
+        assert_eq!(said(&all, &format!("{tried}|TCP|443")), expected, "{objects:?}");
+    }
+}
+
+#[test]
+fn a_name_is_reached_that_both_layers_allow() {
+    let names = "{action: Accept, to: [{domainNames: [a.test, b.test, c.test]}]}";
+    let all = "{action: Deny, to: [{networks: [0.0.0.0/0]}]}";
+    let upstream = accepted(&[&policy("a", "Admin", 1, &format!("{names}, {all}"))]);
+    for (own, tried, expected) in [
+        ("allow: [{to: [{fqdn: a.test}]}]", "a.test", "allow by n/p0 allow[0]"),
+        ("allow: [{to: [{fqdn: '*.test'}]}]", "a.test", "allow by n/p0 allow[0]"),
+        ("allow: [{to: [{fqdn: '*.test'}]}]", "d.test", "deny by ClusterNetworkPolicy a egress[1]"),
+        ("allow: [{to: [{fqdn: a.test}]}]", "b.test", "deny default-deny"),
+        ("allow: [{to: [{cidr: 192.0.2.0/24}]}]", "b.test", "allow by n/p0 allow[0]"),
+        ("allow: [{to: [{cidr: 192.0.2.0/24}]}]", "d.test", "deny by ClusterNetworkPolicy a egress[1]"),
+        ("deny: [{to: [{cidr: 192.0.2.0/24}]}]", "b.test", "deny by n/p0 deny[0]"),
+        ("deny: [{to: [{cidr: 198.51.100.0/24}]}]", "b.test", "allow by ClusterNetworkPolicy a egress[0]"),
+    ] {
+        let own = policies(&[&format!("mode: Enforce, scope: all, {own}")]);
+        let all: Vec<_> = upstream.policies().chain(&own).collect();
+        assert_eq!(said(&all, &format!("{tried}@192.0.2.1|TCP|80")), expected, "{own:?} {tried}");
     }
 }
 
@@ -113,15 +194,10 @@ fn what_is_not_understood_fails_closed() {
             spec(admin, &format!("{{action: Accept, to: [{{later: {{}}}}]}}, {accept}")),
             "allow by ClusterNetworkPolicy a egress[1]",
         ),
-        (
-            spec(
-                admin,
-                "{action: Accept, to: [{domainNames: [a.test]}]}, {action: Deny, to: [{networks: [0.0.0.0/0]}]}",
-            ),
-            "deny by ClusterNetworkPolicy a egress[1]",
-        ),
+        (spec(admin, &format!("{{action: Deny, to: [{{domainNames: [b.test]}}]}}, {accept}")), denied),
+        (spec(admin, &format!("{{action: Pass, to: [{{domainNames: [b.test]}}]}}, {accept}")), denied),
         (spec(admin, &format!("{{action: Deny, to: [{{later: {{}}}}]}}, {accept}")), denied),
-        (spec(admin, &format!("{{action: Pass, to: [{{nodes: {{}}}}]}}, {accept}")), denied),
+        (spec(admin, &format!("{{action: Pass, to: [{{nodes: {{}}, pods: {{}}}}]}}, {accept}")), denied),
         (spec(admin, &format!("{{action: Ask, to: [{{networks: [192.0.2.0/24]}}]}}, {accept}")), denied),
         (spec(admin, &format!("{{action: Deny, to: []}}, {accept}")), denied),
         (spec(admin, &format!("{{action: Deny, to: [{{networks: [192.0.2/24]}}]}}, {accept}")), denied),
@@ -139,8 +215,8 @@ fn what_is_not_understood_fails_closed() {
         (spec(admin, "{name: module/x, action: Deny, to: [{networks: [0.0.0.0/0]}]}"), denied),
     ] {
         let accepted = accepted(&[&object]);
-        let policies: Vec<_> = accepted.policies().collect();
-        assert_eq!(said(&policies, "a.test@192.0.2.1|TCP|80"), expected, "{object}");
+        let all: Vec<_> = accepted.policies().collect();
+        assert_eq!(said(&all, "a.test@192.0.2.1|TCP|80"), expected, "{object}");
     }
     let none = accepted(&[
         "ClusterNetworkPolicy a: {tier: Admin, priority: 1, subject: {namespaces: {}}, ingress: []}",

@@ -2,7 +2,7 @@
 //! fails closed: a rule that accepts covers nothing, and any other denies everything.
 
 use crate::model::{
-    NamedPort, Namespaces, Origin, PodsOf, PortRange, Protocol, Selector, Target, Tier, Upstream,
+    NamedPort, Namespaces, Origin, Pattern, PodsOf, PortRange, Protocol, Selector, Target, Tier, Upstream,
     UpstreamAction, UpstreamRule,
 };
 
@@ -102,8 +102,12 @@ fn read_rule(at: &At<'_>, place: usize, origin: &Origin, wrong: &mut Vec<Wrong>)
         }
         let ports = ports(at)?;
         let is_named = ports.as_ref().is_some_and(|(_, names)| !names.is_empty());
-        if is_named && peers.iter().any(|peer| matches!(peer, Peer::Addresses(_))) {
-            return Err(at.wrong("a port by its name is one of pods, and `networks` are none"));
+        if is_named && peers.iter().any(|peer| matches!(peer, Peer::Other(_))) {
+            return Err(at.wrong("a port by its name is one of pods, and here is another destination"));
+        }
+        let is_name = |peer: &Peer| matches!(peer, Peer::Other(Target::Fqdn(_)));
+        if action != UpstreamAction::Accept && peers.iter().any(is_name) {
+            return Err(at.wrong("`domainNames` are there for rules that accept"));
         }
         Ok(rule(name.clone(), peers, ports, origin.clone()))
     };
@@ -147,13 +151,29 @@ fn peers(at: &At<'_>) -> Result<Vec<Peer>, Wrong> {
         at.has_only(&["namespaces", "pods"])?;
         return Ok(vec![Peer::Pods(pods)]);
     }
-    at.has_only(&["networks"])?;
-    let networks = at.items_of("networks")?;
-    if networks.is_empty() {
-        return Err(at.wrong("no destination is written here that is known"));
+    if let Some(nodes) = at.get("nodes") {
+        at.has_only(&["nodes"])?;
+        return Ok(vec![Peer::Other(Target::Nodes(selector(&nodes)?))]);
     }
-    let address = |at: &At<'_>| Ok(Peer::Addresses(Target::Cidr(range(at)?)));
-    networks.iter().map(address).collect()
+    at.has_only(&["networks", "domainNames"])?;
+    let (networks, names) = (at.items_of("networks")?, at.items_of("domainNames")?);
+    if networks.is_empty() == names.is_empty() {
+        return Err(at.wrong("there is not one destination here that is known"));
+    }
+    let networks = networks.iter().map(|at| Ok(Target::Cidr(range(at)?)));
+    let targets = networks.chain(names.iter().map(domain_name));
+    targets.map(|target| Ok(Peer::Other(target?))).collect()
+}
+
+/// A name of DNS. A `*` in front of it is one label or more.
+fn domain_name(at: &At<'_>) -> Result<Target, Wrong> {
+    let text = at.text()?;
+    let below = text.strip_prefix("*.");
+    let pattern = below.map_or_else(|| text.to_owned(), |name| format!("**.{name}"));
+    // What else Egret knows as a pattern is none here.
+    let is_plain = !below.unwrap_or(text).contains('*');
+    let pattern = Pattern::parse(&pattern).ok().filter(|_| is_plain);
+    Ok(Target::Fqdn(pattern.ok_or_else(|| at.wrong(format!("`{text}` is no name of DNS")))?))
 }
 
 fn ports(at: &At<'_>) -> Result<Ports, Wrong> {

@@ -69,7 +69,7 @@ fn peer(at: &At<'_>, namespace: &str) -> Result<Peer, Wrong> {
         if pods.is_some() || namespaces.is_some() {
             return Err(at.wrong("`ipBlock` stands beside selectors"));
         }
-        return Ok(Peer::Addresses(ip_block(&block)?));
+        return Ok(Peer::Other(ip_block(&block)?));
     }
     if pods.is_none() && namespaces.is_none() {
         return Err(at.wrong("no destination is written here that is known"));

@@ -46,8 +46,8 @@ pub(super) fn range(at: &At<'_>) -> Result<IpNet, Wrong> {
 pub(super) enum Peer {
     /// All there are.
     Everywhere,
-    /// Addresses.
-    Addresses(Target),
+    /// Addresses, names, or nodes.
+    Other(Target),
     /// Pods, which may have names for their ports.
     Pods(PodsOf),
 }
@@ -66,7 +66,7 @@ pub(super) fn rule(name: String, peers: Vec<Peer>, ports: Ports, origin: Origin)
                 namespaces: Namespaces::Selected(Selector::default()),
                 pods: Selector::default(),
             }),
-            Peer::Addresses(_) => None,
+            Peer::Other(_) => None,
             Peer::Pods(pods) => Some(pods.clone()),
         };
         if let Some(pods) = pods {
@@ -75,7 +75,7 @@ pub(super) fn rule(name: String, peers: Vec<Peer>, ports: Ports, origin: Origin)
         match peer {
             _ if !by_number => {}
             Peer::Everywhere => to.extend(everywhere()),
-            Peer::Addresses(target) => to.push(target),
+            Peer::Other(target) => to.push(target),
             Peer::Pods(pods) => to.push(Target::Pods(pods)),
         }
     }

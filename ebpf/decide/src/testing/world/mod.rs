@@ -7,9 +7,10 @@ use std::collections::{HashMap, HashSet};
 use std::net::{IpAddr, SocketAddr};
 
 use egret_abi::{
-    Address, Binding, Budget, CachedVerdict, Call, Class, Config, Counter, Dest, DestKey, Epoch, Event, Flow,
-    Flow4Key, Flow6Key, Fragment, FragmentKey, Generation, Inbound, OwnKey, Ports, Probe, Query, QueryKey,
-    RuleId, RuleKey, RuleValue, Ruleset, RulesetId, Said, Slot, Tick, VerdictKey, Waiting, WorkloadIndex,
+    Address, Binding, Budget, CachedVerdict, Call, Class, Config, Counter, Dest, DestKey, Epoch, Event,
+    First, Flow, Flow4Key, Flow6Key, Fragment, FragmentKey, Generation, Inbound, OwnKey, Ports, Probe, Query,
+    QueryKey, RuleId, RuleKey, RuleValue, Ruleset, RulesetId, Said, Slot, Tick, VerdictKey, Waiting,
+    WorkloadIndex,
 };
 
 use crate::egress::Findings;
@@ -38,12 +39,12 @@ pub fn address(of: IpAddr) -> Address {
 }
 
 /// What the policies in force say, and what all say.
-pub fn says(applied: Said, observed: Said) -> RuleValue {
-    RuleValue { applied, observed }
+pub const fn says(applied: Said, observed: Said) -> RuleValue {
+    RuleValue { applied, observed, tiers: [First::NOTHING; 2] }
 }
 
-pub const ALLOWED: RuleValue = RuleValue { applied: Said::allow(RULE), observed: Said::allow(RULE) };
-pub const DENIED: RuleValue = RuleValue { applied: Said::deny(RULE), observed: Said::deny(RULE) };
+pub const ALLOWED: RuleValue = says(Said::allow(RULE), Said::allow(RULE));
+pub const DENIED: RuleValue = says(Said::deny(RULE), Said::deny(RULE));
 
 /// What becomes of a packet toward the workload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
