@@ -16,6 +16,8 @@ use crate::{
     require_root, setup, vm,
 };
 
+/// For how many seconds tests go on that have a long form; who sets it waits for them.
+const LONG: &str = "EGRET_LONG";
 /// The package of the tests on a real Kubernetes, and the cluster that is brought up for them.
 const CLUSTER: &str = "egret-tests-cluster";
 const TEST_CLUSTER: &str = "tests";
@@ -23,8 +25,8 @@ const TEST_CLUSTER: &str = "tests";
 /// Which tests.
 #[derive(clap::Args)]
 pub struct Options {
-    /// Only tests whose name contains this.
-    filter: Option<String>,
+    /// Only tests whose name contains one of these.
+    filter: Vec<String>,
     /// The end-to-end tests, on another kernel in a virtual machine.
     #[arg(long)]
     vm: bool,
@@ -44,17 +46,17 @@ pub fn task(options: &Options) -> Result<ExitCode> {
     require_root("test")?;
     setup::prepare(setup::Need::Test)?;
     if options.vm {
-        let (counts, broken) = vm::run(options.filter.as_deref(), options.short, options.kernel)?;
+        let (counts, broken) = vm::run(&options.filter, options.short, options.kernel)?;
         return Ok(sum_up(counts, broken));
     }
     if options.cluster {
-        let suites = suites(options.filter.as_deref(), true)?;
+        let suites = suites(&options.filter, true)?;
         let image = cluster::image()?.display().to_string();
         return cluster::with(TEST_CLUSTER, |status| {
             run_all(suites, &[("EGRET_CLUSTER", status), ("EGRET_IMAGE", &image)])
         });
     }
-    run_all(suites(options.filter.as_deref(), false)?, &[])
+    run_all(suites(&options.filter, false)?, &[])
 }
 
 fn run_all(suites: Vec<(Command, Runner)>, environment: &[(&str, &str)]) -> Result<ExitCode> {
@@ -92,12 +94,16 @@ pub fn built(name: &str) -> Result<PathBuf> {
 
 /// Those on a real Kubernetes; or the tests in documentation, which nextest leaves out, then all others. `--workspace` in
 /// each: the integration tests of `egret` make cargo build its binary, which the end-to-end tests start.
-fn suites(filter: Option<&str>, on_cluster: bool) -> Result<Vec<(Command, Runner)>> {
+fn suites(filters: &[String], on_cluster: bool) -> Result<Vec<(Command, Runner)>> {
     let nextest = cargo().args(["nextest", "--version"]).output().is_ok_and(|output| output.status.success());
     let mut tests = cargo();
     if nextest {
         // What must run alone is said in .config/nextest.toml.
-        tests.args(["nextest", "run", "--no-fail-fast", "--no-tests=pass", "-E"]);
+        tests.args(["nextest", "run", "--no-fail-fast", "--no-tests=pass"]);
+        if env::var_os(LONG).is_some() {
+            tests.args(["--profile", "long"]);
+        }
+        tests.arg("-E");
         tests.arg(if on_cluster { format!("package({CLUSTER})") } else { format!("not package({CLUSTER})") });
     } else {
         tests.args(["test", "--no-fail-fast", "--all-targets"]).env("RUST_TEST_THREADS", "1");
@@ -114,7 +120,7 @@ fn suites(filter: Option<&str>, on_cluster: bool) -> Result<Vec<(Command, Runner
     for (suite, _) in &mut suites {
         suite
             .arg("--workspace")
-            .args(filter)
+            .args(filters)
             .env("EGRET_BIN", &egret)
             .env("EGRET_XTASK", env::current_exe()?);
         if std::io::stdout().is_terminal() {

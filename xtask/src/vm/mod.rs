@@ -59,7 +59,7 @@ const TOO_SLOW: &str = "within_a_second";
 const SKIPPED_IF_SHORT: [&str; 6] = ["answers::", "authors::", "bad::", "load::", "loading::", "take_over::"];
 
 /// Runs the tests; what they counted, and what went wrong besides.
-pub fn run(filter: Option<&str>, short: bool, series: Series) -> Result<(Counts, Vec<String>)> {
+pub fn run(filters: &[String], short: bool, series: Series) -> Result<(Counts, Vec<String>)> {
     setup::prepare(setup::Need::Vm)?;
     let folder = tools_dir().context("neither EGRET_TOOLS nor HOME is set")?.join("vm");
     fs::create_dir_all(&folder)?;
@@ -69,7 +69,7 @@ pub fn run(filter: Option<&str>, short: bool, series: Series) -> Result<(Counts,
     let modules = modules(&folder)?;
     let start = folder.join(format!("start-{}", std::process::id()));
     let console = start.with_extension("console");
-    fs::write(&start, archive(&kernel, &job(&binaries, filter, &modules, short)?)?)?;
+    fs::write(&start, archive(&kernel, &job(&binaries, filters, &modules, short)?)?)?;
     let mut machine = machine(&kernel, &start, &console);
     let mut broken = Vec::new();
     let (mut ended, mut is_over) = (Vec::new(), false);
@@ -146,7 +146,7 @@ fn binary(line: &str) -> Option<(String, PathBuf)> {
 }
 
 /// A shell script that runs the binaries, one after the other.
-fn job(binaries: &[(String, PathBuf)], filter: Option<&str>, modules: &Path, short: bool) -> Result<String> {
+fn job(binaries: &[(String, PathBuf)], filters: &[String], modules: &Path, short: bool) -> Result<String> {
     let besides = if short { &SKIPPED_IF_SHORT[..] } else { &[] };
     let skipped: String =
         [SKIPPED, TOO_SLOW].iter().chain(besides).map(|test| format!("--skip {test} ")).collect();
@@ -155,10 +155,11 @@ fn job(binaries: &[(String, PathBuf)], filter: Option<&str>, modules: &Path, sho
     writeln!(job, "export EGRET_BIN={}", quoted(&egret.display().to_string()))?;
     writeln!(job, "export EGRET_MODULES={}", quoted(&modules.display().to_string()))?;
     for (name, path) in binaries {
-        let filter = filter.map(quoted).unwrap_or_default();
+        let filters: Vec<_> = filters.iter().map(|filter| quoted(filter)).collect();
+        let filters = filters.join(" ");
         let path = quoted(&path.display().to_string());
         writeln!(job, "echo '== {name}'")?;
-        writeln!(job, "timeout -s KILL {LIMIT} {path} --test-threads=1 {skipped}{filter}")?;
+        writeln!(job, "timeout -s KILL {LIMIT} {path} --test-threads=1 {skipped}{filters}")?;
         writeln!(
             job,
             "status=$?; [ $status -le 101 ] && echo 'egret-vm: ended {name}' || echo 'it ended with' $status"
