@@ -58,17 +58,25 @@ pub(super) fn patient<K>(
     may_be_absent: bool,
     events: impl Stream<Item = watcher::Result<Event<K>>>,
 ) -> impl Stream<Item = Event<K>> {
-    let begun = Patient { events: Box::pin(events), waits: Waits::default(), is_known: false, ends: false };
+    let begun = Patient {
+        events: Box::pin(events),
+        waits: Waits::default(),
+        is_known: false,
+        is_absent: false,
+        ends: false,
+    };
     unfold(begun, move |mut this| async move {
         if std::mem::take(&mut this.ends) {
             return Some((Event::InitDone, this));
         }
         loop {
             match this.events.next().await? {
-                // What was told stays: had its definition gone, so had its objects before.
                 Err(error) if may_be_absent && is_absent(&error) => {
-                    if !std::mem::replace(&mut this.is_known, true) {
+                    if !std::mem::replace(&mut this.is_absent, true) {
                         info!("{what} is not defined in this cluster: looked for again now and then");
+                    }
+                    // What was told stays: had its definition gone, so had its objects before.
+                    if !std::mem::replace(&mut this.is_known, true) {
                         this.ends = true;
                         return Some((Event::Init, this));
                     }
@@ -79,7 +87,7 @@ pub(super) fn patient<K>(
                     // It begins to ask before anybody answers.
                     if !matches!(event, Event::Init) {
                         this.waits.answered(what);
-                        this.is_known = true;
+                        (this.is_known, this.is_absent) = (true, false);
                     }
                     return Some((event, this));
                 }
@@ -93,6 +101,8 @@ struct Patient<S> {
     events: Pin<Box<S>>,
     waits: Waits,
     is_known: bool,
+    /// It was said that the kind is not defined.
+    is_absent: bool,
     /// A list without objects was begun, and ends next.
     ends: bool,
 }

@@ -5,6 +5,8 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
+use aya::maps::loaded_maps;
+use aya::programs::{loaded_links, loaded_programs};
 use egret_tests::dial::{Attempt, Seen};
 use egret_tests::eventually;
 use egret_tests_cluster::holds::Holds;
@@ -30,6 +32,11 @@ const PODS: usize = 12;
 fn while_pods_come_and_go() -> Duration {
     let seconds = std::env::var("EGRET_LONG").ok().and_then(|seconds| seconds.parse().ok());
     Duration::from_secs(seconds.unwrap_or(20))
+}
+
+/// How many programs the kernel has. Those by which a runtime keeps containers from devices have no name, and do not count.
+fn programs() -> usize {
+    loaded_programs().filter_map(Result::ok).filter(|program| !program.name().is_empty()).count()
 }
 
 /// Pods whose first process tries a connection before it does anything else.
@@ -71,6 +78,7 @@ fn try_in(cluster: &Cluster, prefix: &str, count: usize, to: &str, wanted: &str)
 fn no_pod_sends_before_its_policies_are_in_force_and_nothing_is_left_in_the_end() -> Result<()> {
     let cluster = Cluster::with_namespaces(&["shop"])?;
     let _world = World::of(&cluster)?;
+    let bare = (programs(), loaded_links().count(), loaded_maps().count());
     let egret = Installed::into(&cluster)?;
     cluster.apply(SHOP)?;
 
@@ -146,8 +154,11 @@ fn no_pod_sends_before_its_policies_are_in_force_and_nothing_is_left_in_the_end(
     ensure!(seen[0].starts_with("refused"), "{seen:?}");
 
     egret.take_out()?;
-    eventually("programs and maps are left", PATIENCE, || {
-        Ok((!Installed::pins(&cluster).exists()).then_some(()))
+    eventually("pins are left", PATIENCE, || Ok((!Installed::pins(&cluster).exists()).then_some(())))?;
+    eventually("programs are left", PATIENCE, || Ok((programs() <= bare.0).then_some(())))?;
+    // Not sooner: the kernel keeps what is opened by its number while the last program that has it goes.
+    eventually("links and maps are left", PATIENCE, || {
+        Ok((loaded_links().count() <= bare.1 && loaded_maps().count() <= bare.2).then_some(()))
     })?;
     ensure!(runs.dial(&Attempt::tcp(DENIED, 443))?.seen == Seen::Connected, "it is out of the way");
     try_in(&cluster, "after", 1, DENIED, "connected")

@@ -3,7 +3,7 @@
 #![allow(missing_docs, reason = "a test file has no reader of its documentation")]
 
 use std::net::SocketAddr;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
 use egret_tests::eventually;
@@ -45,6 +45,7 @@ fn a_rollout_of_agents_under_load_is_not_noticed() -> Result<()> {
     let warm = Load::begin(&pod, &allowed[2..], at("203.0.113.20:443")?, "github.com", (10, 50));
     std::thread::sleep(Duration::from_secs(1));
     warm.end()?;
+    let begun = Instant::now();
     let load = Load::begin(&pod, &allowed, at("203.0.113.20:443")?, "github.com", PACE);
     std::thread::sleep(Duration::from_secs(2));
     for _ in 0..2 {
@@ -53,7 +54,7 @@ fn a_rollout_of_agents_under_load_is_not_noticed() -> Result<()> {
     }
     std::thread::sleep(Duration::from_secs(2));
     let seen = load.end()?;
-    println!("{seen:?}");
+    println!("{seen:?} in {:.1?}", begun.elapsed());
     ensure!(seen.connected > 0 && seen.refused > 0 && seen.answered > 0, "{seen:?}");
     ensure!((seen.failed, seen.escaped, seen.unanswered) == (0, 0, 0), "{seen:?}");
     Ok(())

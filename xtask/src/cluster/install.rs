@@ -10,6 +10,8 @@ use crate::{chart, helm, image};
 
 /// The release, and its namespace.
 const NAME: &str = "egret";
+/// Its objects: group and version.
+const OBJECTS: (&str, &str) = ("egret.dev", "v1alpha1");
 
 /// The image of what is built, as the tests build it.
 pub fn image() -> Result<PathBuf> {
@@ -35,7 +37,7 @@ pub fn install(cluster: &Cluster, archive: &Path, values: Value) -> Result<()> {
         // Another image may have the same name.
         process::kubectl(cluster, &["rollout", "restart", "daemonset", "-n", NAME, NAME])?;
     }
-    up::group(cluster, "egret.dev", "v1alpha1")?;
+    up::group(cluster, OBJECTS.0, OBJECTS.1)?;
     let waited =
         process::kubectl(cluster, &["rollout", "status", "daemonset", "-n", NAME, NAME, "--timeout=120s"]);
     waited.map(drop)
@@ -46,7 +48,8 @@ pub fn uninstall(cluster: &Cluster) -> Result<()> {
     helm(cluster, &["uninstall", NAME, NAME])?;
     process::kubectl(cluster, &["delete", "namespace", NAME, "--timeout=120s"])?;
     let crds = chart::path().join("crds").canonicalize()?.display().to_string();
-    process::kubectl(cluster, &["delete", "--ignore-not-found", "-f", &crds]).map(drop)
+    process::kubectl(cluster, &["delete", "--ignore-not-found", "-f", &crds])?;
+    up::forget_group(cluster, OBJECTS.0, OBJECTS.1)
 }
 
 /// What a cluster has in other places than others have it.

@@ -48,7 +48,7 @@ pub fn group(group: &str, version: &str, authority: &str) -> Value {
         "kind": "APIService",
         // Where the API server registered it first, by the definition, it would go on putting it right.
         "metadata": {
-            "name": format!("{version}.{group}"),
+            "name": group_name(group, version),
             "labels": {"kube-aggregator.kubernetes.io/automanaged": "false"},
         },
         "spec": {
@@ -60,6 +60,11 @@ pub fn group(group: &str, version: &str, authority: &str) -> Value {
             "service": service(),
         },
     })
+}
+
+/// What its APIService is called.
+pub fn group_name(group: &str, version: &str) -> String {
+    format!("{version}.{group}")
 }
 
 /// Whether one of these definitions is of the group, and serves the version.

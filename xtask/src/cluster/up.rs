@@ -75,7 +75,7 @@ pub fn group(cluster: &Cluster, group: &str, version: &str) -> Result<()> {
     );
     let authority = pki::authority_in_base64(cluster)?;
     process::apply(cluster, &object::group(group, version, &authority))?;
-    served(cluster, &format!("{version}.{group}"))?;
+    served(cluster, &object::group_name(group, version))?;
     // The way there is laid a moment after it was tried.
     let (path, log) = (format!("/apis/{group}/{version}"), cluster.log(Component::ApiServer.name()));
     process::retry(&format!("asking for {path}"), &log, || {
@@ -86,6 +86,12 @@ pub fn group(cluster: &Cluster, group: &str, version: &str) -> Result<()> {
         );
         Ok(())
     })
+}
+
+/// The other way round, once no definition is left: while a group is there and broken, no namespace goes.
+pub fn forget_group(cluster: &Cluster, group: &str, version: &str) -> Result<()> {
+    let name = object::group_name(group, version);
+    process::kubectl(cluster, &["delete", "apiservice", "--ignore-not-found", &name]).map(drop)
 }
 
 /// Waits until the API server has asked the other one.
