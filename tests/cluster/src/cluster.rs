@@ -211,7 +211,9 @@ impl Cluster {
         let (image, labels) = (format!("--image={IMAGE}"), format!("--labels={labels}"));
         let args =
             ["run", name, "-n", namespace, &image, &labels, "--image-pull-policy=Never", "--restart=Never"];
-        self.kubectl(&[&args[..], &["--command", "--", "sleep", "100000"]].concat())?;
+        // `sleep` hears no signal as the first process; and a namespace waits as long as its pods may.
+        let brief = r#"--overrides={"spec": {"terminationGracePeriodSeconds": 1}}"#;
+        self.kubectl(&[&args[..], &[brief, "--command", "--", "sleep", "100000"]].concat())?;
         self.found(namespace, name)
     }
 
@@ -261,8 +263,9 @@ impl Drop for Cluster {
         }
         // In a namespace that goes, nobody makes a pod anew in the place of one that was deleted.
         let _ = self.kubectl(&[&["delete", "namespace", "--wait=false"][..], &names].concat());
+        // The kubelet tells that they are gone once in ten seconds. It ends them all the same.
         for name in &names {
-            let _ = self.kubectl(&["delete", "pods", "--all", "--grace-period=1", "-n", name]);
+            let _ = self.kubectl(&["delete", "pods", "--all", "--grace-period=0", "--force", "-n", name]);
         }
         let _ = self
             .kubectl(&[&["delete", "namespace", "--ignore-not-found", "--timeout=90s"][..], &names].concat());

@@ -30,6 +30,7 @@ kind: Pod
 metadata: {name: later, namespace: shop, labels: {app: web}}
 spec:
   restartPolicy: Never
+  terminationGracePeriodSeconds: 1
   containers:
   - {name: c, image: 'egret.test/musl:1', imagePullPolicy: Never, command: [/bin/connect, 203.0.113.20, '443']}
 ";

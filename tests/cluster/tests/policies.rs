@@ -113,6 +113,7 @@ fn a_pod_in_the_namespace_of_the_node_is_told_of_and_one_that_ended_is_not() -> 
     let pod = |name: &str, spec: &str, command: &str| {
         format!(
             "apiVersion: v1\nkind: Pod\nmetadata: {{name: {name}, namespace: shop}}\nspec:\n  {spec}\n  restartPolicy: Never\n  \
+             terminationGracePeriodSeconds: 1\n  \
              containers:\n  - {{name: c, image: 'egret.test/busybox:1', imagePullPolicy: Never, command: [{command}]}}\n"
         )
     };

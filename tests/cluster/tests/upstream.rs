@@ -54,7 +54,7 @@ fn network_policy(name: &str, rules: &str) -> String {
 fn answering(cluster: &Cluster, runtime: &Runtime, name: &str, labels: &str) -> Result<Pod> {
     cluster.apply(&format!(
         "apiVersion: v1\nkind: Pod\nmetadata: {{name: {name}, namespace: data, labels: {{{labels}}}}}\nspec:\n  restartPolicy: Never\n  \
-         containers:\n  - {{name: c, image: 'egret.test/busybox:1', imagePullPolicy: Never, command: [sleep, '100000'], \
+         terminationGracePeriodSeconds: 1\n  containers:\n  - {{name: c, image: 'egret.test/busybox:1', imagePullPolicy: Never, command: [sleep, '100000'], \
          ports: [{{name: sql, containerPort: 15432}}]}}\n"
     ))?;
     let pod = cluster.found("data", name)?;
