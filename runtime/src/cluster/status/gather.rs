@@ -113,6 +113,11 @@ impl Gathered {
         }
     }
 
+    /// How many nodes told of policies so far.
+    pub fn nodes(&self) -> u32 {
+        u32::try_from(self.nodes.all().len()).unwrap_or(u32::MAX)
+    }
+
     /// Whether all of it was told once.
     pub fn is_whole(&self) -> bool {
         self.of_namespaces.is_whole() && self.of_cluster.is_whole() && self.nodes.is_whole()

@@ -1,6 +1,8 @@
 //! The agent that leads: it alone watches the objects of nodes and writes the status of policies.
 
 use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use futures_util::{Stream, StreamExt};
@@ -42,9 +44,10 @@ pub async fn serve(client: Client, access: Access, ask: Ask) {
         let begun = Instant::now();
         let turn = match &leading {
             Some(leading) => {
-                timeout_at(leading.until.into(), candidate.turn()).await.unwrap_or(Err(Failure::Slow))
+                let turn = candidate.turn(leading.nodes());
+                timeout_at(leading.until.into(), turn).await.unwrap_or(Err(Failure::Slow))
             }
-            None => candidate.turn().await,
+            None => candidate.turn(None).await,
         };
         let pause = match turn {
             Ok(Turn::Leads) => {
@@ -77,12 +80,20 @@ struct Leading {
     task: JoinHandle<()>,
     /// Until when others leave it alone.
     until: Instant,
+    /// How many nodes tell of policies; none: it is not known yet.
+    nodes: Arc<AtomicU32>,
 }
 
 impl Leading {
     fn begin(client: &Client, access: &Access, ask: &Ask, until: Instant) -> Self {
         info!("this agent writes the status of policies");
-        Self { task: tokio::spawn(lead(client.clone(), access.node.clone(), ask.clone())), until }
+        let nodes = Arc::<AtomicU32>::default();
+        let lead = lead(client.clone(), access.node.clone(), ask.clone(), nodes.clone());
+        Self { task: tokio::spawn(lead), until, nodes }
+    }
+
+    fn nodes(&self) -> Option<u32> {
+        Some(self.nodes.load(Ordering::Relaxed)).filter(|nodes| *nodes > 0)
     }
 }
 
@@ -93,7 +104,7 @@ impl Drop for Leading {
     }
 }
 
-async fn lead(client: Client, me: String, ask: Ask) {
+async fn lead(client: Client, me: String, ask: Ask, nodes_told: Arc<AtomicU32>) {
     let api = |kind: &ApiResource| Api::<DynamicObject>::all_with(client.clone(), kind);
     let of_namespaces = api(&resource::<EgressPolicy>());
     let of_cluster = api(&resource::<ClusterEgressPolicy>());
@@ -121,6 +132,7 @@ async fn lead(client: Client, me: String, ask: Ask) {
             }
             _ = looks.tick() => {
                 let own = ask();
+                nodes_told.store(gathered.nodes(), Ordering::Relaxed);
                 is_news |= own != last || looked_at_all.elapsed() >= LOOK_AT_ALL;
                 last = own;
                 if let Some(own) = last.as_ref().filter(|_| is_news && gathered.is_whole()) {

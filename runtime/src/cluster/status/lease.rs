@@ -1,8 +1,10 @@
 //! Who leads, by a Lease that agents renew and take over. Deciding is pure; [`Candidate::turn`] acts on it.
 //!
 //! Whether its holder is gone is told by how long the lease did not change while this agent looked at it: what the clocks of
-//! two nodes say is not compared. Two agents never both write it: who writes names the version that was read.
+//! two nodes say is a hint when to look, and no more. Two agents never both write it: who writes names the version that was
+//! read. The more nodes there are, which the lease says, the less often each looks.
 
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
@@ -21,8 +23,15 @@ const LASTS: Duration = Duration::from_secs(15);
 pub const RENEW: Duration = Duration::from_secs(5);
 /// How long after its last renewal a holder still acts: less than others wait.
 pub const ACTS: Duration = Duration::from_secs(10);
-/// What others may say that theirs lasts.
+/// What others may say that theirs lasts; and the longest from one look to the next.
 const LONGEST: Duration = Duration::from_secs(300);
+/// Where the lease says how many nodes tell of policies.
+const NODES: &str = "egret.dev/nodes";
+/// So many nodes make each look a second less often: 5,000 look some sixty times a second all together, and who leads no more
+/// is noticed as soon.
+const NODES_A_SECOND: u32 = 20;
+/// By how much looks differ from node to node at least.
+const SPREAD: Duration = Duration::from_secs(2);
 
 /// A lease, as far as it counts.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,6 +40,9 @@ struct Held {
     /// Empty: nobody.
     holder: String,
     lasts: Duration,
+    /// When it was, by the holder's clock.
+    renewed: Option<Timestamp>,
+    nodes: u32,
 }
 
 /// What to do.
@@ -65,21 +77,30 @@ impl Seen {
         }
     }
 
-    fn step(&self, me: &str, now: Instant) -> Step {
+    /// `clock` is this node's, which may be wrong.
+    fn step(&self, me: &str, now: Instant, clock: Timestamp) -> Step {
         let Some((held, since)) = &self.0 else { return Step::Make };
         let left = (*since + held.lasts).saturating_duration_since(now);
         if held.holder == me || held.holder.is_empty() || left.is_zero() {
             return Step::Take;
         }
+        let silent = |renewed| Duration::try_from(clock.duration_since(renewed)).unwrap_or_default();
+        let may_be_gone = held.renewed.is_none_or(|renewed| silent(renewed) > held.lasts);
         // Not all at once, where there are many.
-        Step::Wait(left + spread(me))
+        let over = if may_be_gone {
+            SPREAD
+        } else {
+            SPREAD.max(Duration::from_secs(1) * held.nodes / NODES_A_SECOND)
+        };
+        Step::Wait(left + spread(me, over.min(LONGEST)))
     }
 }
 
-/// Up to two seconds, by name.
-fn spread(me: &str) -> Duration {
-    let sum = me.bytes().fold(0_u64, |sum, byte| sum.wrapping_mul(31).wrapping_add(byte.into()));
-    Duration::from_millis(sum % 2000)
+/// Some part of it, by name.
+fn spread(me: &str, over: Duration) -> Duration {
+    let mut hasher = DefaultHasher::new();
+    me.hash(&mut hasher);
+    over.mul_f64(hasher.finish() as f64 / u64::MAX as f64)
 }
 
 /// An agent that would lead.
@@ -95,15 +116,16 @@ impl Candidate {
         Self { api, me, seen: Seen::default() }
     }
 
-    /// Looks at the lease, and makes, takes or renews it where that is this agent's to do.
+    /// Looks at the lease, and makes, takes or renews it where that is this agent's to do. `nodes`: how many tell of policies,
+    /// where this agent knows.
     ///
     /// # Errors
     /// The API server is away, or does not allow it.
-    pub async fn turn(&mut self) -> Result<Turn, Failure> {
+    pub async fn turn(&mut self, nodes: Option<u32>) -> Result<Turn, Failure> {
         let found = request(self.api.get_opt(NAME)).await?;
         let now = Instant::now();
         self.seen.note(found.as_ref().map(held), now);
-        let written = match self.seen.step(&self.me, now) {
+        let written = match self.seen.step(&self.me, now, Timestamp::now()) {
             Step::Wait(pause) => return Ok(Turn::Follows(pause)),
             Step::Make => {
                 let lease = Lease {
@@ -113,7 +135,10 @@ impl Candidate {
                 request(self.api.create(&PostParams::default(), &lease)).await
             }
             Step::Take => {
-                let before = found.unwrap_or_default();
+                let mut before = found.unwrap_or_default();
+                if let Some(nodes) = nodes {
+                    before.annotations_mut().insert(NODES.to_owned(), nodes.to_string());
+                }
                 let spec = spec(before.spec.as_ref(), &self.me, Timestamp::now());
                 // With the version that was read: of two that take it, one is told of a conflict.
                 let lease = Lease { spec: Some(spec), ..before };
@@ -122,7 +147,7 @@ impl Candidate {
         };
         match written {
             Ok(_) => Ok(Turn::Leads),
-            Err(failure) if failure.is_conflict() => Ok(Turn::Follows(spread(&self.me))),
+            Err(failure) if failure.is_conflict() => Ok(Turn::Follows(spread(&self.me, SPREAD))),
             Err(failure) => Err(failure),
         }
     }
@@ -135,6 +160,8 @@ fn held(lease: &Lease) -> Held {
         version: lease.resource_version().unwrap_or_default(),
         holder: spec.holder_identity.unwrap_or_default(),
         lasts: seconds.map_or(LASTS, Duration::from_secs).min(LONGEST),
+        renewed: spec.renew_time.map(|time| time.0),
+        nodes: lease.annotations().get(NODES).and_then(|nodes| nodes.parse().ok()).unwrap_or_default(),
     }
 }
 
@@ -164,14 +191,14 @@ mod tests {
     use super::*;
 
     fn lease(version: &str, holder: &str) -> Held {
-        Held { version: version.into(), holder: holder.into(), lasts: LASTS }
+        Held { version: version.into(), holder: holder.into(), lasts: LASTS, renewed: None, nodes: 0 }
     }
 
     #[test]
     fn a_lease_is_taken_once_its_holder_was_silent_for_as_long_as_it_lasts() {
         let start = Instant::now();
         let at = |seconds| start + Duration::from_secs(seconds);
-        let wait = |seconds| Step::Wait(Duration::from_secs(seconds) + spread("me"));
+        let wait = |seconds| Step::Wait(Duration::from_secs(seconds) + spread("me", SPREAD));
         // What is seen when, and what is done then.
         let story = [
             (0, Some(lease("1", "other")), wait(15)),
@@ -189,7 +216,28 @@ mod tests {
         let mut seen = Seen::default();
         for (seconds, held, expected) in story {
             seen.note(held, at(seconds));
-            assert_eq!(seen.step("me", at(seconds)), expected, "after {seconds} s");
+            assert_eq!(seen.step("me", at(seconds), Timestamp::UNIX_EPOCH), expected, "after {seconds} s");
+        }
+    }
+
+    #[test]
+    fn the_more_nodes_there_are_the_less_often_each_looks_until_the_holder_is_silent() {
+        let (now, clock) = (Instant::now(), Timestamp::from_second(1000).expect("a time"));
+        // How many looks a second there are of all these nodes, where it was renewed so long ago by its holder's clock.
+        let looks = |nodes: u32, ago: i64| -> f64 {
+            let renewed = Timestamp::from_second(1000 - ago).ok();
+            let seen = Seen(Some((Held { renewed, nodes, ..lease("1", "other") }, now)));
+            let each = (0..nodes).map(|node| match seen.step(&format!("node-{node}"), now, clock) {
+                Step::Wait(pause) => 1.0 / pause.as_secs_f64(),
+                step => panic!("{step:?}"),
+            });
+            each.sum()
+        };
+        for (nodes, ago, most) in
+            [(100, 5, 7.0), (5_000, 5, 60.0), (50_000, 5, 550.0), (5_000, -100, 60.0), (5_000, 16, 330.0)]
+        {
+            let looks = looks(nodes, ago);
+            assert!((most * 0.7..most).contains(&looks), "{nodes} nodes, {ago} s: {looks}");
         }
     }
 
@@ -201,6 +249,16 @@ mod tests {
             assert_eq!(read.lasts.as_secs(), expected, "{seconds:?}");
         }
         assert_eq!(held(&Lease::default()).holder, "");
+        for (said, expected) in [("12", 12), ("-1", 0), ("many", 0), ("4294967295", u32::MAX)] {
+            let mut lease = Lease::default();
+            lease.annotations_mut().insert(NODES.to_owned(), said.to_owned());
+            let seen = Seen(Some((held(&lease), Instant::now())));
+            assert_eq!(seen.0.as_ref().map(|(held, _)| held.nodes), Some(expected), "{said}");
+            assert!(
+                matches!(seen.step("me", Instant::now(), Timestamp::now()), Step::Take),
+                "nobody holds it"
+            );
+        }
     }
 
     #[test]
