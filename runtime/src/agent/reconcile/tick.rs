@@ -22,8 +22,8 @@ impl Reconciler {
     /// Looks for workloads that came or went without a word; whether what is told of them may be different after it.
     pub(super) async fn tick(&mut self) -> bool {
         self.ticks += 1;
-        let has_moved = self.parts.source.has_moved(&self.parts.own, true) || !self.starting.is_empty();
-        if has_moved {
+        let is_due = self.parts.source.has_moved(&self.parts.own, true) || !self.starting.is_empty();
+        if is_due {
             self.read_workloads().await;
         }
         let is_look = self.ticks.is_multiple_of(LOOK);
@@ -35,7 +35,7 @@ impl Reconciler {
             .filter(|(_, worker)| is_lost(worker, &self.parts.own))
             .map(|(id, _)| id.clone())
             .collect();
-        let mut is_news = has_moved || !lost.is_empty() || self.is_contested;
+        let mut is_news = is_due || !lost.is_empty() || self.is_contested;
         // Its interface may still be there, and then it is still judged: see `retire_if_gone`.
         for id in lost {
             if let Some(worker) = self.workers.get_mut(&id) {
