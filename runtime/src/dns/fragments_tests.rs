@@ -17,7 +17,11 @@ fn pod() -> IpAddr {
 fn datagram(message: &[u8]) -> Vec<u8> {
     let length = (UDP + message.len()) as u16;
     let mut datagram = [&[0, 53, 0x9c, 0x40][..], &length.to_be_bytes(), &[0, 0], message].concat();
-    let sum = frame::checksum(resolver(), pod(), &datagram);
+    // One that comes out as 0 is sent as its other spelling: 0 means that there is none.
+    let sum = match frame::checksum(resolver(), pod(), &datagram) {
+        0 => 0xffff,
+        sum => sum,
+    };
     datagram[6..8].copy_from_slice(&sum.to_be_bytes());
     datagram
 }
@@ -51,6 +55,17 @@ fn the_last_missing_fragment_gives_the_message_whichever_it_is() {
         assert_eq!(given, [Ok(None), Ok(None), Ok(Some(message.clone()))], "{order:?}");
         assert_eq!(fragments.kept, 0);
     }
+}
+
+#[test]
+fn a_checksum_that_comes_out_as_zero_is_one_all_the_same() {
+    let sum = datagram(&[0; 40])[6..8].to_vec();
+    let message = [&sum[..], &[0; 38]].concat();
+    let whole = datagram(&message);
+    assert_eq!(whole[6..8], [0xff; 2]);
+    let mut fragments = Fragments::default();
+    assert_eq!(put(&mut fragments, &piece(&whole, 0, 16)), Ok(None));
+    assert_eq!(put(&mut fragments, &piece(&whole, 16, 48)), Ok(Some(message)));
 }
 
 #[test]
