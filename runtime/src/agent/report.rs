@@ -1,15 +1,18 @@
 //! What Kubernetes is told of this node: which policies are in force for whom, and what was denied.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
 
 use super::node::{Node, Shown, View};
-use crate::cluster::{self, Denied, Notices, PolicyHere, Refusal, Snapshot};
+use crate::cluster::{self, Denied, Listed, Notices, PolicyHere, Refusal, RefusedUpstream, Snapshot};
 use crate::flows::{DEFAULT_POLICIES, DeniedLastHour};
 use crate::kernel::clock;
 use crate::model::{Action, Coverage, Destination, Reason, Verdict, WorkloadRef};
 
 const NOT_IN_FORCE: &str = "its policies are not in force; `egret status` on its node says why";
+
+/// Policies of Kubernetes' own kinds that are told of.
+const MOST_REFUSED: usize = 64;
 
 /// First packets that were denied, counted and told.
 pub struct Denials {
@@ -110,31 +113,37 @@ fn snapshot(view: &View, denied: impl Fn(&str) -> u64) -> Option<Snapshot> {
             selected.entry(policy).or_default().add(shown, gap);
         }
     }
-    let good: HashSet<_> = view.accepted.policies().map(|policy| &policy.id).collect();
-    let mut refused = HashMap::new();
+    let mut problems = HashMap::new();
     for problem in &view.problems {
-        refused.entry(problem.file.as_str()).or_insert(problem);
+        problems.entry(problem.file.as_str()).or_insert(problem);
     }
-    let policies = listed.iter().map(|policy| {
-        let name = policy.id.to_string();
-        let Selected { workloads, in_force, example } = selected.remove(name.as_str()).unwrap_or_default();
-        let refusal = refused.get(&*policy.file).map(|problem| Refusal {
+    let refusal = |policy: &Listed| {
+        problems.get(&*policy.file).map(|problem| Refusal {
             path: problem.path.clone(),
             reason: match &problem.fix {
                 Some(fix) => format!("{}; {fix}", problem.reason),
                 None => problem.reason.clone(),
             },
-            has_last_good: good.contains(&policy.id),
-        });
+            has_last_good: view.accepted.is_whole(&policy.file),
+        })
+    };
+    let (upstream, own): (Vec<_>, Vec<_>) = listed.iter().partition(|policy| policy.id.kind.is_upstream());
+    let policies = own.into_iter().map(|policy| {
+        let name = policy.id.to_string();
+        let Selected { workloads, in_force, example } = selected.remove(name.as_str()).unwrap_or_default();
         PolicyHere {
             id: policy.id.clone(),
             generation: policy.generation,
-            refusal,
+            refusal: refusal(policy),
             workloads,
             in_force,
             not_in_force: example,
             denied: denied(&name),
         }
+    });
+    let refused = upstream.into_iter().filter_map(|policy| {
+        let Listed { id, uid, generation, .. } = policy.clone();
+        Some(RefusedUpstream { id, uid, generation, refusal: refusal(policy)? })
     });
     let not_covered = view.workloads.iter().filter_map(|(id, shown)| match &shown.coverage {
         Coverage::Covered | Coverage::Sockets { .. } => None,
@@ -143,6 +152,7 @@ fn snapshot(view: &View, denied: impl Fn(&str) -> u64) -> Option<Snapshot> {
     Some(Snapshot {
         workloads: view.workloads.len(),
         policies: policies.collect(),
+        refused_upstream: refused.take(MOST_REFUSED).collect(),
         not_covered: not_covered.collect(),
     })
 }

@@ -3,8 +3,7 @@ use std::net::IpAddr;
 
 use super::*;
 use crate::api::{EffectiveMode, PolicyProblem};
-use crate::cluster::Listed;
-use crate::model::{Labels, Name, Namespace, Place, PolicyId, Protocol, Workload, WorkloadId};
+use crate::model::{Labels, Name, Namespace, Place, PolicyId, PolicyKind, Protocol, Workload, WorkloadId};
 use crate::policy::{Accepted, Good, refresh};
 
 fn destination(name: Option<&str>, address: &str, port: u16, protocol: Protocol) -> Destination {
@@ -98,10 +97,16 @@ fn a_node_tells_of_every_policy_whom_it_selects_and_whether_it_is_in_force() {
     let listed = |name: &str, generation| Listed {
         id: PolicyId::of_namespace("shop", name),
         file: format!("EgressPolicy/shop/{name}").into(),
+        uid: format!("uid-{name}"),
         generation,
     };
-    let problem = |name: &str| PolicyProblem {
-        file: format!("EgressPolicy/shop/{name}"),
+    let theirs = |name: &str| Listed {
+        id: PolicyId::of(PolicyKind::NetworkPolicy, "shop", name),
+        file: format!("NetworkPolicy/shop/{name}").into(),
+        ..listed(name, 2)
+    };
+    let problem = |file: &str| PolicyProblem {
+        file: file.to_owned(),
         line: 3,
         column: 1,
         path: Some("spec.mode".into()),
@@ -117,8 +122,12 @@ fn a_node_tells_of_every_policy_whom_it_selects_and_whether_it_is_in_force() {
     let mut view = View {
         workloads,
         accepted,
-        problems: vec![problem("web"), problem("new")],
-        listed: Some([listed("idle", 1), listed("new", 1), listed("web", 4)].into()),
+        problems: ["EgressPolicy/shop/web", "EgressPolicy/shop/new", "NetworkPolicy/shop/odd"]
+            .map(problem)
+            .into(),
+        listed: Some(
+            [listed("idle", 1), listed("new", 1), listed("web", 4), theirs("plain"), theirs("odd")].into(),
+        ),
         ..View::default()
     };
     assert_eq!(snapshot(&view, |_| 0), None, "not ready");
@@ -132,6 +141,9 @@ fn a_node_tells_of_every_policy_whom_it_selects_and_whether_it_is_in_force() {
     assert_eq!((web.generation, web.workloads, web.in_force, web.denied), (4, 3, 1, 7));
     assert_eq!(web.not_in_force.as_deref(), Some("shop/b: of the node"));
     assert!(web.refusal.as_ref().is_some_and(|refusal| refusal.has_last_good));
+    let [odd] = &told.refused_upstream[..] else { panic!("{told:?}") };
+    assert_eq!((odd.id.to_string().as_str(), odd.uid.as_str()), ("NetworkPolicy shop/odd", "uid-odd"));
+    assert_eq!((odd.generation, odd.refusal.has_last_good), (2, false));
     view.listed = None;
     assert_eq!(snapshot(&view, |_| 0), None, "what there is was not told");
 }

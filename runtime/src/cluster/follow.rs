@@ -47,6 +47,9 @@ pub struct Follower {
     nodes: Option<JoinSet<()>>,
 }
 
+/// The API version of ClusterNetworkPolicy.
+pub(super) const CLUSTER_NETWORK_POLICIES: &str = "policy.networking.k8s.io/v1alpha2";
+
 /// A kind of policies.
 struct PolicyResource {
     kind: PolicyKind,
@@ -71,7 +74,7 @@ fn upstream_kinds(access: &Access) -> Vec<PolicyResource> {
             resource: ApiResource {
                 group: "policy.networking.k8s.io".to_owned(),
                 version: "v1alpha2".to_owned(),
-                api_version: "policy.networking.k8s.io/v1alpha2".to_owned(),
+                api_version: CLUSTER_NETWORK_POLICIES.to_owned(),
                 kind: PolicyKind::ClusterNetworkPolicy.word().to_owned(),
                 plural: "clusternetworkpolicies".to_owned(),
             },

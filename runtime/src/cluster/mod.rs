@@ -22,5 +22,5 @@ pub use client::{Access, ClusterError, ObjectName, connect};
 pub use follow::{Follower, follow};
 /// The way to the API server.
 pub use kube::Client;
-pub use status::{Ask, Denied, Notices, PolicyHere, Refusal, Snapshot, notify, tell};
+pub use status::{Ask, Denied, Notices, PolicyHere, Refusal, RefusedUpstream, Snapshot, notify, tell};
 pub use view::{Listed, News, View};

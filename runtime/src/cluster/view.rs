@@ -62,6 +62,8 @@ pub struct Listed {
     pub id: PolicyId,
     /// What [`View::policies`] calls it.
     pub file: Arc<str>,
+    /// Its UID.
+    pub uid: String,
     /// Its `metadata.generation`, as it was read.
     pub generation: i64,
 }
@@ -208,21 +210,25 @@ impl View {
         known.is_complete().then(|| all.map(|read| read.outcome.clone()).collect())
     }
 
-    /// Which of Egret's policies there are, and in which generation; `None`: not all of them are known. To be asked before
+    /// Which policies there are, and in which generation; `None`: not all of them are known. To be asked before
     /// [`Self::policies`], which may be newer then, and never older.
     #[must_use]
     pub fn listed(&self) -> Option<Vec<Listed>> {
         let known = self.known();
-        let all = known.of_cluster.all().iter().chain(known.of_namespaces.all());
-        let listed = |((namespace, name), read): (&Key, &Read)| Listed {
-            id: match namespace.as_str() {
-                "" => PolicyId::of_cluster(name),
-                namespace => PolicyId::of_namespace(namespace, name),
-            },
-            file: read.outcome.0.clone(),
-            generation: read.version.1,
-        };
-        known.is_complete().then(|| all.map(listed).collect())
+        let own = [
+            (PolicyKind::ClusterEgressPolicy, &known.of_cluster),
+            (PolicyKind::EgressPolicy, &known.of_namespaces),
+        ];
+        let upstream = known.upstream.iter().map(|(kind, mirror)| (*kind, mirror));
+        let all = own.into_iter().chain(upstream).flat_map(|(kind, mirror)| {
+            mirror.all().iter().map(move |((namespace, name), read)| Listed {
+                id: PolicyId::of(kind, namespace, name),
+                file: read.outcome.0.clone(),
+                uid: read.version.0.clone(),
+                generation: read.version.1,
+            })
+        });
+        known.is_complete().then(|| all.collect())
     }
 
     /// The UID of a pod of this node, as the node calls it.

@@ -62,6 +62,12 @@ impl Accepted {
         selecting
     }
 
+    /// Whether what is accepted of `file` was read whole.
+    #[must_use]
+    pub fn is_whole(&self, file: &str) -> bool {
+        self.files.get(file).is_some_and(|good| good.unread.is_empty())
+    }
+
     fn holds(&self, file: &Arc<str>, id: &PolicyId) -> bool {
         self.files.get(file).is_some_and(|good| good.policies.iter().any(|policy| policy.id == *id))
     }

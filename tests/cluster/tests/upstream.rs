@@ -9,6 +9,7 @@ use egret_tests::dial::Seen;
 use egret_tests::eventually;
 use egret_tests::servers::serve_tcp;
 use egret_tests_cluster::{Agent, Cluster, Pod, World};
+use serde_json::Value;
 use tokio::runtime::Runtime;
 
 const AT_ONCE: Duration = Duration::from_secs(15);
@@ -203,6 +204,21 @@ fn tiers_of_a_cluster_network_policy_are_above_and_below_network_policies() -> R
     )?;
     let is_told = || Ok(agent.status()?.to_string().contains("`nowhere` is no range").then_some(()));
     eventually("what cannot be read is not told", AT_ONCE, is_told)?;
+    let events = || cluster.kubectl(&["get", "events", "--namespace=default", "--output=json"]);
+    let is_told = || {
+        let events: Value = serde_json::from_str(&events()?)?;
+        let is_it =
+            |event: &&Value| event["reason"] == "EgressRefused" && event["involvedObject"]["name"] == "admin";
+        Ok(events["items"].as_array().and_then(|all| all.iter().find(is_it).cloned()))
+    };
+    let event = eventually("the policy has no event", AT_ONCE, is_told).with_context(|| agent.log())?;
+    let message = event["message"].as_str().unwrap_or_default();
+    ensure!(event["involvedObject"]["kind"] == "ClusterNetworkPolicy", "{event:#}");
+    ensure!(
+        message.starts_with("spec.egress[0].to[0].networks[0]: `nowhere` is no range of addresses"),
+        "{message}"
+    );
+    ensure!(message.ends_with("the last version that could be read stays in force"), "{message}");
     web.is(&db.address, 22, Seen::Connected).context("what was in force stays")?;
     web.is(&cache.address, 22, Seen::Refused).context("what was in force stays")?;
     cluster.kubectl(&["delete", "clusternetworkpolicies", "--all"])?;

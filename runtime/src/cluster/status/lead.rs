@@ -1,4 +1,5 @@
-//! The agent that leads: it alone watches the objects of nodes and writes the status of policies.
+//! The agent that leads: it alone watches the objects of nodes, writes the status of policies, and tells of those of
+//! Kubernetes' own kinds that cannot be read.
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -19,6 +20,7 @@ use tracing::{debug, info};
 use super::Ask;
 use super::gather::{Due, Gathered, NodeNow, PolicyNow, Word};
 use super::lease::{ACTS, Candidate, RENEW, Turn};
+use super::refusals::Refusals;
 use super::snapshot::Snapshot;
 use super::write::{Attempts, Failure, request};
 use crate::cluster::client::Access;
@@ -117,6 +119,7 @@ async fn lead(client: Client, me: String, ask: Ask, nodes_told: Arc<AtomicU32>) 
         writing: Attempts::at("take the status of policies"),
         rests_until: None,
     };
+    let mut refusals = Refusals::new(client.clone(), me.clone());
     let mut gathered = Gathered::default();
     let mut looks = interval(LOOK);
     looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -138,6 +141,9 @@ async fn lead(client: Client, me: String, ask: Ask, nodes_told: Arc<AtomicU32>) 
                 if let Some(own) = last.as_ref().filter(|_| is_news && gathered.is_whole()) {
                     looked_at_all = Instant::now();
                     is_news = desk.write(&mut gathered, &me, own).await;
+                }
+                if let Some(own) = &last {
+                    refusals.tell(&own.refused_upstream).await;
                 }
                 continue;
             }

@@ -1,12 +1,13 @@
 //! What became of policies, told on the objects themselves: is it in force, and where?
 //!
 //! In: a [`Snapshot`] of this node whenever one is asked for, and first packets that were denied. Out: the EgressNodeStatus of
-//! this node ([`report`]), the status of every policy where this agent [leads](lead), and an event on a pod that is denied
-//! something new ([`notices`]). Whatever fails here is told once in the log and tried again, less and less often; nothing that
+//! this node ([`report`]); the status of every policy where this agent [leads](lead), and events on policies of Kubernetes' own
+//! kinds that cannot be read ([`refusals`]); and an event on a pod that is denied something new ([`notices`]). Whatever fails here is told once in the log and tried again, less and less often; nothing that
 //! is enforced waits for it. Pure are [`node`] (a snapshot to an object), [`aggregate`] (objects of nodes to the status of a
-//! policy), [`lease`] (who leads), [`limits`] (which events) and [`pace`] (when something is written).
+//! policy), [`lease`] (who leads), [`limits`] (which events), [`event`] (how they are written) and [`pace`] (when something is written).
 
 mod aggregate;
+mod event;
 mod gather;
 mod lead;
 mod lease;
@@ -14,6 +15,7 @@ mod limits;
 mod node;
 mod notices;
 mod pace;
+mod refusals;
 mod report;
 mod snapshot;
 mod write;
@@ -23,7 +25,7 @@ use std::sync::Arc;
 use kube::Client;
 
 pub use self::notices::{Denied, Notices};
-pub use self::snapshot::{PolicyHere, Refusal, Snapshot};
+pub use self::snapshot::{PolicyHere, Refusal, RefusedUpstream, Snapshot};
 use super::client::Access;
 use super::view::View;
 

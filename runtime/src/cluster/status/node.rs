@@ -146,6 +146,7 @@ mod tests {
             workloads: 400,
             not_covered: (0..300).map(|index| (pod(index), long.clone())).collect(),
             policies: policies.collect(),
+            ..Snapshot::default()
         };
         let spec = of(&snapshot, Timestamp::UNIX_EPOCH);
         assert_eq!((spec.policies.len(), spec.policies_left_out), (MOST_POLICIES, 2000 - 512));

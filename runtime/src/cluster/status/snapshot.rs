@@ -9,8 +9,23 @@ pub struct Snapshot {
     pub workloads: usize,
     /// Those that are not covered, and why.
     pub not_covered: Vec<(WorkloadId, String)>,
-    /// Every policy that the API server has.
+    /// Every policy of Egret's that the API server has.
     pub policies: Vec<PolicyHere>,
+    /// Policies of Kubernetes' own kinds that cannot be read whole; some, where they are many.
+    pub refused_upstream: Vec<RefusedUpstream>,
+}
+
+/// A policy of one of Kubernetes' own kinds, not all of which can be read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RefusedUpstream {
+    /// Which.
+    pub id: PolicyId,
+    /// Its UID.
+    pub uid: String,
+    /// The generation that was read last.
+    pub generation: i64,
+    /// What cannot be read.
+    pub refusal: Refusal,
 }
 
 /// A policy on this node.
