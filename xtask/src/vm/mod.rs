@@ -56,7 +56,19 @@ const SKIPPED: &str = "languages::";
 const TOO_SLOW: &str = "within_a_second";
 /// Tests of modules that `--short` leaves out besides: they take the machine minutes, and the kernel has no part in what
 /// most of them are about.
-const SKIPPED_IF_SHORT: [&str; 6] = ["answers::", "authors::", "bad::", "load::", "loading::", "take_over::"];
+const SKIPPED_IF_SHORT: [&str; 11] = [
+    "answers::",
+    "authors::",
+    "bad::",
+    "load::",
+    "loading::",
+    "take_over::",
+    "an_agent_that_hangs",
+    "of_stage_always",
+    "policy_on_trial",
+    "verdict_ends_when",
+    "with_other_labels",
+];
 
 /// Runs the tests; what they counted, and what went wrong besides.
 pub fn run(filters: &[String], short: bool, series: Series) -> Result<(Counts, Vec<String>)> {
