@@ -127,8 +127,7 @@ fn snapshot(view: &View, denied: impl Fn(&str) -> u64) -> Option<Snapshot> {
             has_last_good: view.accepted.is_whole(&policy.file),
         })
     };
-    let (upstream, own): (Vec<_>, Vec<_>) = listed.iter().partition(|policy| policy.id.kind.is_upstream());
-    let policies = own.into_iter().map(|policy| {
+    let policies = listed.iter().filter(|policy| !policy.id.kind.is_upstream()).map(|policy| {
         let name = policy.id.to_string();
         let Selected { workloads, in_force, example } = selected.remove(name.as_str()).unwrap_or_default();
         PolicyHere {
@@ -141,9 +140,11 @@ fn snapshot(view: &View, denied: impl Fn(&str) -> u64) -> Option<Snapshot> {
             denied: denied(&name),
         }
     });
-    let refused = upstream.into_iter().filter_map(|policy| {
+    let upstream = listed.iter().filter(|policy| policy.id.kind.is_upstream());
+    let refused = upstream.filter_map(|policy| {
+        let refusal = refusal(policy)?;
         let Listed { id, uid, generation, .. } = policy.clone();
-        Some(RefusedUpstream { id, uid, generation, refusal: refusal(policy)? })
+        Some(RefusedUpstream { id, uid, generation, refusal })
     });
     let not_covered = view.workloads.iter().filter_map(|(id, shown)| match &shown.coverage {
         Coverage::Covered | Coverage::Sockets { .. } => None,
